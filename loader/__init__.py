@@ -1,0 +1,1 @@
+"""Bulk loader of detector events for PostgreSQL."""
