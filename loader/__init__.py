@@ -1,1 +1,3 @@
 """Bulk loader of detector events for PostgreSQL."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,284 @@
+"""A PostgreSQL cluster of our own: programs in one directory, data in another.
+
+The server listens on a Unix socket only, in a directory that nobody but its owner (and root)
+can enter, so that it can trust whoever reaches it. It keeps running after the command that
+started it has ended.
+"""
+
+import fcntl
+import hashlib
+import os
+import pwd
+import re
+import shlex
+import shutil
+import stat
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from loader.errors import ServerError
+
+PORT = 5432
+USER = "postgres"
+
+SETTINGS: Mapping[str, str] = {
+    "max_connections": "100",
+    "shared_buffers": "256MB",
+    "work_mem": "64MB",
+    "maintenance_work_mem": "256MB",
+    "max_wal_size": "4GB",
+    "checkpoint_timeout": "15min",
+    "checkpoint_completion_target": "0.9",
+    "wal_compression": "on",
+    "random_page_cost": "1.1",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+}
+
+# sockaddr_un holds 108 bytes, one of them the final NUL.
+_SOCKET_PATH_LIMIT = 107
+# No process can have this id (the kernel's limit is 2^22).
+_IMPOSSIBLE_PID = 2**30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """One cluster below ``home``: ``data``, ``run`` (the socket), ``log`` and ``lock``.
+
+    Attributes:
+        bin_dir: where ``initdb``, ``pg_ctl`` and ``postgres`` are.
+        home: the directory that belongs to the cluster; created when missing.
+        run_as: the system user that runs the server; None for the current user.
+        settings: configuration, given on the command line at every start.
+    """
+
+    bin_dir: Path
+    home: Path
+    run_as: str | None = None
+    settings: Mapping[str, str] = field(default_factory=lambda: SETTINGS)
+
+    @property
+    def data_dir(self) -> Path:
+        """The data directory of the server."""
+        return self.home / "data"
+
+    @property
+    def log_file(self) -> Path:
+        """What the server has to say."""
+        return self.home / "log"
+
+    @property
+    def socket_dir(self) -> Path:
+        """The directory of the socket: ``home/run``, or a short one when that is too long."""
+        preferred = self.home / "run"
+        path = str(preferred / f".s.PGSQL.{PORT}.lock")
+        # libpq splits PGHOST at commas, and the server its list of directories.
+        if len(os.fsencode(path)) <= _SOCKET_PATH_LIMIT and re.fullmatch(r"[\w./+@=-]+", path):
+            return preferred
+        return Path("/tmp") / f"video-events-{path_hash(self.home)}"  # noqa: S108
+
+    def dsn(self, database: str = "postgres") -> str:
+        """Return the conninfo of a database of this cluster."""
+        return make_conninfo("", host=str(self.socket_dir), port=PORT, user=USER, dbname=database)
+
+    def is_running(self) -> bool:
+        """Tell whether the server answers on the socket."""
+        try:
+            psycopg.connect(self.dsn(), connect_timeout=5).close()
+        except psycopg.OperationalError:
+            # It may also be running without a free connection.
+            return self._postmaster_pid() is not None and "ready" in self._postmaster_status()
+        return True
+
+    def start(self) -> bool:
+        """Start the server unless it runs, creating the cluster at first; True if started.
+
+        Safe when several processes do it at once: all but one wait for the first.
+        """
+        if self.is_running():
+            return False
+        make_private(self.home, self.run_as)
+        with self._locked():
+            if self.is_running():
+                return False
+            if not (self.data_dir / "PG_VERSION").exists():
+                self._initialize()
+            make_private(self.socket_dir, self.run_as)
+            if self._postmaster_pid() is not None:
+                self._wait_until_ready()
+                return False
+            self._disown_stale_lock_files()
+            options = {**self.settings, "listen_addresses": "", "port": str(PORT)}
+            options["unix_socket_directories"] = str(self.socket_dir)
+            options["unix_socket_permissions"] = "0700"
+            arguments = " ".join(f"-c {name}={shlex.quote(v)}" for name, v in options.items())
+            self._run(
+                "pg_ctl", "-D", self.data_dir, "-l", self.log_file, "-o", arguments,
+                "-w", "-t", "300", "start",
+            )  # fmt: skip
+            return True
+
+    def stop(self, mode: str = "fast") -> bool:
+        """Stop the server, if it runs; True if it was stopped."""
+        if not self.home.exists():
+            return False
+        with self._locked():
+            if self._postmaster_pid() is None:
+                return False
+            self._run("pg_ctl", "-D", self.data_dir, "-m", mode, "-w", "-t", "120", "stop")
+            return True
+
+    def destroy(self) -> None:
+        """Stop the server and delete everything that the cluster consists of."""
+        self.stop("immediate")
+        for path in (self.data_dir, self.socket_dir):
+            shutil.rmtree(path, ignore_errors=True)
+        self.log_file.unlink(missing_ok=True)
+
+    def ensure_database(self, name: str) -> None:
+        """Create a database unless it exists."""
+        with psycopg.connect(self.dsn(), autocommit=True) as conn:
+            found = conn.execute("select 1 from pg_database where datname = %s", [name])
+            if found.fetchone() is None:
+                with suppress(psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
+                    conn.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+
+    def _initialize(self) -> None:
+        # Into another directory first: an initdb that is interrupted leaves half a cluster.
+        unfinished = self.home / "data.new"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        self._run(
+            "initdb", "-D", unfinished, "-U", USER, "--auth=trust", "--encoding=UTF8",
+            "--locale=C", "--no-instructions",
+        )  # fmt: skip
+        unfinished.rename(self.data_dir)
+
+    def _wait_until_ready(self) -> None:
+        """Wait for a server whose starter went away while it still recovered from a crash."""
+        for _ in range(3000):
+            if self.is_running():
+                return
+            time.sleep(0.1)
+        raise ServerError(f"the server does not become ready{self._end_of_log()}")
+
+    def _postmaster_pid(self) -> int | None:
+        """Return the process id in postmaster.pid if that process is the server of this data."""
+        try:
+            pid = int((self.data_dir / "postmaster.pid").read_text().split("\n", 1)[0])
+        except (OSError, ValueError):
+            return None
+        return pid if str(self.data_dir) in _command_line(pid) else None
+
+    def _postmaster_status(self) -> str:
+        try:
+            return (self.data_dir / "postmaster.pid").read_text().split("\n")[7]
+        except (OSError, IndexError):
+            return ""
+
+    def _disown_stale_lock_files(self) -> None:
+        """Make lock files harmless whose process id now belongs to some other program.
+
+        After a reboot, or in a new container, the id of the old server is soon in use again, and
+        the server would refuse to start. The file is kept, with an id that cannot exist, because
+        the server uses the rest of it to find survivors of a crash that still use the data.
+        """
+        for path in (
+            self.data_dir / "postmaster.pid",
+            self.socket_dir / f".s.PGSQL.{PORT}.lock",
+        ):
+            if path.exists() and self._postmaster_pid() is None:
+                lines = path.read_text().split("\n")
+                path.write_text("\n".join([str(_IMPOSSIBLE_PID), *lines[1:]]))
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with (self.home / "lock").open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _run(self, program: str, *arguments: str | Path) -> None:
+        command = [str(self.bin_dir / program), *map(str, arguments)]
+        # Files and not pipes: the server would inherit them, and the pipe would never end.
+        with tempfile.TemporaryFile() as output:
+            result = subprocess.run(  # noqa: S603
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                check=False,
+                **as_user(self.run_as),
+            )
+            output.seek(0)
+            said = output.read().decode(errors="replace").strip().splitlines()
+        if result.returncode != 0:
+            log = self._end_of_log() if program == "pg_ctl" else ""
+            raise ServerError(f"{program} failed: {said[-1] if said else 'it said nothing'}{log}")
+
+    def _end_of_log(self) -> str:
+        try:
+            lines = self.log_file.read_text(errors="replace").strip().splitlines()
+        except OSError:
+            return ""
+        return f"; the end of {self.log_file}: " + " | ".join(lines[-3:])
+
+
+def make_private(directory: Path, owner: str | None) -> None:
+    """Create a directory that only its owner can enter, and refuse one of somebody else.
+
+    Raises:
+        ServerError: the directory belongs to another user.
+    """
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700)
+    except FileExistsError:
+        pass
+    uid = os.geteuid() if owner is None else pwd.getpwnam(owner).pw_uid
+    status = directory.lstat()
+    if owner is not None and stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid():
+        # New, from us or from a process that does the same at this moment.
+        shutil.chown(directory, owner, pwd.getpwnam(owner).pw_gid)
+        status = directory.lstat()
+    if status.st_uid != uid or not stat.S_ISDIR(status.st_mode):
+        name = owner or pwd.getpwuid(uid).pw_name
+        raise ServerError(
+            f"{directory} belongs to another user, and {name} would run the server in it; "
+            "run the command as its owner, or set LOADER_SERVER_DIR to another directory"
+        )
+    if stat.S_IMODE(status.st_mode) != 0o700:
+        directory.chmod(0o700)
+
+
+def as_user(name: str | None) -> dict[str, Any]:
+    """Return the arguments of ``subprocess.run`` that run a program as a system user."""
+    # Not in the current directory, which that user may not be allowed to enter.
+    options: dict[str, Any] = {"cwd": "/"}
+    if name is not None:
+        entry = pwd.getpwnam(name)
+        options |= {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+    return options
+
+
+def path_hash(path: Path) -> str:
+    """Return a short name for a path, the same every time."""
+    return hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:12]
+
+
+def _command_line(pid: int) -> str:
+    try:
+        return os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes())
+    except OSError:
+        if Path("/proc/self").exists():
+            return ""
+    command = ["ps", "-o", "args=", "-p", str(pid)]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout  # noqa: S603

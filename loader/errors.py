@@ -1,0 +1,38 @@
+"""Every error that the loader reports, each with the exit code it ends the command with.
+
+A message says what happened, where, and what to do. It never holds a password or a DSN.
+"""
+
+from typing import ClassVar
+
+
+class LoaderError(Exception):
+    """Something that the user can understand; shown as one line, without a traceback."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(LoaderError):
+    """The command was called with options or arguments that make no sense."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class InputError(LoaderError):
+    """The input cannot be used; nothing of it was loaded."""
+
+    exit_code: ClassVar[int] = 4
+
+
+class TooManyRejectsError(InputError):
+    """More rows were rejected than ``--max-rejects`` allows; nothing was loaded."""
+
+
+class DatabaseError(LoaderError):
+    """The server cannot be reached, or went away; nothing became visible."""
+
+    exit_code: ClassVar[int] = 5
+
+
+class ServerError(DatabaseError):
+    """The embedded server could not be set up, started or stopped."""

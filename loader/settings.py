@@ -1,0 +1,96 @@
+"""The environment, read once into a frozen value. No other module reads ``os.environ``."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+_CONNECTION_VARIABLES = (
+    "PGHOST",
+    "PGHOSTADDR",
+    "PGPORT",
+    "PGDATABASE",
+    "PGUSER",
+    "PGPASSWORD",
+    "PGPASSFILE",
+    "PGSERVICE",
+)
+
+# The defaults of profiles.example.yml, so that dbt and the loader see one database when only
+# some of the variables are set.
+_PROFILE_DEFAULTS = {"PGHOST": "localhost", "PGUSER": "postgres", "PGDATABASE": "postgres"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the environment and the global options say.
+
+    Attributes:
+        dsn: the conninfo to connect with, which libpq completes from the ``PG*`` variables;
+            None for the embedded server.
+        dsn_origin: where ``dsn`` comes from, for messages, which must not show the DSN itself.
+        project_dir: the project whose ``.postgres`` directory holds the embedded server.
+        server_dir: another place for the embedded server (``LOADER_SERVER_DIR``).
+        dbt_schema: the dbt target schema (``DBT_SCHEMA``).
+        debug: show tracebacks (``LOADER_DEBUG``).
+    """
+
+    dsn: str | None
+    dsn_origin: str
+    project_dir: Path
+    server_dir: Path | None = None
+    dbt_schema: str = "analytics"
+    debug: bool = False
+
+
+def read_settings(
+    *,
+    dsn: str | None = None,
+    debug: bool = False,
+    environ: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> Settings:
+    """Combine options and environment; an option wins, and an empty variable is not set.
+
+    Args:
+        dsn: the value of ``--dsn``.
+        debug: the value of ``--debug``.
+        environ: the environment, ``os.environ`` unless given.
+        cwd: the current directory, where the search for the project starts.
+    """
+    env = os.environ if environ is None else environ
+    found, origin = _find_dsn(dsn, env)
+    server_dir = env.get("LOADER_SERVER_DIR")
+    return Settings(
+        dsn=found,
+        dsn_origin=origin,
+        project_dir=_find_project(Path.cwd() if cwd is None else cwd),
+        server_dir=Path(server_dir).absolute() if server_dir else None,
+        dbt_schema=env.get("DBT_SCHEMA") or "analytics",
+        debug=debug or env.get("LOADER_DEBUG", "") not in ("", "0"),
+    )
+
+
+def _find_dsn(option: str | None, env: Mapping[str, str]) -> tuple[str | None, str]:
+    if option:
+        return option, "--dsn"
+    if env.get("LOADER_DSN"):
+        return env["LOADER_DSN"], "LOADER_DSN"
+    if not any(env.get(name) for name in _CONNECTION_VARIABLES):
+        return None, "the embedded server"
+    if env.get("PGSERVICE"):
+        return "", "the PG* variables"
+    missing = {name for name in _PROFILE_DEFAULTS if not env.get(name)}
+    if env.get("PGHOSTADDR"):
+        missing.discard("PGHOST")
+    keywords = {"PGHOST": "host", "PGUSER": "user", "PGDATABASE": "dbname"}
+    defaults = (f"{keywords[name]}={_PROFILE_DEFAULTS[name]}" for name in sorted(missing))
+    return " ".join(defaults), "the PG* variables"
+
+
+def _find_project(start: Path) -> Path:
+    """Return the nearest directory with a ``dbt_project.yml``, or where we are."""
+    for directory in (start, *start.parents):
+        if (directory / "dbt_project.yml").is_file():
+            return directory
+    return start
