@@ -1,0 +1,130 @@
+# Everything a contributor or CI runs. `make help` lists it; only Python >= 3.11 is needed.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+# A server that the caller's environment names is the caller's: nothing here may touch it.
+$(foreach name,$(filter PG% LOADER_% DBT_%,$(.VARIABLES)),$(eval unexport $(name)))
+export DO_NOT_TRACK := 1
+export DBT_SEND_ANONYMOUS_USAGE_STATS := false
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo test lint unit integration pipeline models postgres15 bench docs clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# --- set-up -----------------------------------------------------------------------------------
+
+# The lock files name every package, so pip need not look for more (--no-deps), and `pip check`
+# says so if that is ever wrong.
+define install
+	$(BIN)/pip install --quiet --no-deps --require-hashes -r $(1)
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/pip check --quiet
+endef
+
+.venv/created:
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "video-events needs Python 3.11 or newer, and $(PYTHON) is not:" \
+			"make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
+	@"$(PYTHON)" -m venv --clear .venv || { \
+		echo "$(PYTHON) cannot make a virtual environment; on Debian and Ubuntu:" \
+			"apt-get install python3-venv" >&2; exit 1; }
+	@touch $@
+
+.venv/runtime: .venv/created requirements/runtime.txt pyproject.toml
+	@echo "Installing the loader, dbt and PostgreSQL into .venv (half a minute, once)"
+	@$(call install,requirements/runtime.txt)
+	@touch $@
+
+.venv/dev: .venv/created requirements/dev.txt pyproject.toml
+	@echo "Installing everything that the tests need into .venv (a minute, once)"
+	@$(call install,requirements/dev.txt)
+	@touch $@ .venv/runtime
+
+profiles.yml:
+	@cp profiles.example.yml $@
+
+# --- try it -----------------------------------------------------------------------------------
+
+demo: .venv/runtime profiles.yml ## load a day of made-up events and show what happened
+	@mkdir -p .demo
+	@test -e .demo/events.csv || loader generate --events 5000 --sources 3 --days 1 > .demo/events.csv
+	@loader load .demo/events.csv
+	@eval "$$(loader db env)" && dbt --quiet build
+	@loader periods
+	@loader alerts
+	@echo
+	@echo "That was one day of three cameras. Next, after: source .venv/bin/activate"
+	@echo "  loader load YOUR_FILE.csv      docs/howto/load-your-own-files.md"
+	@echo '  eval "$$(loader db env)"        then dbt, psql and BI tools see the same database'
+	@echo "  loader db stop                 when you are done"
+
+# --- check it ---------------------------------------------------------------------------------
+
+# The checks have a server, a profile and dbt artifacts of their own, below .test.
+lint models: export LOADER_SERVER_DIR := $(CURDIR)/.test/server
+lint models: export DBT_PROFILES_DIR := $(CURDIR)/.test
+lint models: export DBT_TARGET_PATH := $(CURDIR)/.test/target
+lint models: export DBT_LOG_PATH := $(CURDIR)/.test/logs
+
+.test/profiles.yml: profiles.example.yml
+	@mkdir -p $(@D)
+	@cp $< $@
+
+POSTGRES15 := $(firstword $(wildcard /usr/lib/postgresql/15/bin /usr/pgsql-15/bin))
+STEPS := lint unit integration pipeline models $(if $(POSTGRES15),postgres15)
+
+test: .venv/dev ## everything that CI runs
+	@took=""; \
+	for step in $(STEPS); do \
+		echo "=== $$step"; start=$$SECONDS; \
+		$(MAKE) $$step || { echo "make test: $$step failed" >&2; exit 1; }; \
+		took="$$took $$step $$((SECONDS - start)) s,"; \
+	done; \
+	echo "Passed:$${took%,}."
+	@$(if $(POSTGRES15),,echo "PostgreSQL 15 is not installed here, so that version was not tried.")
+
+lint: .venv/dev .test/profiles.yml ## ruff, mypy and sqlfluff
+	@ruff check .
+	@ruff format --check .
+	@mypy $(wildcard loader tests benchmarks)
+	@eval "$$(loader db env)" && sqlfluff lint $(wildcard models macros tests/dbt)
+
+unit: .venv/dev ## the loader's parts, without a database
+	@pytest -n 2 tests/loader/unit
+
+integration: .venv/dev ## the loader against a real server
+	@pytest -n 2 tests/loader/integration
+
+pipeline: .venv/dev ## loader and dbt together
+	@pytest -n 2 tests/pipeline
+
+models: .venv/dev .test/profiles.yml ## dbt build, with all of dbt's tests
+	@loader db reset
+	@loader generate --events 20000 --sources 3 --days 2 --late 0.05 --duplicates 0.01 \
+		| loader load --quiet -
+	@eval "$$(loader db env)" && dbt --quiet build
+
+postgres15: .venv/dev ## the tests with a database again, on PostgreSQL 15
+	@pytest -n 2 --postgres 15 tests/loader/integration tests/pipeline
+
+bench: .venv/dev ## measure every number that the documentation claims
+	@python -m benchmarks
+
+# --- the rest ---------------------------------------------------------------------------------
+
+docs: .venv/runtime profiles.yml ## the models' documentation: target/static_index.html
+	@eval "$$(loader db env)" && dbt --quiet docs generate --static
+
+clean: ## remove what can be made again; the embedded server's data stays
+	rm -rf .venv .demo .test target logs build dist *.egg-info
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find loader tests -name __pycache__ -prune -exec rm -rf {} +
