@@ -1,0 +1,50 @@
+"""Events and rejects: what every reader yields, whatever the format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reject:
+    """One row of the input that cannot become an event.
+
+    Attributes:
+        line_number: first physical line of the row, counted from 1 (Parquet: its row number);
+            None when the input has no lines.
+        column_name: the input column at fault; None when the row as a whole is.
+        reason: what is wrong with it, in words for a person.
+        raw: the row as it stood in the input, without its line end (Parquet: as JSON).
+    """
+
+    line_number: int | None
+    column_name: str | None
+    reason: str
+    raw: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventBatch:
+    """Some consecutive rows of an input: the good ones as Arrow columns, the others as rejects.
+
+    Attributes:
+        events: ``event_time`` timestamp[us, UTC], ``source`` and ``event_type`` each
+            dictionary<int32, string>, and only when attributes were asked for ``attributes``,
+            string, a JSON object per row. No column has nulls.
+        rejects: the first rejected rows in full; how many is bounded over the whole input, so
+            that a wrong file of any size does not fill the memory.
+        rows_rejected: all rejected rows of this batch, kept in ``rejects`` or not.
+    """
+
+    events: pa.RecordBatch
+    rejects: tuple[Reject, ...]
+    rows_rejected: int
+
+    @property
+    def rows_read(self) -> int:
+        """Rows of the input that this batch stands for."""
+        return self.events.num_rows + self.rows_rejected

@@ -1,0 +1,1 @@
+"""Readers: one format each, from bytes to batches of events and rejects."""
