@@ -20,13 +20,16 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+# Starts the embedded server and points dbt at it; without one, dbt must not look for another.
+use_server = variables=$$(loader db env) && eval "$$variables" &&
+
 # --- set-up -----------------------------------------------------------------------------------
 
 # The lock files name every package, so pip need not look for more (--no-deps), and `pip check`
 # says so if that is ever wrong.
 define install
-	$(BIN)/pip install --quiet --no-deps --require-hashes -r $(1)
-	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/pip install -qq --no-deps --require-hashes -r $(1)
+	$(BIN)/pip install -qq --no-deps --no-build-isolation --editable .
 	$(BIN)/pip check --quiet
 endef
 
@@ -58,7 +61,7 @@ demo: .venv/runtime profiles.yml ## load a day of made-up events and show what h
 	@mkdir -p .demo
 	@test -e .demo/events.csv || loader generate --events 5000 --sources 3 --days 1 > .demo/events.csv
 	@loader load .demo/events.csv
-	@eval "$$(loader db env)" && dbt --quiet build
+	@$(use_server) dbt --quiet build
 	@loader periods
 	@loader alerts
 	@echo
@@ -96,7 +99,8 @@ lint: .venv/dev .test/profiles.yml ## ruff, mypy and sqlfluff
 	@ruff check .
 	@ruff format --check .
 	@mypy $(wildcard loader tests benchmarks)
-	@eval "$$(loader db env)" && sqlfluff lint $(wildcard models macros tests/dbt)
+	@$(use_server) sqlfluff lint --disable-progress-bar $(wildcard models tests/dbt)
+	@sqlfluff lint --disable-progress-bar --templater placeholder loader/sql
 
 unit: .venv/dev ## the loader's parts, without a database
 	@pytest -n 2 tests/loader/unit
@@ -108,10 +112,10 @@ pipeline: .venv/dev ## loader and dbt together
 	@pytest -n 2 tests/pipeline
 
 models: .venv/dev .test/profiles.yml ## dbt build, with all of dbt's tests
-	@loader db reset
+	@loader db reset --yes
 	@loader generate --events 20000 --sources 3 --days 2 --late 0.05 --duplicates 0.01 \
 		| loader load --quiet -
-	@eval "$$(loader db env)" && dbt --quiet build
+	@$(use_server) dbt --quiet build
 
 postgres15: .venv/dev ## the tests with a database again, on PostgreSQL 15
 	@pytest -n 2 --postgres 15 tests/loader/integration tests/pipeline
@@ -122,7 +126,7 @@ bench: .venv/dev ## measure every number that the documentation claims
 # --- the rest ---------------------------------------------------------------------------------
 
 docs: .venv/runtime profiles.yml ## the models' documentation: target/static_index.html
-	@eval "$$(loader db env)" && dbt --quiet docs generate --static
+	@$(use_server) dbt --quiet docs generate --static
 
 clean: ## remove what can be made again; the embedded server's data stays
 	rm -rf .venv .demo .test target logs build dist *.egg-info
