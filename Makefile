@@ -22,6 +22,7 @@ help: ## list these targets
 
 # Starts the embedded server and points dbt at it; without one, dbt must not look for another.
 use_server = variables=$$(loader db env) && eval "$$variables" &&
+use_server_once = trap 'loader db stop >/dev/null' EXIT; $(use_server)
 
 # --- set-up -----------------------------------------------------------------------------------
 
@@ -37,7 +38,7 @@ endef
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "video-events needs Python 3.11 or newer, and $(PYTHON) is not:" \
 			"make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
-	@"$(PYTHON)" -m venv --clear .venv || { \
+	@"$(PYTHON)" -m venv .venv || { \
 		echo "$(PYTHON) cannot make a virtual environment; on Debian and Ubuntu:" \
 			"apt-get install python3-venv" >&2; exit 1; }
 	@touch $@
@@ -57,9 +58,12 @@ profiles.yml:
 
 # --- try it -----------------------------------------------------------------------------------
 
-demo: .venv/runtime profiles.yml ## load a day of made-up events and show what happened
-	@mkdir -p .demo
-	@test -e .demo/events.csv || loader generate --events 5000 --sources 3 --days 1 > .demo/events.csv
+.demo/events.csv: | .venv/runtime
+	@mkdir -p $(@D)
+	@loader generate --events 5000 --sources 3 --days 1 > $@.unfinished
+	@mv $@.unfinished $@
+
+demo: .venv/runtime profiles.yml .demo/events.csv ## load a day of made-up events and show what happened
 	@loader load .demo/events.csv
 	@$(use_server) dbt --quiet build
 	@loader periods
@@ -82,7 +86,9 @@ lint models: export DBT_LOG_PATH := $(CURDIR)/.test/logs
 	@mkdir -p $(@D)
 	@cp $< $@
 
-POSTGRES15 := $(firstword $(wildcard /usr/lib/postgresql/15/bin /usr/pgsql-15/bin))
+# Its programs, where they are installed; make test POSTGRES15=/its/bin for another place.
+POSTGRES15 := $(patsubst %/initdb,%,$(firstword $(wildcard $(addsuffix /initdb, \
+	/usr/lib/postgresql/15/bin /usr/pgsql-15/bin /opt/homebrew/opt/postgresql@15/bin))))
 STEPS := lint unit integration pipeline models $(if $(POSTGRES15),postgres15)
 
 test: .venv/dev ## everything that CI runs
@@ -99,7 +105,7 @@ lint: .venv/dev .test/profiles.yml ## ruff, mypy and sqlfluff
 	@ruff check .
 	@ruff format --check .
 	@mypy $(wildcard loader tests benchmarks)
-	@$(use_server) sqlfluff lint --disable-progress-bar $(wildcard models tests/dbt)
+	@$(use_server_once) sqlfluff lint --disable-progress-bar $(wildcard models tests/dbt)
 	@sqlfluff lint --disable-progress-bar --templater placeholder loader/sql
 
 unit: .venv/dev ## the loader's parts, without a database
@@ -113,12 +119,13 @@ pipeline: .venv/dev ## loader and dbt together
 
 models: .venv/dev .test/profiles.yml ## dbt build, with all of dbt's tests
 	@loader db reset --yes
-	@loader generate --events 20000 --sources 3 --days 2 --late 0.05 --duplicates 0.01 \
-		| loader load --quiet -
-	@$(use_server) dbt --quiet build
+	@$(use_server_once) \
+		loader generate --events 20000 --sources 3 --days 2 --late 0.05 --duplicates 0.01 \
+			| loader load --quiet - && \
+		dbt --quiet build
 
 postgres15: .venv/dev ## the tests with a database again, on PostgreSQL 15
-	@pytest -n 2 --postgres 15 tests/loader/integration tests/pipeline
+	@pytest -n 2 --postgres $(POSTGRES15) tests/loader/integration tests/pipeline
 
 bench: .venv/dev ## measure every number that the documentation claims
 	@python -m benchmarks
