@@ -1,0 +1,32 @@
+with
+
+events as (
+    select * from {{ ref('stg_video_events__events') }}
+    where
+        occurred_at >= since
+        and occurred_at < until
+),
+
+buckets as (
+    {{ event_buckets('events', gap='gap') | indent(4) }}
+),
+
+periods as (
+    {{ merge_periods('buckets', ['source_id', 'category'], gap='gap') | indent(4) }}
+)
+
+select
+    sources.source_id,
+    sources.source_name,
+    periods.category,
+    periods.event_count,
+    periods.started_at,
+    periods.ended_at,
+    periods.ended_at - periods.started_at as duration
+from periods
+inner join {{ ref('stg_video_events__sources') }} as sources
+    on periods.source_id = sources.source_id
+order by
+    periods.category,
+    sources.source_name,
+    periods.started_at

@@ -1,0 +1,3 @@
+{% macro activity_gap() -%}
+    interval '{{ var("activity_gap") }}'
+{%- endmacro %}

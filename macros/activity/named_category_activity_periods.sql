@@ -1,0 +1,12 @@
+{% macro named_category_activity_periods(periods) %}
+    select
+        {{ deterministic_id(['category'], ['started_at']) }} as category_activity_period_id,
+        category,
+        source_ids,
+        cardinality(source_ids) as source_count,
+        event_count::bigint as event_count,
+        started_at,
+        ended_at,
+        ended_at - started_at as duration
+    from {{ periods }}
+{% endmacro %}

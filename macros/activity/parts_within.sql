@@ -1,0 +1,40 @@
+{% macro parts_within(extents, relation, key, hi) %}
+    {%- if 'source_id' in key -%}
+    select buckets.*
+    from {{ extents }} as extents
+    cross join lateral (
+        {{ event_buckets(
+            "(
+                select *
+                from " ~ relation ~ " as history
+                where
+                    history.source_id = extents.source_id
+                    and history.category = extents.category
+                    and history.occurred_at between extents.started_at and extents.ended_at
+                    and " ~ visible_at(hi, 'history') ~ "
+            ) as events"
+        ) | indent(8) }}
+        {#- A fence: one index scan per extent, never a scan of all events. #}
+        offset 0
+    ) as buckets
+    where extents.is_recount_needed
+    {%- else -%}
+    select
+        periods.source_id,
+        periods.category,
+        periods.event_count,
+        false as is_recount_needed,
+        periods.started_at,
+        periods.ended_at
+    from {{ extents }} as extents
+    cross join lateral (
+        select stored.*
+        from {{ relation }} as stored
+        where
+            stored.category = extents.category
+            and stored.started_at between extents.started_at and extents.ended_at
+        offset 0
+    ) as periods
+    where extents.is_recount_needed
+    {%- endif %}
+{% endmacro %}

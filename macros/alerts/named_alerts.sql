@@ -1,0 +1,17 @@
+{% macro named_alerts(alerts, sources) %}
+    select
+        {{ deterministic_id(
+            ['alerts.rule_name', 'alerts.source_id', "coalesce(alerts.first_event_type, '')"],
+            ['alerts.started_at'],
+        ) }} as alert_id,
+        alerts.rule_name,
+        alerts.source_id,
+        sources.source_name,
+        alerts.category,
+        alerts.event_count::bigint as event_count,
+        alerts.started_at,
+        alerts.triggered_at,
+        alerts.ended_at
+    from {{ alerts }} as alerts
+    inner join {{ sources }} as sources on alerts.source_id = sources.source_id
+{% endmacro %}

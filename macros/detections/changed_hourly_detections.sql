@@ -1,0 +1,25 @@
+{% macro changed_hourly_detections(stored, lo, hi) %}
+    with
+
+    changed_events as (
+        {{ changed_events(lo, hi) | indent(8) }}
+    ),
+
+    differences as materialized (
+        {{ hourly_counts('changed_events', sign='sign') | indent(8) }}
+    )
+
+    select
+        differences.source_id,
+        differences.event_type,
+        differences.category,
+        coalesce(stored.event_count, 0) + differences.event_count as event_count,
+        differences.hour_started_at
+    from differences
+    left join lateral (
+        select hours.event_count
+        from {{ stored }} as hours
+        where {{ same_key('hours', 'differences', ['source_id', 'hour_started_at', 'event_type']) }}
+        offset 0
+    ) as stored on true
+{% endmacro %}

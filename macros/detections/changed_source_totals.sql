@@ -1,0 +1,35 @@
+{% macro changed_source_totals(stored, lo, hi) %}
+    with
+
+    changed_events as (
+        {{ changed_events(lo, hi) | indent(8) }}
+    ),
+
+    differences as materialized (
+        select
+            source_id,
+            sum(sign) as event_count
+        from changed_events
+        group by source_id
+    )
+
+    select
+        differences.source_id,
+        coalesce(stored.event_count, 0) + differences.event_count as event_count,
+        {#- Two ends of an index on (source_id, event_time); a withdrawal may move them inwards. #}
+        first_event.occurred_at as first_event_at,
+        last_event.occurred_at as last_event_at
+    from differences
+    left join {{ stored }} as stored on differences.source_id = stored.source_id
+    {%- for name, direction in [('first_event', 'asc'), ('last_event', 'desc')] %}
+    left join lateral (
+        select history.occurred_at
+        from {{ ref('stg_video_events__event_history') }} as history
+        where
+            history.source_id = differences.source_id
+            and {{ visible_at(hi, 'history') }}
+        order by history.occurred_at {{ direction }}
+        limit 1
+    ) as {{ name }} on true
+    {%- endfor %}
+{% endmacro %}

@@ -1,0 +1,41 @@
+{% macro begin_batch() %}
+    {%- set progress = source('progress', 'model_progress') -%}
+    {%- set counter = source('raw', 'load_counter') -%}
+    {%- if execute -%}
+        {%- set name = dbt.string_literal(this.identifier) -%}
+        {%- set follows = (config.get('meta') or {}).get('follows', []) -%}
+
+        {#- The lock on this row makes two runs of one model wait for each other. -#}
+        {%- call statement('progress_row') -%}
+            insert into {{ progress }} (model_name) values ({{ name }}) on conflict do nothing
+        {%- endcall -%}
+        {%- set stored = run_query(
+            "select load_seq, definition from " ~ progress ~ " where model_name = " ~ name ~ " for update"
+        ) | list | first -%}
+        {%- if is_incremental() -%}
+            {%- do check_definition(stored['load_seq'], stored['definition']) -%}
+        {%- endif -%}
+
+        {#-
+            Read hi once, keep it for the transaction: a second read could see later loads.
+            A model built on another one goes exactly as far as that one, and the shared lock
+            keeps that one there until this transaction ends.
+        -#}
+        {%- if follows -%}
+            {%- set names = follows | map('tojson') | join(', ') | replace('"', "'") -%}
+            {%- set hi = run_query(
+                "select min(load_seq) as hi from (select load_seq from " ~ progress
+                ~ " where model_name in (" ~ names ~ ") order by model_name for share) as followed"
+            ) | list | first -%}
+        {%- else -%}
+            {%- set hi = run_query(
+                "select load_seq as hi from " ~ counter
+            ) | list | first -%}
+        {%- endif -%}
+        {%- set lo = stored['load_seq'] if is_incremental() else 0 -%}
+        {%- set hi = lo if flags.EMPTY else hi['hi'] -%}
+        select
+            set_config('video_events.batch_lo', '{{ lo }}', true),
+            set_config('video_events.batch_hi', '{{ hi }}', true)
+    {%- endif -%}
+{% endmacro %}

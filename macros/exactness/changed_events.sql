@@ -1,0 +1,31 @@
+{% macro changed_events(lo, hi) %}
+    {#-
+        Loads lie in raw.events in the order of their load_id, and its BRIN index knows where:
+        with these bounds PostgreSQL reads only the pages of the batch, however long the
+        history is.
+    -#}
+    with
+
+    changed_loads as materialized (
+        select
+            loads.load_id,
+            {{ visible_at(hi, 'loads') }}::int - {{ visible_at(lo, 'loads') }}::int as sign
+        from {{ ref('stg_video_events__loads') }} as loads
+        where
+            (loads.load_seq > {{ lo }} or loads.withdrawn_seq > {{ lo }})
+            and {{ visible_at(hi, 'loads') }} <> {{ visible_at(lo, 'loads') }}
+    )
+
+    select
+        events.source_id,
+        events.event_type_id,
+        events.event_type,
+        events.category,
+        changed_loads.sign,
+        events.occurred_at
+    from {{ ref('stg_video_events__event_history') }} as events
+    inner join changed_loads on events.load_id = changed_loads.load_id
+    where
+        events.load_id >= (select min(bounds.load_id) from changed_loads as bounds)
+        and events.load_id <= (select max(bounds.load_id) from changed_loads as bounds)
+{% endmacro %}

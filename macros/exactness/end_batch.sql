@@ -1,0 +1,8 @@
+{% macro end_batch() %}
+    update {{ source('progress', 'model_progress') }}
+    set
+        load_seq = {{ batch_hi() }},
+        definition = {{ current_definition() }},
+        updated_at = clock_timestamp()
+    where model_name = {{ dbt.string_literal(this.identifier) }}
+{% endmacro %}

@@ -1,0 +1,54 @@
+{{
+    config(
+        unique_key=['source_id', 'category', 'started_at'],
+        indexes=[
+            {'columns': ['source_id', 'category', 'started_at'], 'unique': true},
+            {'columns': ['category', 'started_at']},
+        ],
+        meta={'defined_by': ['event_types', 'activity_gap']},
+    )
+}}
+
+-- depends_on: {{ ref('stg_video_events__loads') }}
+with
+
+{% if is_incremental() %}
+
+periods as (
+    {{
+        changed_periods(
+            stored=this,
+            key=['source_id', 'category'],
+            lo=batch_lo(),
+            hi=batch_hi(),
+            recount_from=ref('stg_video_events__event_history'),
+        ) | indent(4)
+    }}
+),
+
+{% else %}
+
+events as (
+    select * from {{ ref('stg_video_events__event_history') }} as history
+    where {{ visible_at(batch_hi(), 'history') }}
+),
+
+buckets as (
+    {{ event_buckets('events') | indent(4) }}
+),
+
+periods as (
+    {{ merge_periods('buckets', ['source_id', 'category']) | indent(4) }}
+),
+
+{% endif %}
+
+sources as (
+    select * from {{ ref('stg_video_events__sources') }}
+),
+
+final as (
+    {{ named_activity_periods('periods', 'sources') | indent(4) }}
+)
+
+select * from final

@@ -1,0 +1,33 @@
+with
+
+changed_periods as materialized (
+    {{
+        changed_periods(
+            stored=ref('fct_category_activity_periods'),
+            key=['category'],
+            lo=live_lo('fct_category_activity_periods'),
+            hi=live_hi(),
+            recount_from=ref('activity_periods_live'),
+        ) | indent(4)
+    }}
+),
+
+changes as materialized (
+    {{ named_category_activity_periods('changed_periods') | indent(4) }}
+),
+
+final as (
+    {{
+        with_changes(
+            stored=ref('fct_category_activity_periods'),
+            changes='changes',
+            key=['category', 'started_at'],
+            columns=[
+                'category_activity_period_id', 'category', 'source_ids', 'source_count',
+                'event_count', 'started_at', 'ended_at', 'duration',
+            ],
+        ) | indent(4)
+    }}
+)
+
+select * from final
