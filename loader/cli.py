@@ -1,15 +1,22 @@
 """The command line: parse, wire, report."""
 
+import os
 import sys
 import traceback
 from collections.abc import Sequence
 
 import click
+import psycopg
 
 from loader import __version__
 from loader.cli_db import db
+from loader.cli_ledger import alerts, loads, periods, rejects, status, withdraw
+from loader.cli_load import load
+from loader.connection import explain, redact
 from loader.errors import LoaderError
 from loader.settings import Settings, read_settings
+
+INTERRUPTED = 130
 
 
 @click.group("loader", context_settings={"help_option_names": ["-h", "--help"]})
@@ -22,36 +29,44 @@ def cli(context: click.Context, dsn: str | None, debug: bool) -> None:
     context.obj = read_settings(dsn=dsn, debug=debug)
 
 
-cli.add_command(db)
+for command in (load, status, loads, withdraw, rejects, periods, alerts, db):
+    cli.add_command(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
     context: click.Context | None = None
     try:
-        with cli.make_context("loader", list(sys.argv[1:] if arguments is None else arguments)) as (
-            context
-        ):
+        with cli.make_context("loader", given) as context:
             result = cli.invoke(context)
             return result if isinstance(result, int) else 0
     except click.exceptions.Exit as done:
         return done.exit_code
-    except click.ClickException as error:
+    except BrokenPipeError:
+        # Whoever read our output, such as head, has had enough of it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (Exception, KeyboardInterrupt) as error:  # the last resort of every command
+        settings = context.obj if context is not None else None
+        return _report(error, settings if isinstance(settings, Settings) else None)
+
+
+def _report(error: BaseException, settings: Settings | None) -> int:
+    """Print an error as one line and return the exit code that goes with it."""
+    if isinstance(error, psycopg.Error):
+        error = explain(error)
+    if isinstance(error, click.ClickException):
         error.show()
         return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("loader: interrupted", err=True)
-        return 130
-    except LoaderError as error:
-        return _report(context, f"{error}", error.exit_code)
-    except Exception as error:  # the last resort of every command: one line, exit code 1
-        text = f"unexpected {type(error).__name__}: {error}; for details: loader --debug ..."
-        return _report(context, text, 1)
-
-
-def _report(context: click.Context | None, message: str, exit_code: int) -> int:
-    settings = None if context is None else context.obj
-    if isinstance(settings, Settings) and settings.debug:
-        traceback.print_exc()
-    click.echo(f"loader: {message}", err=True)
+    if isinstance(error, KeyboardInterrupt | click.Abort):
+        message, exit_code = "interrupted", INTERRUPTED
+    elif isinstance(error, LoaderError):
+        message, exit_code = str(error), error.exit_code
+    else:
+        message = f"unexpected {type(error).__name__}: {error}; for details: loader --debug ..."
+        exit_code = LoaderError.exit_code
+    if settings is not None and settings.debug:
+        click.echo(redact(traceback.format_exc(), settings), err=True)
+    click.echo(f"loader: {redact(' '.join(message.split()), settings)}", err=True)
     return exit_code

@@ -1,0 +1,133 @@
+"""The partitions of ``raw.events``: one per month, created when a load needs it."""
+
+from collections import Counter
+
+import numpy as np
+import numpy.typing as npt
+from psycopg import Connection, sql
+
+from loader.errors import InputError
+from loader.locks import SCHEMA, lock_for_transaction
+from loader.schema import read_sql
+
+# A file whose times are garbage would otherwise fill the catalog with empty tables.
+MAX_NEW_PARTITIONS = 600
+
+# Name suffix and definition of what every partition has. They are created with it, and not on
+# the parent, so that those of one partition can be dropped and built again.
+WANTED_INDEXES = {
+    "source_time": "(source_id, event_time)",
+    "load": "using brin (load_id) with (pages_per_range = 32, autosummarize = on)",
+}
+
+
+class Partitions:
+    """The partitions that one load writes to."""
+
+    def __init__(self, conn: Connection, max_new: int = MAX_NEW_PARTITIONS) -> None:
+        """Use a connection in autocommit mode; see what partitions there are."""
+        self._conn = conn
+        self._max_new = max_new
+        self._existing = {row[0] for row in conn.execute(read_sql("partitions.sql").encode())}
+        self.created = 0
+        self.rows_by_name: Counter[str] = Counter()
+
+    def prepare(self, event_time: npt.NDArray[np.int64]) -> None:
+        """Create the partitions that these times (microseconds since 1970) need.
+
+        Raises:
+            InputError: the load needs an absurd number of new ones.
+        """
+        months = event_time.astype("datetime64[us]").astype("datetime64[M]")
+        if len(months) == 0:
+            return
+        if months.min() == months.max():
+            wanted, counts = months[:1], np.array([len(months)])
+        else:
+            wanted, counts = np.unique(months, return_counts=True)
+        for month, count in zip(wanted, counts.tolist(), strict=True):
+            name = partition_name(month)
+            self.rows_by_name[name] += count
+            if name not in self._existing:
+                if self.created == self._max_new:
+                    raise InputError(
+                        f"the times are spread over more than {self._max_new} months that have "
+                        "no events yet; is --time-format right?"
+                    )
+                self._create(name, month)
+                self._existing.add(name)
+                self.created += 1
+
+    def _create(self, name: str, month: np.datetime64) -> None:
+        with self._conn.transaction():
+            lock_for_transaction(self._conn, SCHEMA)
+            found = self._conn.execute("select to_regclass(%s)", [f"raw.{name}"]).fetchone()
+            if found is not None and found[0] is not None:
+                return
+            table = sql.Identifier("raw", name)
+            # Attached afterwards: "create table ... partition of" would wait for every COPY that
+            # runs, those of this load among them.
+            self._conn.execute(
+                sql.SQL("create table {} (like raw.events including all)").format(table)
+            )
+            create_missing_indexes(self._conn, name)
+            self._conn.execute(
+                sql.SQL(
+                    "alter table raw.events attach partition {} for values from ({}) to ({})"
+                ).format(table, sql.Literal(_start_of(month)), sql.Literal(_start_of(month + 1)))
+            )
+
+
+def partition_name(month: np.datetime64) -> str:
+    """Return the name of the partition of a month, such as ``events_2024_05``."""
+    return f"events_{str(month).replace('-', '_')}"
+
+
+def create_missing_indexes(conn: Connection, partition: str) -> None:
+    """Create the wanted indexes that a partition does not have."""
+    for suffix, definition in WANTED_INDEXES.items():
+        conn.execute(
+            sql.SQL("create index if not exists {} on {} {}").format(
+                sql.Identifier(f"{partition}_{suffix}"),
+                sql.Identifier("raw", partition),
+                sql.SQL(definition),
+            )
+        )
+
+
+def repair_indexes(conn: Connection) -> None:
+    """Create wanted indexes that are missing, be it from a crash or because they are new."""
+    suffixes = list(WANTED_INDEXES)
+    rows = conn.execute(read_sql("partitions_without_indexes.sql").encode(), {"suffixes": suffixes})
+    for (partition,) in rows.fetchall():
+        create_missing_indexes(conn, partition)
+
+
+def tidy_up(conn: Connection, partitions: Partitions, *, have_new_names: bool) -> None:
+    """Summarize and analyze what a load has changed, when that is worth its time.
+
+    A small load into a large partition changes no statistics that matter; one that adds a tenth
+    does. Autovacuum never analyzes the partitioned parent, so we do, when its rows have grown by
+    a fifth: in all, the cost stays proportional to what was loaded.
+    """
+    names = list(partitions.rows_by_name)
+    if not names:
+        return
+    conn.execute(read_sql("summarize.sql").encode(), {"names": names, "suffix": "load"})
+    sizes: dict[str, int] = dict(
+        conn.execute(read_sql("partition_sizes.sql").encode(), {"names": names})
+    )
+    for name, added in partitions.rows_by_name.items():
+        known = sizes.get(name, -1)
+        if known <= 0 or added > known * 0.1:
+            conn.execute(sql.SQL("analyze {}").format(sql.Identifier("raw", name)))
+    if have_new_names:
+        conn.execute("analyze raw.sources, raw.event_types")
+    row = conn.execute(read_sql("is_parent_analyze_due.sql").encode()).fetchone()
+    if row is not None and row[0]:
+        only = conn.info.server_version >= 180000
+        conn.execute("analyze only raw.events" if only else "analyze raw.events")
+
+
+def _start_of(month: np.datetime64) -> str:
+    return f"{month}-01 00:00:00+00"

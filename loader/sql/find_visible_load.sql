@@ -1,0 +1,17 @@
+select
+    load_id,
+    load_seq,
+    withdrawn_seq,
+    withdraws_load_id,
+    rows_read,
+    rows_loaded,
+    rows_rejected,
+    rows_duplicate,
+    kind,
+    origin,
+    first_event_at,
+    last_event_at,
+    started_at,
+    published_at
+from raw.loads
+where fingerprint = %(fingerprint)s and load_seq is not null and withdrawn_seq is null

@@ -1,0 +1,5 @@
+select
+    relname,
+    reltuples::bigint
+from pg_class
+where relnamespace = 'raw'::regnamespace and relname = any(%(names)s)
