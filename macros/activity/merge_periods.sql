@@ -11,10 +11,10 @@
     from (
         select
             gaps.*,
+            {#- The default frame has all equal rows in it: they get one number, in any order. #}
             count(*) filter (where gaps.is_first) over (
                 partition by {{ key | join(', ') }}
                 order by gaps.started_at, gaps.ended_at
-                rows unbounded preceding
             ) as period_number
         from (
             select

@@ -6,24 +6,31 @@
     ),
 
     {#- The order in a source depends on content only, never on arrival. #}
-    numbered as (
+    marked as (
         select
             events.*,
-            row_number() over (
+            lag(events.category) over (
                 partition by events.source_id
                 order by events.occurred_at, events.event_type collate "C"
-            ) - row_number() over (
-                partition by events.source_id, events.category
-                order by events.occurred_at, events.event_type collate "C"
-            ) as run_number
+            ) is distinct from events.category as is_first
         from {{ events }} as events
+    ),
+
+    numbered as (
+        select
+            marked.*,
+            count(*) filter (where marked.is_first) over (
+                partition by marked.source_id
+                order by marked.occurred_at, marked.event_type collate "C"
+            ) as run_number
+        from marked
     ),
 
     positioned as (
         select
             numbered.*,
             row_number() over (
-                partition by numbered.source_id, numbered.category, numbered.run_number
+                partition by numbered.source_id, numbered.run_number
                 order by numbered.occurred_at, numbered.event_type collate "C"
             ) as position
         from numbered

@@ -1,0 +1,163 @@
+"""What the marts must hold, computed anew from all visible events by other means.
+
+Nothing here shares a line with the models: periods come from PostgreSQL's ``range_agg`` over open
+ranges ``(t, t + gap)``, runs from ``lag``. Relations are compared as multisets of rows.
+"""
+
+from dataclasses import dataclass
+
+from psycopg import Connection
+from psycopg.rows import TupleRow
+
+EVENTS = """
+    visible as (
+        select e.source_id, s.source_name, t.event_type_id, t.event_type,
+               coalesce(c.category, 'other') as category, e.event_time as t
+        from raw.events e
+        join raw.loads l on l.load_id = e.load_id
+        join raw.sources s on s.source_id = e.source_id
+        join raw.event_types t on t.event_type_id = e.event_type_id
+        left join {schema}.event_types c on c.event_type = t.event_type
+        where l.load_seq is not null and l.withdrawn_seq is null
+    )
+"""
+
+PERIODS = """
+    periods as (
+        select p.source_id, p.source_name, p.category, count(*) as event_count,
+               lower(p.period) as started_at, upper(p.period) - interval '{gap}' as ended_at
+        from (
+            select source_id, source_name, category,
+                   unnest(range_agg(tstzrange(t, t + interval '{gap}', '()'))) as period
+            from visible group by 1, 2, 3
+        ) p
+        join visible v
+          on v.source_id = p.source_id and v.category = p.category
+         and v.t >= lower(p.period) and v.t < upper(p.period)
+        group by 1, 2, 3, p.period
+    )
+"""
+
+ACTIVITY_PERIODS = """
+    select source_id, source_name, category, event_count, started_at, ended_at,
+           ended_at - started_at as duration
+    from periods
+"""
+
+CATEGORY_PERIODS = """
+    select p.category, array_agg(distinct v.source_id order by v.source_id) as source_ids,
+           count(distinct v.source_id)::int as source_count, count(*) as event_count,
+           lower(p.period) as started_at, upper(p.period) - interval '{gap}' as ended_at,
+           upper(p.period) - interval '{gap}' - lower(p.period) as duration
+    from (
+        select category, unnest(range_agg(tstzrange(t, t + interval '{gap}', '()'))) as period
+        from visible group by 1
+    ) p
+    join visible v on v.category = p.category and v.t >= lower(p.period) and v.t < upper(p.period)
+    group by 1, p.period
+"""
+
+HOURLY = """
+    select source_id, source_name, event_type, category, count(*) as event_count,
+           date_trunc('hour', t, 'UTC') as hour_started_at
+    from visible group by source_id, source_name, event_type, category, 6
+"""
+
+SOURCES = """
+    select source_id, source_name, count(*) as event_count,
+           min(t) as first_event_at, max(t) as last_event_at
+    from visible group by 1, 2
+"""
+
+EVENT_TYPES = """
+    select t.event_type_id, t.event_type, coalesce(c.category, 'other') as category
+    from raw.event_types t left join {schema}.event_types c using (event_type)
+"""
+
+ALERTS = """
+    select r.rule_name, runs.source_id, runs.source_name, runs.category, runs.event_count,
+           runs.times[1] as started_at, runs.times[r.threshold] as triggered_at,
+           runs.times[runs.event_count] as ended_at
+    from (
+        select source_id, source_name, category, run, count(*) as event_count,
+               array_agg(t order by place) as times
+        from (
+            select *, sum(is_new) over (partition by source_id order by place) as run
+            from (
+                select *, (lag(category) over at_source is distinct from category)::int as is_new,
+                       row_number() over at_source as place
+                from visible
+                window at_source as (partition by source_id order by t, event_type collate "C")
+            ) marked
+        ) numbered
+        group by 1, 2, 3, 4
+    ) runs
+    join {schema}.alert_rules r
+      on r.kind = 'consecutive' and r.category = runs.category and runs.event_count >= r.threshold
+    union all
+    select r.rule_name, p.source_id, p.source_name, p.category, p.event_count, p.started_at,
+           p.started_at + r.min_duration, p.ended_at
+    from periods p
+    join {schema}.alert_rules r
+      on r.kind = 'presence' and r.category = p.category
+     and p.ended_at - p.started_at >= r.min_duration
+"""
+
+MARTS = {
+    "fct_activity_periods": ACTIVITY_PERIODS,
+    "fct_category_activity_periods": CATEGORY_PERIODS,
+    "fct_hourly_detections": HOURLY,
+    "fct_alerts": ALERTS,
+    "dim_sources": SOURCES,
+    "dim_event_types": EVENT_TYPES,
+}
+LIVE_VIEWS = {
+    "activity_periods_live": ACTIVITY_PERIODS,
+    "category_activity_periods_live": CATEGORY_PERIODS,
+    "alerts_live": ALERTS,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Oracle:
+    """Compares relations of one dbt schema with what the visible events say."""
+
+    conn: Connection[TupleRow]
+    schema: str = "analytics"
+    gap: str = "1 minute"
+
+    def differences(self, relations: dict[str, str]) -> dict[str, list[TupleRow]]:
+        """Return, per relation, up to ten rows that are missing or too many; empty when exact."""
+        # Prepared statements would not survive that the temporary tables change their columns.
+        self.conn.prepare_threshold = None
+        found = {}
+        for relation, query in relations.items():
+            text = f"with {EVENTS}, {PERIODS} {query}".format(schema=self.schema, gap=self.gap)
+            # Materialized once each: a live view is not cheap, and neither is this query.
+            self.conn.execute("drop table if exists expected, actual")
+            self.conn.execute(f"create temporary table expected as {text}".encode())
+            columns = ", ".join(self.columns("expected"))
+            self.conn.execute(
+                f"create temporary table actual as select {columns} "
+                f"from {self.schema}.{relation}".encode()
+            )
+            rows = self.conn.execute(
+                b"""
+                (select 'missing' as verdict, * from (table expected except all table actual) m)
+                union all
+                (select 'too many', * from (table actual except all table expected) m)
+                order by 2, 1 limit 10
+                """
+            ).fetchall()
+            if rows:
+                found[relation] = rows
+        return found
+
+    def columns(self, relation: str) -> list[str]:
+        """Return the names of a temporary relation's columns, in order."""
+        rows = self.conn.execute(
+            "select attname from pg_attribute where attrelid = %s::regclass and attnum > 0"
+            " and not attisdropped order by attnum",
+            [relation],
+        ).fetchall()
+        return [str(row[0]) for row in rows]

@@ -1,0 +1,72 @@
+"""Streams of events that are hard on incremental models, each at a source of its own.
+
+Many scenarios share the same loads, so that one run of dbt checks them all. Times lie on a
+lattice of the gap and its neighbours (a microsecond less or more), so that "exactly one gap
+apart" happens all the time; scenarios that share a base time meet in the category periods.
+"""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+TYPES = ("pedestrian", "pedestrian", "bicycle", "car", "truck", "a dog")
+# Half a gap, a gap and its neighbours, and pauses.
+STEPS = [
+    timedelta(microseconds=microseconds)
+    for microseconds in (
+        0, 1, 30_000_000, 30_000_000, 30_000_000, 59_999_999, 60_000_000, 60_000_001,
+        119_999_999, 120_000_000, 600_000_000, 3_600_000_000,
+    )
+]  # fmt: skip
+BASE = datetime(2024, 3, 30, 22, 0, tzinfo=UTC)
+
+
+@dataclass(frozen=True, order=True)
+class Event:
+    """One event as a load brings it."""
+
+    source: str
+    time: datetime
+    type: str
+
+
+def scenario(number: int, generator: random.Random) -> list[Event]:
+    """Return the events of one scenario, in order of time."""
+    time = BASE + (number // 3) * timedelta(hours=5)
+    # Some sources see people only: long runs, long presence.
+    types = generator.choice([TYPES, TYPES, ("pedestrian",), ("pedestrian", "car"), ("bicycle", "pedestrian")])
+    steps = generator.choice([STEPS, STEPS[2:7], STEPS[:3], STEPS[6:]])
+    events = []
+    for _ in range(generator.randint(1, 60)):
+        time += generator.choice(steps)
+        events.append(Event(f"scenario {number}", time, generator.choice(types)))
+    events += generator.choices(events, k=generator.randint(0, 3))
+    return events
+
+
+def rounds(
+    scenarios: int, generator: random.Random, *, count: int, loads: int
+) -> Iterator[list[list[Event]]]:
+    """Yield, for each round, its loads: every event of every scenario in one of them.
+
+    A scenario's events come in order, or shuffled, or one load late by several rounds.
+    """
+    slots: list[list[Event]] = [[] for _ in range(count * loads)]
+    for number in range(scenarios):
+        events = scenario(number, generator)
+        match generator.choice(["in order", "shuffled", "few loads"]):
+            case "in order":
+                cuts = sorted(generator.randrange(len(slots)) for _ in events)
+            case "shuffled":
+                cuts = [generator.randrange(len(slots)) for _ in events]
+            case _:
+                chosen = generator.sample(range(len(slots)), k=3)
+                cuts = [generator.choice(chosen) for _ in events]
+        for cut, event in zip(cuts, sorted(events), strict=True):
+            slots[cut].append(event)
+    for start in range(0, len(slots), loads):
+        batch = slots[start : start + loads]
+        for load in batch:
+            generator.shuffle(load)
+        yield batch
