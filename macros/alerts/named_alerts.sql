@@ -1,13 +1,14 @@
 {% macro named_alerts(alerts, sources) %}
     select
         {{ deterministic_id(
-            ['alerts.rule_name', 'alerts.source_id', "coalesce(alerts.first_event_type, '')"],
+            ['alerts.rule_name', 'alerts.source_id', 'alerts.first_event_type'],
             ['alerts.started_at'],
         ) }} as alert_id,
         alerts.rule_name,
         alerts.source_id,
         sources.source_name,
         alerts.category,
+        alerts.first_event_type,
         alerts.event_count::bigint as event_count,
         alerts.started_at,
         alerts.triggered_at,

@@ -1,27 +1,93 @@
 {{
     config(
-        materialized='table',
+        unique_key=['source_id', 'alert_id'],
         indexes=[
             {'columns': ['source_id', 'alert_id'], 'unique': true},
+            {'columns': ['source_id', 'started_at']},
             {'columns': ['triggered_at']},
         ],
         meta={
             'defined_by': ['event_types', 'activity_gap', 'alert_rules'],
-            'follows': ['fct_activity_periods'],
+            'follows': ['fct_activity_periods', 'int_event_runs'],
         },
     )
 }}
 
+-- depends_on: {{ ref('stg_video_events__loads') }}, {{ ref('stg_video_events__event_history') }}
 with
 
-events as (
-    select * from {{ ref('stg_video_events__event_history') }} as history
-    where {{ visible_at(batch_hi(), 'history') }}
+{% if is_incremental() %}
+
+changed_events as materialized (
+    {{ changed_events(lo=batch_lo(), hi=batch_hi()) | indent(4) }}
+),
+
+changed_buckets as (
+    {{ event_buckets('changed_events', sign='sign') | indent(4) }}
+),
+
+islands as materialized (
+    {{ merge_periods('changed_buckets', ['source_id', 'category']) | indent(4) }}
+),
+
+changed_periods as materialized (
+    {{
+        touched_periods('islands', ref('fct_activity_periods'), ['source_id', 'category'])
+        | indent(4)
+    }}
+),
+
+changed_extents as (
+    select
+        source_id,
+        category,
+        started_at,
+        ended_at
+    from islands
+    union all
+    select
+        source_id,
+        category,
+        started_at,
+        ended_at
+    from changed_periods
+),
+
+{{
+    changed_alerts(
+        stored=this,
+        lo=batch_lo(),
+        hi=batch_hi(),
+        runs=ref('int_event_runs'),
+        changed_periods='changed_periods',
+        changed_extents='changed_extents',
+    )
+}},
+
+alerts as (
+    select * from changed_alerts
+),
+
+{% else %}
+
+pieces as (
+    select
+        *,
+        false as is_separator
+    from {{ ref('int_event_runs') }}
+),
+
+runs as (
+    {{ joined_runs('pieces') | indent(4) }}
 ),
 
 alerts as (
-    {{ all_alerts('events', ref('fct_activity_periods')) | indent(4) }}
+    {{ consecutive_alerts('runs', batch_hi()) | indent(4) }}
+    union all
+    {{ presence_alerts(ref('fct_activity_periods')) | indent(4) }}
 ),
+
+{% endif %}
 
 sources as (
     select * from {{ ref('stg_video_events__sources') }}

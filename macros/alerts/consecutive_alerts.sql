@@ -1,0 +1,30 @@
+{% macro consecutive_alerts(runs, hi) %}
+    select
+        rules.rule_name,
+        runs.source_id,
+        runs.category,
+        runs.first_event_type,
+        runs.event_count,
+        runs.started_at,
+        trigger_event.occurred_at as triggered_at,
+        runs.ended_at
+    from {{ runs }} as runs
+    inner join {{ ref('alert_rules') }} as rules
+        on
+            rules.kind = 'consecutive'
+            and runs.category = rules.category
+            and runs.event_count >= rules.threshold
+    cross join lateral (
+        select history.occurred_at
+        from {{ ref('stg_video_events__event_history') }} as history
+        where
+            history.source_id = runs.source_id
+            and history.occurred_at >= runs.started_at
+            and (history.occurred_at, history.event_type collate "C")
+            >= (runs.started_at, runs.first_event_type collate "C")
+            and {{ visible_at(hi, 'history') }}
+        order by history.occurred_at, history.event_type collate "C"
+        offset rules.threshold - 1
+        limit 1
+    ) as trigger_event
+{% endmacro %}
