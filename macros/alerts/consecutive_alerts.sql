@@ -24,7 +24,6 @@
             >= (runs.started_at, runs.first_event_type collate "C")
             and {{ visible_at(hi, 'history') }}
         order by history.occurred_at, history.event_type collate "C"
-        offset rules.threshold - 1
-        limit 1
+        limit 1 offset rules.threshold - 1
     ) as trigger_event
 {% endmacro %}

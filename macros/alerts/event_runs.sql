@@ -25,10 +25,12 @@
         from (
             select
                 bucketed.*,
-                lag(bucketed.category) over (
-                    partition by bucketed.source_id, bucketed.bucket_started_at
-                    order by bucketed.occurred_at, bucketed.event_type collate "C"
-                ) is distinct from bucketed.category as is_start
+                (
+                    lag(bucketed.category) over (
+                        partition by bucketed.source_id, bucketed.bucket_started_at
+                        order by bucketed.occurred_at, bucketed.event_type collate "C"
+                    ) is distinct from bucketed.category
+                ) as is_start
             from (
                 select
                     events.source_id,
