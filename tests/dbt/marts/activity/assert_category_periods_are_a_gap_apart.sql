@@ -1,0 +1,16 @@
+-- No two periods of one category are closer than the gap.
+with
+
+neighbours as (
+    select
+        category,
+        started_at,
+        lag(ended_at) over (
+            partition by category
+            order by started_at
+        ) as previous_ended_at
+    from {{ ref('fct_category_activity_periods') }}
+)
+
+select * from neighbours
+where started_at - previous_ended_at < {{ activity_gap() }}
