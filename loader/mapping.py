@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 
 from loader.errors import UsageError
+from loader.times import Clock
 
 Format = Literal["csv", "ndjson", "parquet"]
 # What people type for a tab, because their shell does not.
@@ -56,6 +57,7 @@ class Mapping:
         object.__setattr__(self, "delimiter", _SPELLED_OUT.get(self.delimiter, self.delimiter))
         _check_delimiter(self.delimiter)
         _check_timezone(self.timezone)
+        Clock(self.time_format, self.timezone)
         _check_names("--columns", self.columns or ())
         _check_names("--attributes", self.attributes)
         needed = [("--time-column", self.time_column), ("--type-column", self.type_column)]

@@ -1,0 +1,114 @@
+"""Attributes: further columns of an input as one JSON object per row."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final
+
+from loader.arrow import Array, InvalidError, pa, pc
+from loader.texts import is_utf8
+
+if TYPE_CHECKING:
+    from collections import abc
+
+# Bytes that JSON wants escaped; NUL is not among them because jsonb cannot hold it at all.
+_ESCAPES: Final = {
+    **{chr(code): f"\\u{code:04x}" for code in range(1, 32)},
+    '"': '\\"',
+}
+
+
+def render(columns: abc.Mapping[str, Array]) -> Array:
+    """Render columns as JSON objects; null where a value is no text that jsonb can hold.
+
+    Args:
+        columns: key -> values, all of one length. Binary is text of any bytes. A null value
+            leaves its key out.
+
+    Returns:
+        string.
+    """
+    pieces, broken = [], None
+    for name, column in columns.items():
+        values, faulty = _values(column)
+        prefix = f", {json.dumps(name, ensure_ascii=False)}: "
+        # Not null_handling="skip": Arrow forgets rows in which everything is skipped.
+        pieces.append(pc.binary_join_element_wise(prefix, values, "").fill_null(""))
+        if faulty is not None:
+            broken = faulty if broken is None else pc.or_(broken, faulty)
+    members = pc.utf8_slice_codeunits(pc.binary_join_element_wise(*pieces, ""), 2)
+    objects = pc.binary_join_element_wise("{", members, "}", "")
+    if broken is not None:
+        objects = pc.if_else(broken, pa.scalar(None, pa.string()), objects)
+    return objects
+
+
+def find_fault(columns: abc.Mapping[str, Array], row: int) -> tuple[str | None, str]:
+    """Name the column whose value cannot be kept, and say why."""
+    for name, column in columns.items():
+        _, faulty = _values(column.slice(row, 1))
+        if faulty is not None and faulty[0].as_py():
+            return name, "the value is not UTF-8, or holds a NUL, which JSON in the database cannot"
+    return None, "the attributes cannot be kept"
+
+
+def _values(column: Array) -> tuple[Array, Array | None]:
+    """JSON values as string, and which of them cannot be kept (None: all can)."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return _values(column.dictionary_decode())
+    if pa.types.is_null(kind):
+        return column.cast(pa.string()), None
+    if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind):
+        return column.cast(pa.string()), None
+    if pa.types.is_floating(kind):
+        # What JSON has no number for becomes text, as PostgreSQL's own to_jsonb does.
+        signed = pc.if_else(pc.greater(column, 0), '"Infinity"', '"-Infinity"')
+        special = pc.if_else(pc.is_nan(column), '"NaN"', signed)
+        return pc.if_else(pc.is_finite(column), column.cast(pa.string()), special), None
+    if pa.types.is_nested(kind):
+        return _dumped(column)
+    if not pa.types.is_string(kind) and not pa.types.is_binary(kind):
+        column = column.cast(pa.string())
+    return _quoted(column)
+
+
+def _quoted(column: Array) -> tuple[Array, Array | None]:
+    raw = column.view(pa.binary())
+    faulty = None
+    try:
+        texts = raw.cast(pa.string())
+    except InvalidError:
+        bad = [value is not None and not is_utf8(value) for value in raw.to_pylist()]
+        faulty = pa.array(bad, pa.bool_())
+        texts = pc.if_else(faulty, b"", raw).cast(pa.string())
+    if _any(pc.match_substring_regex(texts, r'[\x00-\x1f"\\]')):
+        nul = pc.match_substring(texts, "\0").fill_null(False)
+        if _any(nul):
+            faulty = nul if faulty is None else pc.or_(faulty, nul)
+        texts = pc.replace_substring(texts, "\\", "\\\\")
+        for character, escape in _ESCAPES.items():
+            if _any(pc.match_substring(texts, character)):
+                texts = pc.replace_substring(texts, character, escape)
+    return pc.binary_join_element_wise('"', texts, '"', ""), faulty
+
+
+def _dumped(column: Array) -> tuple[Array, Array | None]:
+    """Nested values, one by one."""
+    texts = [
+        None if value is None else json.dumps(value, ensure_ascii=False, default=str)
+        for value in column.to_pylist()
+    ]
+    faulty = [text is not None and not is_storable(text) for text in texts]
+    return pa.array(texts, pa.string()), pa.array(faulty, pa.bool_()) if any(faulty) else None
+
+
+def is_storable(text: str) -> bool:
+    r"""Whether jsonb can hold this JSON: no ``\u0000``, no half of a surrogate pair."""
+    if "\\u" in text and "\\u0000" in text.replace("\\\\", ""):
+        return False
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _any(mask: Array) -> bool:
+    return bool(pc.any(mask).as_py())

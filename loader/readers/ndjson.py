@@ -1,0 +1,360 @@
+"""NDJSON: one JSON object per line, parsed by Arrow; what it refuses is read line by line."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from loader import attributes
+from loader.arrow import Array, ArrowError, DataType, Schema, Table, arrow_json, pa, pc
+from loader.errors import InputError
+from loader.events import EventBatch, Reject
+from loader.limits import too_long
+from loader.mapping import folded
+from loader.readers import header, objects
+from loader.readers.lines import Block, Blocks, long_lines
+from loader.rows import Assembler, Broken, Rows
+from loader.times import TimeFault, epochs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from loader.limits import Limits
+    from loader.mapping import Mapping
+    from loader.streams import ByteSource
+    from loader.times import Moments
+
+_FEW_LINES: Final = 64
+# Larger whole numbers have lost digits when they come as floating point.
+_EXACT: Final = 2.0**53
+
+
+class NdjsonReader:
+    """Reads NDJSON in constant memory; iterate once.
+
+    Raises:
+        InputError: on iterating, when it is something else altogether.
+    """
+
+    header: bytes | None = None
+
+    def __init__(self, content: ByteSource, mapping: Mapping, limits: Limits, origin: str) -> None:
+        self._blocks = Blocks(content, limits)
+        self._mapping = mapping
+        self._limits = limits
+        self._origin = origin
+        self._assembler = Assembler(mapping, limits)
+        self._keys = _Keys(mapping, {})
+        self._schema: Schema | None = None
+        self._is_started = False
+
+    def __iter__(self) -> Iterator[EventBatch]:
+        """Yield batches; inside a block, those that Arrow could read come first."""
+        is_empty = True
+        for found in self._blocks:
+            block = found if self._is_started else self._start(found)
+            is_empty = is_empty and not block.data.strip() and not block.long_lines
+            yield from self._batches(block)
+        if is_empty:
+            raise InputError(f"{self._origin}: is empty")
+
+    def _start(self, block: Block) -> Block:
+        """Look at the first block: whether it is NDJSON, and how the keys are written."""
+        self._is_started = True
+        header.check_text(block.data, self._origin)
+        if block.data.startswith(header.BOM):
+            block = replace(block, data=block.data[len(header.BOM) :])
+        first = block.data.lstrip()[:2].rstrip()
+        if first.startswith(b"["):
+            raise InputError(
+                f"{self._origin}: is a JSON array; write one object per line (jq -c '.[]')"
+            )
+        if first == b"{" and block.data.split(b"{", 1)[1].lstrip(b" \t\r")[:1] == b"\n":
+            raise InputError(f"{self._origin}: goes over several lines; write one object per line")
+        lines = block.lines
+        for number in range(len(lines)):
+            found = objects.parse(lines.line(number), ())
+            if isinstance(found, dict):
+                self._keys = _Keys(self._mapping, found)
+                if not self._keys.attributes:
+                    names = self._keys.needed.values()
+                    self._schema = pa.schema([(name, pa.string()) for name in names])
+                return block
+        if block.data.strip():
+            raise InputError(f"{self._origin}: no line is a JSON object; see --format")
+        return block
+
+    def _batches(self, block: Block) -> Iterator[EventBatch]:
+        before = long_lines(block, self._limits)
+        if self._is_regular(block):
+            table = self._parse(block.data)
+            if table is not None and len(table) == block.line_count:
+                yield self._assembler.batch(self._rows(table, _Origins(block, None)), before)
+                return
+        yield from self._careful(block, before)
+
+    def _is_regular(self, block: Block) -> bool:
+        """Whether every line begins and ends like an object; then no object spans lines.
+
+        For inside of an object no ``}`` can be followed directly by ``{``.
+        """
+        data = block.data
+        if not data.startswith(b"{") or not block.has_plain_ends:
+            return False
+        end = b"}\r\n" if b"\r" in data else b"}\n"
+        lines = block.line_count
+        ends = data.count(end) + (not data.endswith(b"\n") and data.endswith(b"}"))
+        longest = self._limits.line_bytes
+        return (
+            data.count(b"\n{") == lines - 1 and ends == lines and not block.may_hold_longer(longest)
+        )
+
+    def _careful(self, block: Block, before: Broken | None) -> Iterator[EventBatch]:
+        lines = block.lines
+        if len(lines) == 0:
+            yield self._slow(block, np.empty(0, np.int64), before)
+            return
+        seen = np.frombuffer(block.data, np.uint8)
+        sizes = lines.ends - lines.starts[:-1]
+        inside = np.minimum(lines.starts[:-1], len(seen) - 1)
+        regular = (seen[inside] == ord("{")) & (seen[lines.ends - 1] == ord("}"))
+        regular &= (sizes >= 2) & (sizes <= self._limits.line_bytes)
+        numbers = np.flatnonzero(regular)
+        offsets = pa.py_buffer(lines.starts.astype(np.int32))
+        whole = pa.Array.from_buffers(
+            pa.binary(), len(lines), [None, offsets, pa.py_buffer(block.data)]
+        )
+        # Each piece a table of Arrow's; of one block there are few different schemas.
+        pieces: dict[Schema, list[tuple[Table, NDArray[np.int64]]]] = defaultdict(list)
+        slow = [np.flatnonzero(~regular)]
+        for table, part in self._pieces(whole, numbers):
+            if table is None:
+                slow.append(part)
+            else:
+                pieces[table.schema].append((table, part))
+        for found in pieces.values():
+            table = pa.concat_tables([table for table, _ in found])
+            at = np.concatenate([part for _, part in found])
+            yield self._assembler.batch(self._rows(table, _Origins(block, at)))
+        yield self._slow(block, np.sort(np.concatenate(slow)), before)
+
+    def _pieces(
+        self, whole: Array, numbers: NDArray[np.int64]
+    ) -> Iterator[tuple[Table | None, NDArray[np.int64]]]:
+        """Halve runs of lines until Arrow can read them or they are few."""
+        waiting = [numbers] if len(numbers) else []
+        while waiting:
+            part = waiting.pop()
+            taken = whole.take(pa.array(part))
+            start, end = (
+                int(at) for at in np.frombuffer(taken.buffers()[1], np.int32)[[0, len(part)]]
+            )
+            table = self._parse(bytes(taken.buffers()[2][start:end]))
+            if table is not None and len(table) == len(part):
+                yield table, part
+            elif len(part) <= _FEW_LINES:
+                yield None, part
+            else:
+                middle = len(part) // 2
+                waiting += [part[middle:], part[:middle]]
+
+    def _parse(self, data: bytes) -> Table | None:
+        """Let Arrow parse lines; None when it cannot, or not without a loss."""
+        if self._schema is not None:
+            table = _arrow(data, self._schema, "ignore")
+            if table is not None and self._is_exact(table):
+                return table
+        strings: dict[str, DataType] = {}
+        while True:
+            table = _arrow(data, pa.schema(list(strings.items())), "infer")
+            if table is None:
+                return None
+            # Arrow takes texts for times where it can, and forgets how they were written.
+            dates = {
+                field.name: pa.string()
+                for field in table.schema
+                if pa.types.is_temporal(field.type) and field.name in self._keys.all
+            }
+            if not dates:
+                break
+            strings |= dates
+        if len(set(table.column_names)) < len(table.column_names):
+            return None
+        table = table.select([name for name in self._keys.all if name in table.column_names])
+        if not self._is_exact(table):
+            return None
+        self._schema = pa.schema(
+            [field for field in table.schema if not pa.types.is_null(field.type)]
+        )
+        return table
+
+    def _is_exact(self, table: Table) -> bool:
+        """Whether the columns say the same as the lines do."""
+        for field in table.schema:
+            kind = field.type
+            if field.name in self._keys.needed.values():
+                is_time = field.name == self._keys.needed[self._mapping.time_column]
+                if pa.types.is_floating(kind) and not (is_time and self._assembler.clock.unit):
+                    return False
+                if pa.types.is_boolean(kind):
+                    return False
+            if pa.types.is_nested(kind):
+                return False
+            if pa.types.is_floating(kind):
+                column = table[field.name]
+                if not pc.all(pc.less(pc.abs(column), _EXACT)).as_py():
+                    return False
+        return True
+
+    def _rows(self, table: Table, origins: _Origins) -> Rows:
+        mapping, keys = self._mapping, self._keys
+
+        def column(name: str) -> Array:
+            if name not in table.column_names:
+                return pa.nulls(len(table), pa.string())
+            found = table[name].combine_chunks()
+            return found.cast(pa.string()) if pa.types.is_null(found.type) else found
+
+        time = column(keys.needed[mapping.time_column])
+        moments: Moments | None = None
+        if pa.types.is_integer(time.type) or pa.types.is_floating(time.type):
+            moments, time = _from_numbers(time, self._assembler.clock.unit)
+        kept = {key: column(name) for key, name in keys.attributes.items()}
+        return Rows(
+            time=time,
+            moments=moments,
+            event_type=column(keys.needed[mapping.type_column]),
+            source=(
+                None if mapping.source is not None else column(keys.needed[mapping.source_column])
+            ),
+            attributes=attributes.render(kept) if kept else None,
+            attribute_reason=lambda row: attributes.find_fault(kept, row),
+            origins=replace(origins, keys=keys.needed),
+        )
+
+    def _slow(self, block: Block, numbers: NDArray[np.int64], before: Broken | None) -> EventBatch:
+        """Read lines one by one; blank ones are none."""
+        keys = self._keys
+        rows: list[dict[str, Any]] = []
+        at: list[int] = []
+        refused: list[tuple[int, str]] = []
+        for number in numbers.tolist():
+            line = block.lines.line(number)
+            if not line.strip(b" \t\r\n"):
+                continue
+            if len(line) > self._limits.line_bytes:
+                kept = min(len(line), self._limits.raw_bytes)
+                refused.append((number, too_long(len(line), kept, self._limits)))
+                continue
+            found = objects.parse(line, keys.all)
+            if isinstance(found, objects.NotAnObject):
+                refused.append((number, found.reason))
+                continue
+            rows.append(found)
+            at.append(number)
+
+        def column(key: str) -> Array:
+            name = keys.needed[key]
+            return pa.array([objects.text(row.get(name)) for row in rows], pa.binary())
+
+        def rejects(room: int) -> Sequence[Reject]:
+            first = list(before.rejects(room)) if before is not None else []
+            return first + [_reject(block, self._limits, *one) for one in refused[:room]]
+
+        mapping = self._mapping
+        kept_keys = tuple(keys.attributes.values())
+        return self._assembler.batch(
+            Rows(
+                time=column(mapping.time_column),
+                event_type=column(mapping.type_column),
+                source=None if mapping.source is not None else column(mapping.source_column),
+                attributes=(
+                    pa.array([objects.attributes(row, kept_keys) for row in rows], pa.string())
+                    if kept_keys
+                    else None
+                ),
+                origins=_Origins(block, np.array(at, np.int64), keys.needed),
+            ),
+            Broken(
+                count=len(refused) + (before.count if before is not None else 0), rejects=rejects
+            ),
+        )
+
+
+class _Keys:
+    """Wanted names -> keys as the input writes them.
+
+    Attributes:
+        needed: of time, type and source.
+        attributes: of the attributes.
+        all: the keys, each once.
+    """
+
+    def __init__(self, mapping: Mapping, first: dict[str, Any]) -> None:
+        """Take the first object as the example."""
+
+        def written(name: str) -> str:
+            alike = [key for key in first if folded(key) == folded(name)]
+            return alike[0] if name not in first and len(alike) == 1 else name
+
+        self.needed = {name: written(name) for name in mapping.needed_columns}
+        self.attributes = {name: written(name) for name in mapping.attributes}
+        self.all = tuple(dict.fromkeys([*self.needed.values(), *self.attributes.values()]))
+
+
+@dataclass(frozen=True)
+class _Origins:
+    """Rows that are lines of a block: all, or those numbered from 0."""
+
+    block: Block
+    at: NDArray[np.int64] | None
+    keys: dict[str, str] | None = None
+
+    def line_number(self, row: int) -> int:
+        return self.block.first_line + self._line(row)
+
+    def raw(self, row: int) -> bytes:
+        return self.block.lines.line(self._line(row))
+
+    def reason(self, row: int, column_name: str) -> str | None:
+        return objects.why(self.raw(row), (self.keys or {}).get(column_name, column_name))
+
+    def _line(self, row: int) -> int:
+        return row if self.at is None else int(self.at[row])
+
+
+def _arrow(data: bytes, schema: Schema, unexpected: str) -> Table | None:
+    try:
+        return arrow_json.read_json(
+            pa.BufferReader(data),
+            read_options=arrow_json.ReadOptions(use_threads=False, block_size=len(data) + 1),
+            parse_options=arrow_json.ParseOptions(
+                explicit_schema=schema, unexpected_field_behavior=unexpected
+            ),
+        )
+    except (ArrowError, UnicodeDecodeError, OSError):
+        return None
+
+
+def _from_numbers(time: Array, unit: int | None) -> tuple[Moments | None, Array]:
+    if unit is None:
+        return None, time.cast(pa.string())
+    if pa.types.is_integer(time.type):
+        numbers = time.fill_null(0).to_numpy(zero_copy_only=False)
+        moments = epochs.from_integers(numbers, unit)
+    else:
+        moments = epochs.from_floats(time.fill_null(0).to_numpy(zero_copy_only=False), unit)
+    moments.fault[time.is_null().to_numpy(zero_copy_only=False)] = TimeFault.EMPTY
+    return moments, time
+
+
+def _reject(block: Block, limits: Limits, number: int, reason: str) -> Reject:
+    raw = block.lines.line(number)
+    if len(raw) > limits.line_bytes:
+        raw = raw[: limits.raw_bytes]
+    return Reject(line_number=block.first_line + number, column_name=None, reason=reason, raw=raw)

@@ -1,0 +1,103 @@
+"""Zones: local times without an offset to UTC, with gaps and repeated hours found out."""
+
+from __future__ import annotations
+
+import zoneinfo
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SECOND: Final = 1_000_000
+DAY: Final = 86_400
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Zone:
+    """A time zone as two sorted arrays: when its offset changes, and to what.
+
+    Arrow could convert too, but it reads only the explicit part of the system's zone files and
+    is wrong after 2037 with the slim ones that many systems ship, and fails without any.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._zone = zoneinfo.ZoneInfo(name)
+        self._years = (0, 0)
+        self._starts = np.empty(0, np.int64)
+        self._bounds = np.empty(0, np.int64)
+        self._offsets = np.empty(0, np.int64)
+
+    def to_utc(
+        self, local: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
+        """Convert local times to UTC.
+
+        Args:
+            local: microseconds since 1970-01-01 00:00 on the zone's wall clock, years 1-9998.
+
+        Returns:
+            Microseconds in UTC; whether the wall clock skipped this time; whether it showed it
+            twice. The first is meaningless where one of the others is true.
+        """
+        if len(local) == 0:
+            empty = np.zeros(0, np.bool_)
+            return local, empty, empty
+        self._cover(int(local.min()), int(local.max()))
+        after = np.searchsorted(self._bounds, local, side="right")
+        utc = local - self._offsets[after]
+        if len(self._bounds) == 0:
+            none = np.zeros(len(local), np.bool_)
+            return utc, none, none
+        coming = np.minimum(after, len(self._bounds) - 1)
+        doubtful = (after < len(self._bounds)) & (local >= self._starts[coming])
+        forward = self._offsets[coming + 1] > self._offsets[coming]
+        return utc, doubtful & forward, doubtful & ~forward
+
+    def _cover(self, first: int, last: int) -> None:
+        """Know the changes of the years of these local times, and of their neighbours."""
+        years = (_year(first) - 1, _year(last) + 2)
+        if self._years[0] <= years[0] and years[1] <= self._years[1]:
+            return
+        if self._years != (0, 0):
+            years = (min(years[0], self._years[0]), max(years[1], self._years[1]))
+        self._years = years
+        lo, hi = (_seconds(datetime(max(year, 1), 1, 2, tzinfo=UTC)) for year in years)
+        changes, offsets = [], [self._offset(lo)]
+        for day in range(lo, hi, DAY):
+            if self._offset(day + DAY) != offsets[-1]:
+                changes.append(self._change(day, day + DAY))
+                offsets.append(self._offset(day + DAY))
+        self._offsets = np.array(offsets, np.int64) * SECOND
+        at = np.array(changes, np.int64) * SECOND
+        before, after = self._offsets[:-1], self._offsets[1:]
+        # Between start and bound the wall clock shows times twice, or jumps over them.
+        self._starts = at + np.minimum(before, after)
+        self._bounds = at + np.maximum(before, after)
+
+    def _offset(self, second: int) -> int:
+        """Seconds east of UTC at this moment."""
+        moment = (_EPOCH + timedelta(seconds=second)).astimezone(self._zone)
+        offset = moment.utcoffset()
+        return 0 if offset is None else int(offset.total_seconds())
+
+    def _change(self, lo: int, hi: int) -> int:
+        """First second in (lo, hi] with the offset that holds at hi."""
+        wanted = self._offset(hi)
+        while hi - lo > 1:
+            middle = (lo + hi) // 2
+            if self._offset(middle) == wanted:
+                hi = middle
+            else:
+                lo = middle
+        return hi
+
+
+def _year(micros: int) -> int:
+    return (_EPOCH + timedelta(microseconds=micros)).year
+
+
+def _seconds(moment: datetime) -> int:
+    return int((moment - _EPOCH).total_seconds())
