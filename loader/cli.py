@@ -1,5 +1,6 @@
 """The command line: parse, wire, report."""
 
+import logging
 import os
 import sys
 import traceback
@@ -35,6 +36,8 @@ for command in (load, status, loads, withdraw, rejects, periods, alerts, db):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
+    # It warns about what follows from an error that we report; without a handler, on stderr.
+    logging.getLogger("psycopg").addHandler(logging.NullHandler())
     given = list(sys.argv[1:] if arguments is None else arguments)
     context: click.Context | None = None
     try:

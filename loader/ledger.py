@@ -74,8 +74,22 @@ def begin_load(conn: Connection, origin: str, options: dict[str, Any]) -> int:
     return load_id
 
 
-def publish(conn: Connection, load_id: int, totals: Totals, fingerprint: str | None) -> int:
+def publish(
+    conn: Connection,
+    load_id: int,
+    totals: Totals,
+    fingerprint: str | None,
+    *,
+    header: str | None = None,
+) -> int:
     """Make a load, whose rows are committed, visible; return its ``load_seq``.
+
+    Args:
+        conn: a connection in autocommit mode.
+        load_id: the load, as ``begin_load`` gave it.
+        totals: what became of its rows.
+        fingerprint: identifies the input; None for one that may come again.
+        header: the header line of the input, for an export of its rejects.
 
     Raises:
         psycopg.errors.UniqueViolation: the same input became visible meanwhile.
@@ -83,7 +97,12 @@ def publish(conn: Connection, load_id: int, totals: Totals, fingerprint: str | N
     with conn.transaction():
         conn.execute(
             read_sql("complete_load.sql").encode(),
-            {"load_id": load_id, "fingerprint": fingerprint, **totals.__dict__},
+            {
+                "load_id": load_id,
+                "fingerprint": fingerprint,
+                "header": header,
+                **totals.__dict__,
+            },
         )
         # The last statement: whoever publishes next waits for the counter until we commit.
         row = conn.execute(read_sql("publish_load.sql").encode(), {"load_id": load_id}).fetchone()

@@ -28,8 +28,8 @@ from loader.ledger import (
 )
 from loader.locks import FINGERPRINT, lock
 from loader.mapping import Mapping
-from loader.partitions import Partitions, repair_indexes, tidy_up
-from loader.rejects import store_rejects
+from loader.partitions import Partitions, create_missing_indexes, tidy_up
+from loader.rejects import readable, store_rejects
 from loader.schema import ensure_schema
 
 ProgressCallback = Callable[[Reading, Totals], None]
@@ -75,7 +75,7 @@ def prepare_database(dsn: str) -> None:
     """Bring the raw schema up to date and remove what crashed loads left."""
     with connect(dsn, purpose="prepare") as conn:
         ensure_schema(conn)
-        repair_indexes(conn)
+        create_missing_indexes(conn)
         remove_crashed_loads(conn)
 
 
@@ -196,7 +196,11 @@ class _Load:
                 first_event_at=inserted.first_event_at,
                 last_event_at=inserted.last_event_at,
             )
-        return publish(self._conn, self.load_id, totals, fingerprint), totals
+        # Before others see the rows, who would have to do without.
+        create_missing_indexes(self._conn, self._partitions.rows_by_name)
+        header = None if reading.header is None else readable(reading.header)
+        load_seq = publish(self._conn, self.load_id, totals, fingerprint, header=header)
+        return load_seq, totals
 
     def discard(self) -> None:
         """Remove what there is of the load, unless the server is gone: the next run does then."""

@@ -16,6 +16,8 @@ FINGERPRINT = "fingerprint"
 DEDUPE = "dedupe"
 # Held while partitions or tables are created.
 SCHEMA = "schema"
+# Held while an index of a partition is built, so that nobody else builds it too.
+INDEX = "index"
 
 
 def lock_key(kind: str, name: object = "") -> int:

@@ -1,24 +1,29 @@
 """The partitions of ``raw.events``: one per month, created when a load needs it."""
 
 from collections import Counter
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import LiteralString
 
 import numpy as np
 import numpy.typing as npt
-from psycopg import Connection, sql
+from psycopg import Connection, errors, sql
 
 from loader.errors import InputError
-from loader.locks import SCHEMA, lock_for_transaction
+from loader.locks import INDEX, SCHEMA, lock_for_transaction
 from loader.schema import read_sql
 
 # A file whose times are garbage would otherwise fill the catalog with empty tables.
 MAX_NEW_PARTITIONS = 600
 
-# Name suffix and definition of what every partition has. They are created with it, and not on
-# the parent, so that those of one partition can be dropped and built again.
-WANTED_INDEXES = {
+# Name suffix and definition of what every partition has. They are created for each partition, and
+# not on the parent, so that those of one partition can be dropped and built again.
+WANTED_INDEXES: dict[str, LiteralString] = {
     "source_time": "(source_id, event_time)",
     "load": "using brin (load_id) with (pages_per_range = 32, autosummarize = on)",
 }
+
+_INDEX_LOCK_TIMEOUT = "1s"
 
 
 class Partitions:
@@ -70,7 +75,6 @@ class Partitions:
             self._conn.execute(
                 sql.SQL("create table {} (like raw.events including all)").format(table)
             )
-            create_missing_indexes(self._conn, name)
             self._conn.execute(
                 sql.SQL(
                     "alter table raw.events attach partition {} for values from ({}) to ({})"
@@ -83,24 +87,31 @@ def partition_name(month: np.datetime64) -> str:
     return f"events_{str(month).replace('-', '_')}"
 
 
-def create_missing_indexes(conn: Connection, partition: str) -> None:
-    """Create the wanted indexes that a partition does not have."""
-    for suffix, definition in WANTED_INDEXES.items():
-        conn.execute(
-            sql.SQL("create index if not exists {} on {} {}").format(
-                sql.Identifier(f"{partition}_{suffix}"),
-                sql.Identifier("raw", partition),
-                sql.SQL(definition),
+def create_missing_indexes(conn: Connection, names: Iterable[str] | None = None) -> None:
+    """Create the wanted indexes that partitions lack: new ones, or after a crash.
+
+    A new partition gets them after its first load, which is much faster than to keep them up to
+    date row by row. A partition that another loader is filling at this moment is left to that
+    loader, or to the next one.
+
+    Args:
+        conn: a connection in autocommit mode.
+        names: the partitions to look at; None for all.
+    """
+    parameters = {"suffixes": list(WANTED_INDEXES), "names": None if names is None else list(names)}
+    rows = conn.execute(read_sql("missing_indexes.sql").encode(), parameters).fetchall()
+    for partition, suffix in rows:
+        with suppress(errors.LockNotAvailable), conn.transaction():
+            conn.execute(f"set local lock_timeout = '{_INDEX_LOCK_TIMEOUT}'".encode())
+            # "if not exists" alone does not help two who create it at the same moment.
+            lock_for_transaction(conn, INDEX, partition)
+            conn.execute(
+                sql.SQL("create index if not exists {} on {} {}").format(
+                    sql.Identifier(f"{partition}_{suffix}"),
+                    sql.Identifier("raw", partition),
+                    sql.SQL(WANTED_INDEXES[suffix]),
+                )
             )
-        )
-
-
-def repair_indexes(conn: Connection) -> None:
-    """Create wanted indexes that are missing, be it from a crash or because they are new."""
-    suffixes = list(WANTED_INDEXES)
-    rows = conn.execute(read_sql("partitions_without_indexes.sql").encode(), {"suffixes": suffixes})
-    for (partition,) in rows.fetchall():
-        create_missing_indexes(conn, partition)
 
 
 def tidy_up(conn: Connection, partitions: Partitions, *, have_new_names: bool) -> None:

@@ -1,9 +1,13 @@
-select distinct child.relname
+select
+    child.relname,
+    wanted.suffix
 from pg_inherits as inheritance
 inner join pg_class as child on inheritance.inhrelid = child.oid
-cross join unnest(%(suffixes)s::text []) as wanted (suffix)
+cross join unnest(%(suffixes)s::text []) with ordinality as wanted (suffix, place)
 where
     inheritance.inhparent = 'raw.events'::regclass
     and child.relkind = 'r'
     and child.relnamespace = 'raw'::regnamespace
+    and (%(names)s::text [] is null or child.relname = any(%(names)s))
     and to_regclass(format('raw.%%I', child.relname || '_' || wanted.suffix)) is null
+order by child.relname, wanted.place

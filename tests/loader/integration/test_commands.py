@@ -1,0 +1,129 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from psycopg import Connection
+
+Run = Callable[..., Any]
+Write = Callable[..., Path]
+
+LIVE_VIEW = """
+create schema analytics;
+create table analytics.category_activity_periods_live (
+    category text, event_count bigint, started_at timestamptz, ended_at timestamptz
+);
+insert into analytics.category_activity_periods_live values
+    ('vehicles', 2, '2024-05-13 18:35:00Z', '2024-05-13 18:36:00Z'),
+    ('other', 1, '2024-05-13 18:30:00Z', '2024-05-13 18:30:00Z'),
+    ('vehicles', 3, '2024-05-13 18:30:30Z', '2024-05-13 18:31:30.000250Z')
+"""
+
+
+def test_status_tells_what_is_loaded_and_how_far_behind_models_are(
+    run_loader: Run, write_events: Write, conn: Connection
+) -> None:
+    run_loader("load", write_events("1.csv", count=3, bad=1))
+    run_loader("load", write_events("2.csv", count=2))
+    run_loader("withdraw", "2")
+    conn.execute("create schema analytics")
+    conn.execute(
+        "create table analytics.model_progress"
+        " (model_name text, load_seq bigint, definition jsonb, updated_at timestamptz)"
+    )
+    conn.execute(
+        "insert into analytics.model_progress values ('a', 1, '{}', now()), ('b', null, null, null)"
+    )
+    outcome = run_loader("status", "--json")
+    assert outcome.exit_code == 0
+    status = json.loads(outcome.stdout)
+    ledger = status["ledger"]
+    assert (ledger["load_seq"], ledger["loads"], ledger["withdrawals"]) == (3, 1, 1)
+    assert (ledger["rows_read"], ledger["rows_loaded"], ledger["rows_rejected"]) == (4, 3, 1)
+    assert [(model["model"], model["loads_behind"]) for model in status["models"]] == [
+        ("analytics.a", 2),
+        ("analytics.b", 3),
+    ]
+    text = run_loader("status").stdout
+    assert "4 read = 3 loaded + 1 rejected + 0 duplicate" in text
+    assert "analytics.a" in text
+
+
+def test_loads_are_listed_newest_first(run_loader: Run, write_events: Write) -> None:
+    for number in (1, 2):
+        run_loader("load", write_events(f"{number}.csv", count=number))
+    run_loader("withdraw", "1")
+    rows = json.loads(run_loader("loads", "--json").stdout)
+    assert [(row["load_id"], row["kind"]) for row in rows] == [
+        (3, "withdrawal"),
+        (2, "load"),
+        (1, "load"),
+    ]
+    table = run_loader("loads").stdout
+    assert "withdrawn" in table
+    assert "withdraws 1" in table
+
+
+def test_withdraw_says_what_is_wrong(run_loader: Run) -> None:
+    outcome = run_loader("withdraw", "7")
+    assert outcome.exit_code == 2
+    assert outcome.stderr == "loader: there is no load 7; see: loader loads\n"
+
+
+def test_rejects_are_shown_with_line_and_reason(run_loader: Run, write_events: Write) -> None:
+    run_loader("load", write_events("1.csv", bad=2))
+    lines = run_loader("rejects").stdout.splitlines()
+    assert len(lines) == 2
+    assert "line 5" in lines[0]
+    assert "bad,car,camera 0" in lines[0]
+    assert run_loader("rejects", "--load", "99").stdout == ""
+
+
+def test_exported_rejects_can_be_mended_and_loaded(
+    run_loader: Run, tmp_path: Path, conn: Connection
+) -> None:
+    file = tmp_path / "events.csv"
+    bad = [b'bad,car,"caf\xff"\n', b"bad,car,a\\b\n", "bad,car,größe\n".encode()]
+    file.write_bytes(b"".join([b"time,type,source\n2024-05-13T15:00:00Z,car,gate\n", *bad]))
+    assert run_loader("load", file).exit_code == 3
+    export = tmp_path / "rejected.csv"
+    assert run_loader("rejects", "--load", "1", "--export", export).exit_code == 0
+    exported = export.read_bytes()
+    assert exported.endswith(b"".join(bad))
+    again = run_loader("rejects", "--load", "1", "--export", export)
+    assert again.exit_code == 2
+    assert export.read_bytes() == exported
+    mended = exported.replace(b"bad", b"2024-05-13T15:00:01Z").replace(b"\xff", b"e")
+    export.write_bytes(mended)
+    assert run_loader("load", export).exit_code == 0
+    assert conn.execute("select count(*) from raw.events").fetchone() == (4,)
+
+
+def test_periods_are_given_by_category_in_time_order(run_loader: Run, conn: Connection) -> None:
+    conn.execute(LIVE_VIEW)
+    outcome = run_loader("periods", "--json")
+    assert outcome.exit_code == 0
+    assert json.loads(outcome.stdout) == {
+        "people": [],
+        "vehicles": [
+            ["2024-05-13T18:30:30Z", "2024-05-13T18:31:30.000250Z"],
+            ["2024-05-13T18:35:00Z", "2024-05-13T18:36:00Z"],
+        ],
+    }
+    limits = ("--since", "2024-05-13T18:32:00Z", "--until", "2024-05-13T20:36:00+02:00")
+    found = json.loads(run_loader("periods", "--json", *limits).stdout)
+    assert found["vehicles"] == [["2024-05-13T18:35:00Z", "2024-05-13T18:36:00Z"]]
+    assert "other" in run_loader("periods").stdout
+
+
+@pytest.mark.parametrize("command", ["periods", "alerts"])
+def test_without_models_the_advice_is_to_build_them(run_loader: Run, command: str) -> None:
+    outcome = run_loader(command, "--schema", "elsewhere")
+    assert outcome.exit_code == 2
+    assert 'schema "elsewhere"' in outcome.stderr
+    assert "dbt build" in outcome.stderr
+
+
+def test_a_wrong_time_is_a_usage_error(run_loader: Run) -> None:
+    assert run_loader("periods", "--since", "yesterday").exit_code == 2

@@ -1,0 +1,105 @@
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from psycopg import Connection
+
+from loader.connection import connect
+from loader.errors import InputError
+from loader.partitions import WANTED_INDEXES, Partitions, create_missing_indexes, partition_name
+
+Scalar = Callable[[str], object]
+
+INDEXES = (
+    "select count(*) from pg_index join pg_inherits on inhrelid = indrelid"
+    " where inhparent = 'raw.events'::regclass"
+)
+PARTITIONS = "select count(*) from pg_inherits where inhparent = 'raw.events'::regclass"
+
+
+def times(*values: str) -> Any:
+    return np.array(values, dtype="datetime64[us]").astype(np.int64)
+
+
+def test_a_month_has_a_name() -> None:
+    assert partition_name(np.datetime64("2024-05")) == "events_2024_05"
+
+
+def test_several_loaders_create_the_same_partitions_once(dsn: str, scalar: Scalar) -> None:
+    months = [f"20{year}-{month:02d}-01" for year in (23, 24) for month in range(1, 13)]
+
+    def create(_: int) -> int:
+        with connect(dsn) as own:
+            partitions = Partitions(own)
+            partitions.prepare(times(*months))
+            create_missing_indexes(own)
+            return partitions.rows_by_name.total()
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(create, range(4))) == [24] * 4
+    assert scalar(PARTITIONS) == 24
+    assert scalar(INDEXES) == 24 * len(WANTED_INDEXES)
+
+
+def test_the_edges_of_a_month_are_in_utc(conn: Connection, scalar: Scalar) -> None:
+    partitions = Partitions(conn)
+    partitions.prepare(times("2024-02-29T23:59:59.999999", "2024-03-01"))
+    assert partitions.rows_by_name == {"events_2024_02": 1, "events_2024_03": 1}
+    conn.execute("set timezone = 'America/New_York'")
+    for moment in ("2024-02-29T23:59:59.999999Z", "2024-03-01T00:00:00Z"):
+        conn.execute("insert into raw.events values (%s, 1, 1, 1, null)", [moment])
+    assert scalar("select count(*) from raw.events_2024_02") == 1
+
+
+def test_times_before_1970_have_their_month(conn: Connection) -> None:
+    partitions = Partitions(conn)
+    partitions.prepare(times("1969-12-31T23:59:59"))
+    assert list(partitions.rows_by_name) == ["events_1969_12"]
+
+
+def test_an_absurd_number_of_months_is_refused(conn: Connection, scalar: Scalar) -> None:
+    partitions = Partitions(conn, max_new=3)
+    partitions.prepare(times("2024-01-01", "2024-02-01"))
+    with pytest.raises(InputError, match="--time-format"):
+        partitions.prepare(times("2024-03-01", "2024-04-01", "2024-05-01"))
+    assert scalar(PARTITIONS) == 3
+
+
+def test_the_next_load_creates_indexes_that_are_missing(
+    run_loader: Callable[..., Any],
+    write_events: Callable[..., Path],
+    conn: Connection,
+    scalar: Scalar,
+) -> None:
+    assert run_loader("load", write_events("1.csv")).exit_code == 0
+    assert scalar(INDEXES) == len(WANTED_INDEXES)
+    conn.execute("drop index raw.events_2024_05_source_time")
+    assert run_loader("load", write_events("2.csv", start="2024-06-01T00")).exit_code == 0
+    assert scalar(INDEXES) == 2 * len(WANTED_INDEXES)
+
+
+def test_a_partition_that_is_being_filled_keeps_nobody_waiting(
+    dsn: str, conn: Connection, scalar: Scalar
+) -> None:
+    Partitions(conn).prepare(times("2024-05-13"))
+    with connect(dsn) as other, other.transaction():
+        other.execute("insert into raw.events values ('2024-05-13', 1, 1, 1, null)")
+        create_missing_indexes(conn)
+        assert scalar(INDEXES) == 0
+    create_missing_indexes(conn)
+    assert scalar(INDEXES) == len(WANTED_INDEXES)
+
+
+def test_what_was_loaded_is_summarized_and_analyzed(
+    run_loader: Callable[..., Any], write_events: Callable[..., Path], scalar: Scalar
+) -> None:
+    assert run_loader("load", write_events("1.csv", count=3000)).exit_code == 0
+    for table in ("events_2024_05", "events"):
+        assert scalar(f"select reltuples from pg_class where relname = '{table}'") == 3000  # noqa: S608
+    assert run_loader("load", write_events("2.csv", count=20)).exit_code == 0
+    # A few rows more change nothing that the planner would notice.
+    assert scalar("select reltuples from pg_class where relname = 'events_2024_05'") == 3000
+    assert scalar("select brin_summarize_new_values('raw.events_2024_05_load')") == 0
