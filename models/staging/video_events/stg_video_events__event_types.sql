@@ -1,20 +1,8 @@
-with
-
-event_types as (
-    select * from {{ source('raw', 'event_types') }}
-),
-
-categories as (
-    select * from {{ ref('event_types') }}
-),
-
-final as (
-    select
-        event_types.event_type_id,
-        event_types.event_type,
-        coalesce(categories.category, 'other') as category
-    from event_types
-    left join categories on event_types.event_type = categories.event_type
-)
-
-select * from final
+-- No CTEs, see stg_video_events__loads.
+select
+    event_types.event_type_id,
+    event_types.event_type,
+    coalesce(categories.category, 'other') as category
+from {{ source('raw', 'event_types') }} as event_types
+left join {{ ref('event_types') }} as categories
+    on event_types.event_type = categories.event_type
