@@ -1,14 +1,20 @@
 """dbt on the database of a test."""
 
 import contextlib
-from collections.abc import Callable
+import csv
+import json
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import psycopg
 import pytest
 from dbt.cli.main import dbtRunner, dbtRunnerResult
 from dbt.contracts.graph.manifest import Manifest
+
+from tests.conftest import Outcome
+
+from .scenarios import Event
 
 PROJECT = Path(__file__).parents[2]
 
@@ -56,15 +62,59 @@ class Dbt:
 def messages(result: dbtRunnerResult) -> str:
     """Return what went wrong in a dbt command."""
     nodes = getattr(result.result, "results", [])
-    failed = [f"{n.node.name}: {n.message}" for n in nodes if str(n.status) in ("error", "fail", "warn")]
+    failed = [
+        f"{node.node.name}: {node.message}"
+        for node in nodes
+        if str(node.status) in ("error", "fail", "warn")
+    ]
     return "\n".join(failed) or str(result.exception)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ledger:
+    """Loads and withdraws events as a user does: with the loader's commands."""
+
+    run_loader: Callable[..., Outcome]
+    inbox: Path
+
+    def load(self, events: Iterable[Event], *options: str) -> int:
+        """Load events from a new CSV file and return the load's id."""
+        path = self.inbox / f"events-{len(list(self.inbox.iterdir()))}.csv"
+        with path.open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["time", "type", "source"])
+            writer.writerows((e.time.isoformat(), e.type, e.source) for e in events)
+        return int(self.load_file(path, *options)["load_id"])
+
+    def load_file(self, path: Path, *options: str) -> dict[str, Any]:
+        """Load a file and return what ``--json`` says."""
+        outcome = self.run_loader("load", path, "--json", "--quiet", *options)
+        assert outcome.exit_code == 0, outcome.stderr
+        result: dict[str, Any] = json.loads(outcome.stdout)
+        return result
+
+    def withdraw(self, load_id: int) -> None:
+        """Withdraw a load."""
+        outcome = self.run_loader("withdraw", str(load_id))
+        assert outcome.exit_code == 0, outcome.stderr
+
+
+@pytest.fixture
+def ledger(run_loader: Callable[..., Outcome], tmp_path: Path) -> Ledger:
+    """The loader on the new database."""
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    return Ledger(run_loader=run_loader, inbox=inbox)
 
 
 @pytest.fixture
 def dbt(
-    pg_environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run_loader: Callable[..., Outcome],  # noqa: ARG001 - first, it clears the environment
+    pg_environment: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Dbt:
-    """dbt on the new database."""
+    """Return dbt on the new database."""
     for name, value in pg_environment.items():
         if name.startswith("PG"):
             monkeypatch.setenv(name, value)

@@ -35,7 +35,9 @@ def scenario(number: int, generator: random.Random) -> list[Event]:
     """Return the events of one scenario, in order of time."""
     time = BASE + (number // 3) * timedelta(hours=5)
     # Some sources see people only: long runs, long presence.
-    types = generator.choice([TYPES, TYPES, ("pedestrian",), ("pedestrian", "car"), ("bicycle", "pedestrian")])
+    types = generator.choice(
+        [TYPES, TYPES, ("pedestrian",), ("pedestrian", "car"), ("bicycle", "pedestrian")]
+    )
     steps = generator.choice([STEPS, STEPS[2:7], STEPS[:3], STEPS[6:]])
     events = []
     for _ in range(generator.randint(1, 60)):

@@ -1,0 +1,183 @@
+"""From a file to the marts, as a user goes."""
+
+import json
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from psycopg import Connection
+from psycopg.rows import TupleRow
+
+from tests.conftest import Outcome
+
+from .conftest import Dbt, Ledger, messages
+from .oracle import LIVE_VIEWS, MARTS, Oracle
+from .scenarios import Event
+
+NOON = datetime(2024, 5, 13, 12, tzinfo=UTC)
+
+
+def test_worked_example(
+    tmp_path: Path, run_loader: Callable[..., Outcome], dbt: Dbt, ledger: Ledger
+) -> None:
+    path = tmp_path / "cars.csv"
+    times = "18:30:30 18:31:00 18:31:30 18:35:00 18:35:30 18:36:00 18:37:30 18:38:00".split()
+    rows = [f"gate 1;{time};automobile" for time in times]
+    path.write_text("\n".join(["Camera;Seen at;What", *(f"{r}".replace(";", ";2024-05-13 ", 1) for r in rows)]))
+    ledger.load_file(
+        path,
+        "--delimiter", ";", "--time-column", "Seen at", "--type-column", "What",
+        "--source-column", "Camera", "--type-map", "automobile=car", "--timezone", "UTC",
+    )  # fmt: skip
+    dbt("build")
+    outcome = run_loader("periods", "--json")
+    assert outcome.exit_code == 0, outcome.stderr
+    assert json.loads(outcome.stdout) == {
+        "people": [],
+        "vehicles": [
+            ["2024-05-13T18:30:30Z", "2024-05-13T18:31:30Z"],
+            ["2024-05-13T18:35:00Z", "2024-05-13T18:36:00Z"],
+            ["2024-05-13T18:37:30Z", "2024-05-13T18:38:00Z"],
+        ],
+    }
+
+
+@pytest.mark.parametrize(("apart", "periods"), [(60_000_000, 2), (59_999_999, 1)])
+def test_the_gap_is_exclusive(
+    apart: int, periods: int, conn: Connection[TupleRow], dbt: Dbt, ledger: Ledger
+) -> None:
+    later = NOON + timedelta(microseconds=apart)
+    ledger.load([Event("gate", NOON, "car"), Event("gate", later, "car")])
+    dbt("run")
+    for relation in ("fct_activity_periods", "fct_category_activity_periods"):
+        found = conn.execute(f"select count(*) from analytics.{relation}".encode()).fetchone()
+        assert found == (periods,)
+
+
+def test_generated_events_in_twenty_random_loads(
+    tmp_path: Path,
+    conn: Connection[TupleRow],
+    run_loader: Callable[..., Outcome],
+    dbt: Dbt,
+    ledger: Ledger,
+) -> None:
+    generated = tmp_path / "generated.csv"
+    outcome = run_loader(
+        "generate", "--events", "4000", "--sources", "3", "--days", "2", "--seed", "7",
+        "--late", "0.05", "--duplicates", "0.02", "--output", generated,
+    )  # fmt: skip
+    assert outcome.exit_code == 0, outcome.stderr
+    header, *rows = generated.read_text().splitlines()
+    generator = random.Random(7)
+    generator.shuffle(rows)
+    oracle = Oracle(conn=conn)
+    dbt("seed")
+    for number in range(20):
+        path = tmp_path / f"part {number}.csv"
+        path.write_text("\n".join([header, *rows[number::20]]) + "\n")
+        assert ledger.load_file(path)["rows_rejected"] == 0
+        assert number == 0 or oracle.differences(LIVE_VIEWS) == {}
+        dbt("run")
+        assert oracle.differences(MARTS) == {}
+    counted = conn.execute("select sum(event_count) from analytics.dim_sources").fetchone()
+    assert counted == (len(rows),)
+
+
+def test_build_gives_no_warning_on_an_empty_database_and_ever_after(dbt: Dbt, ledger: Ledger) -> None:
+    dbt("build")
+    ledger.load([Event("gate", NOON, "car")])
+    dbt("build")
+    dbt("build")
+    dbt("build", "--full-refresh")
+
+
+def test_an_unlisted_type_counts_as_other_and_warns(
+    conn: Connection[TupleRow], dbt: Dbt, ledger: Ledger
+) -> None:
+    ledger.load([Event("gate", NOON, "a dog")])
+    result = dbt.attempt("build")
+    assert messages(result).startswith("assert_event_types_have_a_category")
+    found = conn.execute("select category, event_count from analytics.fct_activity_periods")
+    assert found.fetchall() == [("other", 1)]
+
+
+@pytest.mark.parametrize(
+    ("definition", "complaint"),
+    [
+        ("update analytics.event_types set category = 'wheels' where event_type = 'car'",
+         "event_types: car is now wheels, was vehicles"),
+        ("delete from analytics.event_types where event_type = 'car'",
+         "event_types: car is now other, was vehicles"),
+        ("update analytics.alert_rules set threshold = 4 where kind = 'consecutive'",
+         "alert_rules: person_in_5_consecutive_events is now consecutive people 4, "
+         "was consecutive people 5"),
+        ("delete from analytics.alert_rules where kind = 'presence'",
+         "alert_rules: person_present_for_10_minutes is gone"),
+    ],
+)  # fmt: skip
+def test_a_changed_definition_stops_the_run_and_a_full_refresh_takes_it(
+    definition: str, complaint: str, conn: Connection[TupleRow], dbt: Dbt, ledger: Ledger
+) -> None:
+    ledger.load([Event("gate", NOON, "car")])
+    dbt("seed")
+    dbt("run")
+    conn.execute(definition.encode())
+    result = dbt.attempt("run")
+    assert not result.success
+    assert complaint in messages(result)
+    assert "--full-refresh" in messages(result)
+    dbt("run", "--full-refresh")
+    dbt("run")
+    assert Oracle(conn=conn).differences(MARTS | LIVE_VIEWS) == {}
+
+
+def test_another_gap_stops_the_run_and_a_full_refresh_takes_it(
+    conn: Connection[TupleRow], dbt: Dbt, ledger: Ledger
+) -> None:
+    ledger.load([Event("gate", NOON + timedelta(seconds=90 * n), "car") for n in range(4)])
+    dbt("seed")
+    dbt("run")
+    dbt.manifest = None
+    result = dbt.attempt("run", "--vars", "activity_gap: 2 minutes")
+    assert not result.success
+    assert "activity_gap: gap is now 00:02:00, was 00:01:00" in messages(result)
+    dbt("run", "--vars", "activity_gap: 2 minutes", "--full-refresh")
+    assert Oracle(conn=conn, gap="2 minutes").differences(MARTS | LIVE_VIEWS) == {}
+
+
+def test_a_new_type_or_category_of_one_never_seen_is_no_change(dbt: Dbt, ledger: Ledger) -> None:
+    ledger.load([Event("gate", NOON, "car")])
+    dbt("seed")
+    dbt("run")
+    ledger.load([Event("gate", NOON, "van"), Event("gate", NOON, "tram")])
+    dbt("run")
+
+
+def test_an_empty_run_forgets_nothing(
+    conn: Connection[TupleRow], dbt: Dbt, ledger: Ledger
+) -> None:
+    ledger.load([Event("gate", NOON, "car")])
+    dbt("seed")
+    dbt("run", "--empty")
+    dbt("run")
+    ledger.load([Event("gate", NOON, "van")])
+    dbt("run", "--empty")
+    dbt("run")
+    assert Oracle(conn=conn).differences(MARTS | LIVE_VIEWS) == {}
+
+
+def test_another_gap_can_be_tried_on_a_stretch_of_time(
+    conn: Connection[TupleRow], dbt: Dbt, ledger: Ledger
+) -> None:
+    ledger.load([Event("gate", NOON + timedelta(seconds=90 * n), "car") for n in range(4)])
+    dbt("build")
+    found = conn.execute(
+        "select source_name, category, event_count, started_at, ended_at, duration"
+        " from analytics.activity_periods_between('2 minutes', %s, %s)",
+        [NOON, NOON + timedelta(seconds=270)],
+    ).fetchall()
+    # The fourth event stands at the end of the stretch, which does not belong to it.
+    end = NOON + timedelta(seconds=180)
+    assert found == [("gate", "vehicles", 3, NOON, end, timedelta(seconds=180))]
