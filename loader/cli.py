@@ -11,6 +11,7 @@ import psycopg
 
 from loader import __version__
 from loader.cli_db import db
+from loader.cli_generate import generate
 from loader.cli_ledger import alerts, loads, periods, rejects, status, withdraw
 from loader.cli_load import load
 from loader.connection import explain, redact
@@ -30,7 +31,7 @@ def cli(context: click.Context, dsn: str | None, debug: bool) -> None:
     context.obj = read_settings(dsn=dsn, debug=debug)
 
 
-for command in (load, status, loads, withdraw, rejects, periods, alerts, db):
+for command in (load, status, loads, withdraw, rejects, periods, alerts, generate, db):
     cli.add_command(command)
 
 

@@ -196,8 +196,6 @@ class _Load:
                 first_event_at=inserted.first_event_at,
                 last_event_at=inserted.last_event_at,
             )
-        # Before others see the rows, who would have to do without.
-        create_missing_indexes(self._conn, self._partitions.rows_by_name)
         header = None if reading.header is None else readable(reading.header)
         load_seq = publish(self._conn, self.load_id, totals, fingerprint, header=header)
         return load_seq, totals

@@ -1,7 +1,6 @@
 """The partitions of ``raw.events``: one per month, created when a load needs it."""
 
 from collections import Counter
-from collections.abc import Iterable
 from contextlib import suppress
 from typing import LiteralString
 
@@ -75,6 +74,11 @@ class Partitions:
             self._conn.execute(
                 sql.SQL("create table {} (like raw.events including all)").format(table)
             )
+            # Kept up to date by the COPY: on 5 million rows that took less of the server's time
+            # (9.7 s) than building them afterwards (11.6 s), as (source_id, event_time) sorts
+            # slowly.
+            for suffix in WANTED_INDEXES:
+                _create_index(self._conn, name, suffix)
             self._conn.execute(
                 sql.SQL(
                     "alter table raw.events attach partition {} for values from ({}) to ({})"
@@ -87,31 +91,29 @@ def partition_name(month: np.datetime64) -> str:
     return f"events_{str(month).replace('-', '_')}"
 
 
-def create_missing_indexes(conn: Connection, names: Iterable[str] | None = None) -> None:
-    """Create the wanted indexes that partitions lack: new ones, or after a crash.
+def create_missing_indexes(conn: Connection) -> None:
+    """Create wanted indexes that partitions lack, be it from a crash or because they are new.
 
-    A new partition gets them after its first load, which is much faster than to keep them up to
-    date row by row. A partition that another loader is filling at this moment is left to that
-    loader, or to the next one.
-
-    Args:
-        conn: a connection in autocommit mode.
-        names: the partitions to look at; None for all.
+    A partition that another loader is filling at this moment is left to the next load.
     """
-    parameters = {"suffixes": list(WANTED_INDEXES), "names": None if names is None else list(names)}
+    parameters = {"suffixes": list(WANTED_INDEXES)}
     rows = conn.execute(read_sql("missing_indexes.sql").encode(), parameters).fetchall()
     for partition, suffix in rows:
         with suppress(errors.LockNotAvailable), conn.transaction():
             conn.execute(f"set local lock_timeout = '{_INDEX_LOCK_TIMEOUT}'".encode())
             # "if not exists" alone does not help two who create it at the same moment.
             lock_for_transaction(conn, INDEX, partition)
-            conn.execute(
-                sql.SQL("create index if not exists {} on {} {}").format(
-                    sql.Identifier(f"{partition}_{suffix}"),
-                    sql.Identifier("raw", partition),
-                    sql.SQL(WANTED_INDEXES[suffix]),
-                )
-            )
+            _create_index(conn, partition, suffix)
+
+
+def _create_index(conn: Connection, partition: str, suffix: str) -> None:
+    conn.execute(
+        sql.SQL("create index if not exists {} on {} {}").format(
+            sql.Identifier(f"{partition}_{suffix}"),
+            sql.Identifier("raw", partition),
+            sql.SQL(WANTED_INDEXES[suffix]),
+        )
+    )
 
 
 def tidy_up(conn: Connection, partitions: Partitions, *, have_new_names: bool) -> None:

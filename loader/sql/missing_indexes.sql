@@ -8,6 +8,5 @@ where
     inheritance.inhparent = 'raw.events'::regclass
     and child.relkind = 'r'
     and child.relnamespace = 'raw'::regnamespace
-    and (%(names)s::text [] is null or child.relname = any(%(names)s))
     and to_regclass(format('raw.%%I', child.relname || '_' || wanted.suffix)) is null
 order by child.relname, wanted.place

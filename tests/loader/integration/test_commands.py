@@ -127,3 +127,12 @@ def test_without_models_the_advice_is_to_build_them(run_loader: Run, command: st
 
 def test_a_wrong_time_is_a_usage_error(run_loader: Run) -> None:
     assert run_loader("periods", "--since", "yesterday").exit_code == 2
+
+
+@pytest.mark.parametrize("format_", ["csv", "ndjson", "parquet"])
+def test_generated_events_can_be_loaded(run_loader: Run, tmp_path: Path, format_: str) -> None:
+    file = tmp_path / f"events.{format_}"
+    options = ("--events", "500", "--late", "0.1", "--format", format_, "--output", file)
+    assert run_loader("generate", *options).exit_code == 0
+    result = json.loads(run_loader("load", file, "--json").stdout)
+    assert (result["rows_loaded"], result["rows_rejected"]) == (500, 0)

@@ -85,6 +85,8 @@ def test_a_partition_that_is_being_filled_keeps_nobody_waiting(
     dsn: str, conn: Connection, scalar: Scalar
 ) -> None:
     Partitions(conn).prepare(times("2024-05-13"))
+    for suffix in WANTED_INDEXES:
+        conn.execute(f"drop index raw.events_2024_05_{suffix}".encode())
     with connect(dsn) as other, other.transaction():
         other.execute("insert into raw.events values ('2024-05-13', 1, 1, 1, null)")
         create_missing_indexes(conn)
