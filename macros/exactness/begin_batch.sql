@@ -33,9 +33,8 @@
             ) | list | first -%}
         {%- endif -%}
         {%- set lo = stored['load_seq'] if is_incremental() else 0 -%}
-        {%- set hi = lo if flags.EMPTY else hi['hi'] -%}
         select
             set_config('video_events.batch_lo', '{{ lo }}', true),
-            set_config('video_events.batch_hi', '{{ hi }}', true)
+            set_config('video_events.batch_hi', '{{ hi['hi'] }}', true)
     {%- endif -%}
 {% endmacro %}
