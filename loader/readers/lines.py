@@ -178,6 +178,9 @@ class Blocks:
         Its line end is left, and counts as the line: what follows keeps its number.
         """
         start, size = data[: self._limits.raw_bytes], len(data)
+        if data.endswith(b"\r"):
+            self._rest = b"\r"
+            return LongLine(line_number=self._line, start=start, size=size - 1), False
         while data := self._content.read(self._limits.block_bytes):
             end = _first_end(data)
             if end is not None:

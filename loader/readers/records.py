@@ -44,7 +44,7 @@ class Records:
         delimiter: byte between fields.
         fields: how many a row has.
         longest: bytes that a record may have.
-        is_row: tells of lines (numbers counted from 0) whether each could be a row by itself.
+        is_row: tells of each line whether it could be a row by itself, were it not for quotes.
 
     Attributes:
         first_lines: number of the first line of each record, counted from 0 in the block.
@@ -144,7 +144,8 @@ class Records:
             is_sound = inside_before[last + 1] == inside_before[line + 1]
             if is_sound and size <= self._longest and last > line:
                 if rows_before is None:
-                    rows_before = np.append(0, np.cumsum(self._is_row(self)))
+                    alone = self._is_row(self) & (per_line % 2 == 0) & (outside == 0)
+                    rows_before = np.append(0, np.cumsum(alone))
                 is_sound = rows_before[last + 1] == rows_before[line + 1]
             if not is_sound or size > self._longest or (following is None and self.block.is_last):
                 self._broken[line] = RecordFault.OPEN
