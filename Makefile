@@ -58,21 +58,25 @@ profiles.yml:
 
 # --- try it -----------------------------------------------------------------------------------
 
+rush_hour := --since 2024-05-13T08:00Z --until 2024-05-13T09:00Z
+
 .demo/events.csv: | .venv/runtime
 	@mkdir -p $(@D)
-	@loader generate --events 5000 --sources 3 --days 1 > $@.unfinished
+	@loader generate --events 2000 --sources 3 --days 1 > $@.unfinished
 	@mv $@.unfinished $@
 
 demo: .venv/runtime profiles.yml .demo/events.csv ## load a day of made-up events and show what happened
 	@loader load .demo/events.csv
 	@$(use_server) dbt --quiet build
-	@loader periods
-	@loader alerts
-	@echo
-	@echo "That was one day of three cameras. Next, after: source .venv/bin/activate"
-	@echo "  loader load YOUR_FILE.csv      docs/howto/load-your-own-files.md"
-	@echo '  eval "$$(loader db env)"        then dbt, psql and BI tools see the same database'
-	@echo "  loader db stop                 when you are done"
+	@echo; echo "Periods of activity, from 8 to 9 o'clock:"
+	@loader periods $(rush_hour)
+	@echo "Alerts:"
+	@loader alerts $(rush_hour)
+	@echo "That was one hour of a made-up day. Next, after: source .venv/bin/activate"
+	@echo "  loader periods             the whole day"
+	@echo "  loader load FILE.csv       your own events: docs/howto/load-your-own-files.md"
+	@echo '  eval "$$(loader db env)"    now dbt, psql and BI tools see the same database'
+	@echo "  loader db stop             when you are done"
 
 # --- check it ---------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from loader.load import LoadResult
 from loader.rejects import RejectedRow
 from loader.status import LedgerStatus, ModelStatus
 
+_NO_EDGE = 10_000
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
@@ -139,15 +140,13 @@ def _print_table(
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
-    width = 0
     for row in rows:
         # Not markup: names come from input, and may hold brackets.
         table.add_row(*(Text(cell) for cell in row))
-        width = max(width, sum(map(len, row)) + 3 * len(row))
     console = Console(highlight=False)
     if not console.is_terminal:
         # In a pipe or a file there is no edge to wrap at.
-        console.width = max(width, 80)
+        console.width = _NO_EDGE
     console.print(table)
 
 

@@ -24,8 +24,9 @@ from loader.embedded import ensure_system_user, find_programs, reachable_program
 from loader.schema import ensure_schema
 
 TEMPLATE = "template_raw"
-# Tests want speed, and their data does not outlive them.
-UNSAFE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+# Tests want speed, and their data does not outlive them. Compiling a query of a thousand
+# expressions takes seconds, on the builds of PostgreSQL that do it.
+UNSAFE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "jit": "off"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
