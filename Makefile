@@ -93,6 +93,9 @@ lint models: export DBT_LOG_PATH := $(CURDIR)/.test/logs
 # Its programs, where they are installed; make test POSTGRES15=/its/bin for another place.
 POSTGRES15 := $(patsubst %/initdb,%,$(firstword $(wildcard $(addsuffix /initdb, \
 	/usr/lib/postgresql/15/bin /usr/pgsql-15/bin /opt/homebrew/opt/postgresql@15/bin))))
+# Tests of one file share what it has prepared.
+pytest := pytest -n 2 --dist loadfile
+
 STEPS := lint unit integration pipeline models $(if $(POSTGRES15),postgres15)
 
 test: .venv/dev ## everything that CI runs
@@ -113,13 +116,13 @@ lint: .venv/dev .test/profiles.yml ## ruff, mypy and sqlfluff
 	@sqlfluff lint --disable-progress-bar --templater placeholder loader/sql
 
 unit: .venv/dev ## the loader's parts, without a database
-	@pytest -n 2 tests/loader/unit
+	@$(pytest) tests/loader/unit
 
 integration: .venv/dev ## the loader against a real server
-	@pytest -n 2 tests/loader/integration
+	@$(pytest) tests/loader/integration
 
 pipeline: .venv/dev ## loader and dbt together
-	@pytest -n 2 tests/pipeline
+	@$(pytest) tests/pipeline
 
 models: .venv/dev .test/profiles.yml ## dbt build, with all of dbt's tests
 	@loader db reset --yes
@@ -129,7 +132,7 @@ models: .venv/dev .test/profiles.yml ## dbt build, with all of dbt's tests
 		dbt --quiet build
 
 postgres15: .venv/dev ## the tests with a database again, on PostgreSQL 15
-	@pytest -n 2 --postgres $(POSTGRES15) tests/loader/integration tests/pipeline
+	@$(pytest) --postgres $(POSTGRES15) tests/loader/integration tests/pipeline
 
 bench: .venv/dev ## measure every number that the documentation claims
 	@python -m benchmarks
