@@ -113,7 +113,6 @@ lint: .venv/dev .test/profiles.yml ## ruff, mypy and sqlfluff
 	@ruff format --check .
 	@mypy $(wildcard loader tests benchmarks)
 	@$(use_server_once) sqlfluff lint --disable-progress-bar $(wildcard models tests/dbt)
-	@sqlfluff lint --disable-progress-bar --templater placeholder loader/sql
 
 unit: .venv/dev ## the loader's parts, without a database
 	@$(pytest) tests/loader/unit
