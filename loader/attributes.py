@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from loader.arrow import Array, InvalidError, pa, pc
 from loader.texts import is_utf8
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections import abc
 
 # Bytes that JSON wants escaped; NUL is not among them because jsonb cannot hold it at all.
+_UNSTORABLE: Final = '"\\u0000"'
 _ESCAPES: Final = {
     **{chr(code): f"\\u{code:04x}" for code in range(1, 32)},
     '"': '\\"',
@@ -95,12 +96,17 @@ def _quoted(column: Array) -> tuple[Array, Array | None]:
 
 def _dumped(column: Array) -> tuple[Array, Array | None]:
     """Nested values, one by one."""
-    texts = [
-        None if value is None else json.dumps(value, ensure_ascii=False, default=str)
-        for value in column.to_pylist()
-    ]
+    texts = [_dump(column[row]) for row in range(len(column))]
     faulty = [text is not None and not is_storable(text) for text in texts]
     return pa.array(texts, pa.string()), pa.array(faulty, pa.bool_()) if any(faulty) else None
+
+
+def _dump(value: Any) -> str | None:
+    try:
+        found = value.as_py()
+    except UnicodeDecodeError:
+        return _UNSTORABLE
+    return None if found is None else json.dumps(found, ensure_ascii=False, default=str)
 
 
 def is_storable(text: str) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 from loader import names
 from loader.arrow import Array, pa
 from loader.events import EventBatch, Reject
-from loader.texts import Texts
+from loader.texts import Texts, value_at
 from loader.times import Clock, Moments
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ class _Faults:
 
 def _text(column: Array | None, row: int) -> str:
     """A value as a person reads it."""
-    value = None if column is None else column[row].as_py()
+    value = None if column is None else value_at(column, row)
     if isinstance(value, bytes):
         value = value.decode(errors="replace")
     return "" if value is None else str(value).strip()

@@ -83,3 +83,22 @@ def is_utf8(value: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def value_at(column: Array, row: int) -> object:
+    """A value of a column; text comes as bytes, for nobody has checked that it is UTF-8."""
+    one = column.slice(row, 1)
+    if pa.types.is_dictionary(one.type):
+        one = one.dictionary_decode()
+    if pa.types.is_string(one.type):
+        one = one.view(pa.binary())
+    elif pa.types.is_large_string(one.type):
+        one = one.view(pa.large_binary())
+    elif pa.types.is_timestamp(one.type):
+        # As text it may lie outside Python's years, and without its zone needs no zone files.
+        plain = one.cast(pa.timestamp(one.type.unit)).cast(pa.string())[0].as_py()
+        return f"{plain}Z" if plain is not None and one.type.tz else plain
+    try:
+        return one[0].as_py()
+    except (UnicodeDecodeError, OverflowError, ValueError) as error:
+        return f"({error})"

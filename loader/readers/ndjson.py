@@ -188,9 +188,11 @@ class NdjsonReader:
         table = table.select([name for name in self._keys.all if name in table.column_names])
         if not self._is_exact(table):
             return None
-        self._schema = pa.schema(
-            [field for field in table.schema if not pa.types.is_null(field.type)]
-        )
+        # With every key, for what is not in the schema will be ignored.
+        kinds = {
+            field.name: field.type for field in table.schema if not pa.types.is_null(field.type)
+        }
+        self._schema = pa.schema([(name, kinds.get(name, pa.string())) for name in self._keys.all])
         return table
 
     def _is_exact(self, table: Table) -> bool:

@@ -14,6 +14,7 @@ from loader.arrow import Array, ArrowError, DataType, RecordBatch, pa, pc, pq
 from loader.errors import InputError
 from loader.readers import header
 from loader.rows import Assembler, Rows
+from loader.texts import value_at
 from loader.times import Clock, Moments, TimeFault, epochs
 
 if TYPE_CHECKING:
@@ -125,6 +126,8 @@ class ParquetReader:
         usable = is_number or pa.types.is_timestamp(kind) or pa.types.is_date(kind)
         if not usable and not _is_text(kind):
             raise InputError(f"{where} holds {kind}, not times")
+        if self._file.metadata.num_rows == 0:
+            return
         for name in mapping.needed_columns[1:]:
             kind = _plain(types[name])
             if pa.types.is_nested(kind) or pa.types.is_null(kind):
@@ -234,20 +237,11 @@ class _Rows:
 
 def _shown(column: Array) -> object:
     """A value as JSON can hold it; times keep all their digits."""
-    value = column[0]
-    if not value.is_valid:
-        return None
-    if pa.types.is_timestamp(column.type):
-        return (
-            pc.strftime(column, "%Y-%m-%dT%H:%M:%S")[0].as_py()
-            if column.type.tz
-            else str(column.cast(pa.string())[0])
-        )
-    found = value.as_py()
+    found = value_at(column, 0)
     if isinstance(found, bytes):
         return found.decode(errors="backslashreplace")
     if isinstance(found, float) and not math.isfinite(found):
         return str(found)
-    if isinstance(found, bool | int | float | str):
+    if found is None or isinstance(found, bool | int | float | str):
         return found
     return json.loads(json.dumps(found, default=str))
