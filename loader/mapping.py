@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 
 from loader.errors import UsageError
+from loader.limits import Limits
 from loader.times import Clock
 
 Format = Literal["csv", "ndjson", "parquet"]
@@ -63,16 +64,20 @@ class Mapping:
         needed = [("--time-column", self.time_column), ("--type-column", self.type_column)]
         if self.source is None:
             needed.append(("--source-column", self.source_column))
-        elif not self.source.strip() or not self.source.strip().isprintable():
+        elif not _is_name(self.source):
             raise UsageError(f"--source {self.source!r} is not a name")
         seen: dict[str, str] = {}
         for option, name in needed:
             if folded(name) in seen:
                 raise UsageError(f'{seen[folded(name)]} and {option} both name column "{name}"')
             seen[folded(name)] = option
+        raws: set[str] = set()
         for raw, mapped in self.type_map.items():
-            if not mapped.strip() or not mapped.strip().isprintable():
+            if not _is_name(mapped):
                 raise UsageError(f'--type-map "{raw}={mapped}" gives no type')
+            if raw.strip() in raws:
+                raise UsageError(f'--type-map renames "{raw.strip()}" twice')
+            raws.add(raw.strip())
 
     @property
     def needed_columns(self) -> tuple[str, ...]:
@@ -104,6 +109,12 @@ class Mapping:
 def folded(name: str) -> str:
     """The form in which column names are compared: no case, no spaces around."""
     return name.strip().casefold()
+
+
+def _is_name(name: str) -> bool:
+    """Whether a reader would take this for a source or a type."""
+    name = name.strip()
+    return bool(name) and name.isprintable() and len(name.encode()) <= Limits.name_bytes
 
 
 def _check_delimiter(delimiter: str) -> None:
