@@ -1,19 +1,28 @@
 {% macro event_buckets(events, sign='1', gap=none) %}
     {#-
         Two events of one bucket are always in one period, because a bucket is as long as the
-        gap: what remains to be sorted is far less than the events, and the aggregation before
-        it runs in parallel.
+        gap: what remains to be sorted is far less than the events.
     -#}
     select
-        source_id,
-        category,
+        bucketed.source_id,
+        bucketed.category,
         count(*) as event_count,
-        bool_or({{ sign }} < 0) as is_recount_needed,
-        min(occurred_at) as started_at,
-        max(occurred_at) as ended_at
-    from {{ events }}
+        bool_or(bucketed.sign < 0) as is_recount_needed,
+        min(bucketed.occurred_at) as started_at,
+        max(bucketed.occurred_at) as ended_at
+    from (
+        select
+            source_id,
+            category,
+            occurred_at,
+            {{ sign }} as sign,
+            date_bin({{ gap or activity_gap() }}, occurred_at, timestamptz '2000-01-01 00:00:00+00') as bucket
+        from {{ events }}
+        {#- A fence: PostgreSQL would expect as many buckets as events, and sort instead of hash. #}
+        offset 0
+    ) as bucketed
     group by
-        source_id,
-        category,
-        date_bin({{ gap or activity_gap() }}, occurred_at, timestamptz '2000-01-01 00:00:00+00')
+        bucketed.source_id,
+        bucketed.category,
+        bucketed.bucket
 {% endmacro %}

@@ -36,5 +36,8 @@
         select
             set_config('video_events.batch_lo', '{{ lo }}', true),
             set_config('video_events.batch_hi', '{{ hi['hi'] }}', true)
+            {%- if not is_incremental() %},
+            set_config('work_mem', '{{ var("full_refresh_work_mem") }}', true)
+            {%- endif %}
     {%- endif -%}
 {% endmacro %}

@@ -174,3 +174,24 @@ def test_another_gap_can_be_tried_on_a_stretch_of_time(
     # The fourth event stands at the end of the stretch, which does not belong to it.
     end = NOON + timedelta(seconds=180)
     assert found == [("gate", "vehicles", 3, NOON, end, timedelta(seconds=180))]
+
+
+@pytest.mark.parametrize("flags", [[], ["--full-refresh"]])
+def test_views_on_marts_outlive_a_run(
+    flags: list[str], conn: Connection[TupleRow], dbt: Dbt, ledger: Ledger
+) -> None:
+    ledger.load([Event("gate", NOON, "car")])
+    dbt("seed")
+    dbt("run")
+    conn.execute("create schema bi")
+    conn.execute(
+        "create view bi.busy as select source_name, event_count from analytics.fct_activity_periods"
+        " union all select source_name, event_count from analytics.activity_periods_live"
+    )
+    ledger.load([Event("gate", NOON, "van")])
+    # Only this one: what depends on it is not built anew in the same run.
+    dbt("run", "--select", "stg_video_events__loads", "fct_activity_periods", *flags)
+    assert conn.execute("select * from bi.busy").fetchall() == [("gate", 2), ("gate", 2)]
+    assert Oracle(conn=conn).differences(LIVE_VIEWS) == {}
+    dbt("run")
+    assert conn.execute("select * from bi.busy").fetchall() == [("gate", 2), ("gate", 2)]

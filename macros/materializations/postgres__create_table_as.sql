@@ -1,0 +1,29 @@
+{% macro postgres__create_table_as(temporary, relation, sql) -%}
+    {%- set is_contracted = config.get('contract').enforced and not temporary -%}
+    {%- if config.get('contract').enforced -%}
+        {{ get_assert_columns_equivalent(sql) }}
+    {%- endif %}
+    create {% if temporary %}temporary{% elif config.get('unlogged', false) %}unlogged{% endif %} table {{ relation }} as (
+        {%- if is_contracted %}
+        {{ get_select_subquery(sql) }}
+        {%- else %}
+        {{ sql }}
+        {%- endif %}
+    );
+    {%- if is_contracted %}
+    {#-
+        dbt's own macro creates the table first and inserts into it, and PostgreSQL never runs an
+        `insert ... select` in parallel. What the contract demands is checked in one pass here.
+    #}
+    alter table {{ relation }}
+        {%- for column in model['columns'].values() %}
+        {%- for constraint in column['constraints'] if constraint['type'] == 'not_null' %}
+        alter column {{ adapter.quote(column['name']) if column['quote'] else column['name'] }} set not null,
+        {%- endfor %}
+        {%- endfor %}
+        {%- for constraint in adapter.render_raw_model_constraints(raw_constraints=model['constraints']) %}
+        add {{ constraint }},
+        {%- endfor %}
+        set (fillfactor = 90);
+    {%- endif %}
+{%- endmacro %}

@@ -1,0 +1,28 @@
+{#-
+    dbt's own view materialization puts a new view in the place of the old one and drops the old
+    one with all that depends on it: on every run the live views would be gone for a moment.
+    PostgreSQL can replace a view in place as long as its first columns stay as they are.
+-#}
+{% materialization view, adapter='postgres' %}
+    {%- set existing = load_cached_relation(this) -%}
+    {%- set target = this.incorporate(type='view') -%}
+    {%- set grants = config.get('grants') -%}
+
+    {{ run_hooks(pre_hooks, inside_transaction=False) }}
+    {{ run_hooks(pre_hooks, inside_transaction=True) }}
+
+    {%- if existing is not none and (not existing.is_view or not is_replaceable(existing, sql)) -%}
+        {{ drop_relation_if_exists(existing) }}
+    {%- endif -%}
+    {%- call statement('main') -%}
+        {{ get_replace_view_sql(target, sql) }}
+    {%- endcall -%}
+
+    {%- do apply_grants(target, grants, should_revoke=should_revoke(existing, full_refresh_mode=True)) -%}
+    {%- do persist_docs(target, model) -%}
+
+    {{ run_hooks(post_hooks, inside_transaction=True) }}
+    {{ adapter.commit() }}
+    {{ run_hooks(post_hooks, inside_transaction=False) }}
+    {{ return({'relations': [target]}) }}
+{% endmaterialization %}
