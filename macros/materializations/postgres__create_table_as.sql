@@ -15,15 +15,18 @@
         dbt's own macro creates the table first and inserts into it, and PostgreSQL never runs an
         `insert ... select` in parallel. What the contract demands is checked in one pass here.
     #}
+    {%- set demands = [] -%}
+    {%- for column in model['columns'].values() -%}
+        {%- for constraint in column['constraints'] if constraint['type'] == 'not_null' -%}
+            {%- do demands.append('alter column ' ~ adapter.quote(column['name']) ~ ' set not null') -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {%- for constraint in adapter.render_raw_model_constraints(raw_constraints=model['constraints']) -%}
+        {%- do demands.append('add ' ~ constraint) -%}
+    {%- endfor -%}
+    {%- if demands %}
     alter table {{ relation }}
-        {%- for column in model['columns'].values() %}
-        {%- for constraint in column['constraints'] if constraint['type'] == 'not_null' %}
-        alter column {{ adapter.quote(column['name']) if column['quote'] else column['name'] }} set not null,
-        {%- endfor %}
-        {%- endfor %}
-        {%- for constraint in adapter.render_raw_model_constraints(raw_constraints=model['constraints']) %}
-        add {{ constraint }},
-        {%- endfor %}
-        set (fillfactor = 90);
+        {{ demands | join(',\n        ') }};
+    {%- endif %}
     {%- endif %}
 {%- endmacro %}
