@@ -131,18 +131,9 @@ def write(options: GenerateOptions, output: BinaryIO, output_format: Format = "c
     """
     if output_format not in FORMATS:
         raise UsageError(f'--format "{output_format}" is not one of {", ".join(FORMATS)}')
-    count = 0
     if output_format == "parquet":
-        schema = next(generate(GenerateOptions(events=1))).schema
-        # Arrow would close the file, which is not ours.
-        sink = pa.BufferOutputStream() if not output.seekable() else None
-        with pq.ParquetWriter(pa.PythonFile(output) if sink is None else sink, schema) as writer:
-            for batch in generate(options):
-                writer.write_batch(batch)
-                count += batch.num_rows
-        if sink is not None:
-            output.write(sink.getvalue())
-        return count
+        return _write_parquet(options, output)
+    count = 0
     if output_format == "csv":
         output.write(b"time,type,source\n")
     for batch in generate(options):
@@ -151,9 +142,30 @@ def write(options: GenerateOptions, output: BinaryIO, output_format: Format = "c
     return count
 
 
+def _write_parquet(options: GenerateOptions, output: BinaryIO) -> int:
+    schema = next(generate(GenerateOptions(events=1))).schema
+    # A pipe gets it as a whole, for Parquet is written with positions.
+    sink = None if output.seekable() else pa.BufferOutputStream()
+    waiting: list[RecordBatch] = []
+    count = 0
+    with pq.ParquetWriter(pa.PythonFile(output) if sink is None else sink, schema) as writer:
+        for batch in generate(options):
+            count += batch.num_rows
+            waiting.append(batch)
+            # Row groups of many rows, however little happens in an hour.
+            if sum(one.num_rows for one in waiting) >= _ROWS_AT_ONCE:
+                writer.write_table(pa.Table.from_batches(waiting, schema))
+                waiting.clear()
+        writer.write_table(pa.Table.from_batches(waiting, schema))
+    if sink is not None:
+        output.write(sink.getvalue())
+    return count
+
+
 def _slots(options: GenerateOptions) -> Iterator[_Events]:
     """Yield the rows of the file, some for each slot of time; a slot is an hour at most."""
-    repeats = round(options.events * options.duplicates)
+    # Rounded down, so that there is something to repeat.
+    repeats = int(options.events * options.duplicates)
     per_hour = max(1, -(-options.events // (_ROWS_AT_ONCE * 24 * options.days)))
     slots = options.days * 24 * per_hour
     length = _HOUR_MS // per_hour

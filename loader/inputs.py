@@ -1,54 +1,30 @@
-"""Inputs: from what the user named to something that yields batches of events."""
+"""Inputs: files and streams, opened and read as batches of events."""
 
 from __future__ import annotations
 
-import glob
 import os
 import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
 from loader.errors import InputError
 from loader.events import EventBatch
 from loader.limits import Limits
-from loader.mapping import Format, Mapping
+from loader.mapping import Mapping
+from loader.paths import STANDARD_INPUT, Input, expand
 from loader.prefetch import Prefetch
 from loader.readers.csv import CsvReader
 from loader.readers.ndjson import NdjsonReader
 from loader.readers.parquet import ParquetReader
 from loader.streams import Compression, Content, Counted, blocks, sniff
 
-STANDARD_INPUT: Final = "-"
-_ENDINGS: Final[dict[str, Format]] = {
-    ".csv": "csv",
-    ".ndjson": "ndjson",
-    ".jsonl": "ndjson",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-}
-_COMPRESSIONS: Final[dict[str, Compression]] = {".gz": "gz", ".zst": "zst"}
+__all__ = ["Input", "Reading", "expand", "open_reading"]
+
 _SNIFFED: Final = 4
 _HASHED_AT_ONCE: Final = 1 << 20
-
-
-@dataclass(frozen=True, kw_only=True)
-class Input:
-    """One file or stream to read.
-
-    Attributes:
-        origin: path as the user gave it, or ``-`` for standard input.
-        format: format of its content.
-        compression: how the content is compressed, None when it is not (of a stream, None
-            means that its first bytes tell).
-    """
-
-    origin: str
-    format: Format
-    compression: Compression | None = None
 
 
 class Reader(Protocol):
@@ -115,35 +91,6 @@ class _Finish(Protocol):
     def __call__(self) -> str:
         """Check what can be checked only at the end, and return the fingerprint."""
         ...
-
-
-def expand(paths: Sequence[str], mapping: Mapping) -> list[Input]:
-    """Resolve files, directories, globs and ``-`` to inputs, in the order given.
-
-    A directory stands for all files in it, at any depth, whose name ends as the formats do.
-
-    Raises:
-        InputError: a path matches nothing, or its name does not tell the format.
-    """
-    inputs: list[Input] = []
-    for path in paths:
-        if path == STANDARD_INPUT:
-            inputs.append(Input(origin=path, format=mapping.format or "csv"))
-        elif Path(path).is_dir():
-            inputs += _directory(path, mapping)
-        elif Path(path).exists():
-            inputs.append(_file(path, mapping))
-        else:
-            # The shell expands globs mostly; not in a container's command or a crontab.
-            found = sorted(glob.glob(path, recursive=True))  # noqa: PTH207
-            if not found:
-                raise InputError(f"{path}: no such file or directory")
-            for one in found:
-                if Path(one).is_dir():
-                    inputs += _directory(one, mapping)
-                else:
-                    inputs.append(_file(one, mapping))
-    return list(dict.fromkeys(inputs))
 
 
 @contextmanager
@@ -294,36 +241,3 @@ def _check_compression(an_input: Input, found: Compression | None) -> None:
             "rename it, or compress it"
         )
     raise InputError(f"{an_input.origin}: is compressed; name it so that it ends in .{found}")
-
-
-def _directory(path: str, mapping: Mapping) -> list[Input]:
-    inputs = []
-    for folder, folders, names in os.walk(path):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            found, compression = _by_name(name)
-            wanted = found is not None and mapping.format in (None, found)
-            if found is not None and wanted and not name.startswith("."):
-                origin = str(Path(folder) / name)
-                inputs.append(Input(origin=origin, format=found, compression=compression))
-    if not inputs:
-        endings = ", ".join(_ENDINGS)
-        raise InputError(f"{path}: no file in this directory ends in {endings} (or .gz, .zst)")
-    return sorted(inputs, key=lambda one: one.origin)
-
-
-def _file(path: str, mapping: Mapping) -> Input:
-    found, compression = _by_name(path)
-    if mapping.format is not None:
-        found = mapping.format
-    if found is None:
-        raise InputError(f"{path}: its name does not tell the format; say it with --format")
-    return Input(origin=path, format=found, compression=compression)
-
-
-def _by_name(path: str) -> tuple[Format | None, Compression | None]:
-    suffixes = [suffix.lower() for suffix in Path(path).suffixes]
-    compression = _COMPRESSIONS.get(suffixes[-1]) if suffixes else None
-    if compression is not None:
-        suffixes.pop()
-    return (_ENDINGS.get(suffixes[-1]) if suffixes else None), compression

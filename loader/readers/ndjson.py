@@ -13,9 +13,8 @@ from loader.arrow import Array, ArrowError, DataType, Schema, Table, arrow_json,
 from loader.errors import InputError
 from loader.events import EventBatch, Reject
 from loader.limits import too_long
-from loader.mapping import folded
 from loader.readers import header, objects
-from loader.readers.lines import Block, Blocks, long_lines
+from loader.readers.lines import LF, Block, Blocks, long_lines
 from loader.rows import Assembler, Broken, Rows
 from loader.times import TimeFault, epochs
 
@@ -49,7 +48,7 @@ class NdjsonReader:
         self._limits = limits
         self._origin = origin
         self._assembler = Assembler(mapping, limits)
-        self._keys = _Keys(mapping, {})
+        self._keys = objects.Keys(mapping, {})
         self._schema: Schema | None = None
         self._is_started = False
 
@@ -80,7 +79,7 @@ class NdjsonReader:
         for number in range(len(lines)):
             found = objects.parse(lines.line(number), ())
             if isinstance(found, dict):
-                self._keys = _Keys(self._mapping, found)
+                self._keys = objects.Keys(self._mapping, found)
                 if not self._keys.attributes:
                     names = self._keys.needed.values()
                     self._schema = pa.schema([(name, pa.string()) for name in names])
@@ -106,12 +105,15 @@ class NdjsonReader:
         data = block.data
         if not data.startswith(b"{") or not block.has_plain_ends:
             return False
-        end = b"}\r\n" if b"\r" in data else b"}\n"
-        lines = block.line_count
-        ends = data.count(end) + (not data.endswith(b"\n") and data.endswith(b"}"))
-        longest = self._limits.line_bytes
-        return (
-            data.count(b"\n{") == lines - 1 and ends == lines and not block.may_hold_longer(longest)
+        seen = np.frombuffer(data, np.uint8)
+        feeds = seen == LF
+        begun = 1 + np.count_nonzero(feeds[:-1] & (seen[1:] == ord("{")))
+        # Before a line feed stands the end of the object, or a carriage return and that.
+        last = -2 if b"\r" in data else -1
+        ended = np.count_nonzero(feeds[-last:] & (seen[:last] == ord("}")))
+        ended += data.endswith(b"}")
+        return begun == ended == block.line_count and not block.may_hold_longer(
+            self._limits.line_bytes
         )
 
     def _careful(self, block: Block, before: Broken | None) -> Iterator[EventBatch]:
@@ -286,27 +288,6 @@ class NdjsonReader:
                 count=len(refused) + (before.count if before is not None else 0), rejects=rejects
             ),
         )
-
-
-class _Keys:
-    """Wanted names -> keys as the input writes them.
-
-    Attributes:
-        needed: of time, type and source.
-        attributes: of the attributes.
-        all: the keys, each once.
-    """
-
-    def __init__(self, mapping: Mapping, first: dict[str, Any]) -> None:
-        """Take the first object as the example."""
-
-        def written(name: str) -> str:
-            alike = [key for key in first if folded(key) == folded(name)]
-            return alike[0] if name not in first and len(alike) == 1 else name
-
-        self.needed = {name: written(name) for name in mapping.needed_columns}
-        self.attributes = {name: written(name) for name in mapping.attributes}
-        self.all = tuple(dict.fromkeys([*self.needed.values(), *self.attributes.values()]))
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from loader.attributes import is_storable
+from loader.mapping import folded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from loader.mapping import Mapping
 
 _JSON_NAMES: Final = {bool: "true or false", list: "an array", dict: "an object"}
 _SHOWN_KEYS: Final = 10
@@ -30,6 +33,27 @@ class _Doubled(dict[str, Any]):
     """
 
     twice: frozenset[str]
+
+
+class Keys:
+    """Wanted names -> keys as the input writes them.
+
+    Attributes:
+        needed: of time, type and source.
+        attributes: of the attributes.
+        all: the keys, each once.
+    """
+
+    def __init__(self, mapping: Mapping, first: dict[str, Any]) -> None:
+        """Take the first object as the example."""
+
+        def written(name: str) -> str:
+            alike = [key for key in first if folded(key) == folded(name)]
+            return alike[0] if name not in first and len(alike) == 1 else name
+
+        self.needed = {name: written(name) for name in mapping.needed_columns}
+        self.attributes = {name: written(name) for name in mapping.attributes}
+        self.all = tuple(dict.fromkeys([*self.needed.values(), *self.attributes.values()]))
 
 
 def parse(line: bytes, keys: Sequence[str]) -> dict[str, Any] | NotAnObject:

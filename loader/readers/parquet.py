@@ -72,13 +72,12 @@ class ParquetReader:
         """
         first_row = 1
         columns = list(dict.fromkeys(self._names.values()))
+        rows, size = self._file.metadata.num_rows, self._stored_bytes()
         try:
-            for group in range(self._file.num_row_groups):
-                found = self._file.iter_batches(_ROWS_AT_ONCE, row_groups=[group], columns=columns)
-                for batch in found:
-                    yield self._batch(batch, first_row)
-                    first_row += batch.num_rows
-                self._stored.count += self._stored_bytes(group)
+            for batch in self._file.iter_batches(_ROWS_AT_ONCE, columns=columns):
+                yield self._batch(batch, first_row)
+                first_row += batch.num_rows
+                self._stored.count = size * (first_row - 1) // rows
         except (ArrowError, OSError) as error:
             raise InputError(
                 f"{self._origin}: is damaged behind row {first_row - 1:,}: {_first(error)}"
@@ -106,9 +105,14 @@ class ParquetReader:
             )
         )
 
-    def _stored_bytes(self, group: int) -> int:
-        found = self._file.metadata.row_group(group)
-        return sum(found.column(at).total_compressed_size for at in range(found.num_columns))
+    def _stored_bytes(self) -> int:
+        """What all columns take, the ones that are not read too: progress is of the file."""
+        groups = [self._file.metadata.row_group(at) for at in range(self._file.num_row_groups)]
+        return sum(
+            group.column(at).total_compressed_size
+            for group in groups
+            for at in range(group.num_columns)
+        )
 
     def _check_types(self, types: dict[str, DataType]) -> None:
         mapping = self._mapping

@@ -1,0 +1,102 @@
+"""Paths: what the user named, resolved to inputs."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from loader.errors import InputError
+from loader.mapping import Format, Mapping
+from loader.streams import Compression
+
+STANDARD_INPUT: Final = "-"
+_ENDINGS: Final[dict[str, Format]] = {
+    ".csv": "csv",
+    ".ndjson": "ndjson",
+    ".jsonl": "ndjson",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
+_COMPRESSIONS: Final[dict[str, Compression]] = {".gz": "gz", ".zst": "zst"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """One file or stream to read.
+
+    Attributes:
+        origin: path as the user gave it, or ``-`` for standard input.
+        format: format of its content.
+        compression: how the content is compressed, None when it is not (of a stream, None
+            means that its first bytes tell).
+    """
+
+    origin: str
+    format: Format
+    compression: Compression | None = None
+
+
+def expand(paths: Sequence[str], mapping: Mapping) -> list[Input]:
+    """Resolve files, directories, globs and ``-`` to inputs, in the order given.
+
+    A directory stands for all files in it, at any depth, whose name ends as the formats do.
+
+    Raises:
+        InputError: a path matches nothing, or its name does not tell the format.
+    """
+    inputs: list[Input] = []
+    for path in paths:
+        if path == STANDARD_INPUT:
+            inputs.append(Input(origin=path, format=mapping.format or "csv"))
+        elif Path(path).is_dir():
+            inputs += _directory(path, mapping)
+        elif Path(path).exists():
+            inputs.append(_file(path, mapping))
+        else:
+            # The shell expands globs mostly; not in a container's command or a crontab.
+            found = sorted(glob.glob(path, recursive=True))  # noqa: PTH207
+            if not found:
+                raise InputError(f"{path}: no such file or directory")
+            for one in found:
+                if Path(one).is_dir():
+                    inputs += _directory(one, mapping)
+                else:
+                    inputs.append(_file(one, mapping))
+    return list(dict.fromkeys(inputs))
+
+
+def _directory(path: str, mapping: Mapping) -> list[Input]:
+    inputs = []
+    for folder, folders, names in os.walk(path):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            found, compression = _by_name(name)
+            wanted = found is not None and mapping.format in (None, found)
+            if found is not None and wanted and not name.startswith("."):
+                origin = str(Path(folder) / name)
+                inputs.append(Input(origin=origin, format=found, compression=compression))
+    if not inputs:
+        endings = ", ".join(_ENDINGS)
+        raise InputError(f"{path}: no file in this directory ends in {endings} (or .gz, .zst)")
+    return sorted(inputs, key=lambda one: one.origin)
+
+
+def _file(path: str, mapping: Mapping) -> Input:
+    found, compression = _by_name(path)
+    if mapping.format is not None:
+        found = mapping.format
+    if found is None:
+        raise InputError(f"{path}: its name does not tell the format; say it with --format")
+    return Input(origin=path, format=found, compression=compression)
+
+
+def _by_name(path: str) -> tuple[Format | None, Compression | None]:
+    suffixes = [suffix.lower() for suffix in Path(path).suffixes]
+    compression = _COMPRESSIONS.get(suffixes[-1]) if suffixes else None
+    if compression is not None:
+        suffixes.pop()
+    return (_ENDINGS.get(suffixes[-1]) if suffixes else None), compression
