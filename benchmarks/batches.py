@@ -1,0 +1,161 @@
+"""What a batch costs each incremental model, against how much is stored.
+
+2,000 events, one in ten up to a month late, on top of histories of one density and growing
+length; then on top of a source that was busy without a pause for 500,000 events. Milliseconds of
+the server.
+
+    python -m benchmarks.batches 1 10 50      millions of events stored
+"""
+
+import random
+import statistics
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+
+from benchmarks.server import Bench, bench_database, bench_server
+
+SOURCES = 20
+EVENTS_PER_DAY = 100_000
+START = datetime(2024, 1, 1, tzinfo=UTC)
+BATCHES = 5
+
+
+def main(millions: list[int]) -> None:
+    """Print a table: a row per model, a column per history."""
+    columns: dict[str, dict[str, float]] = {}
+    with bench_server() as cluster:
+        for size in millions:
+            with bench_database(cluster, "history") as bench:
+                events = size * 1_000_000
+                store_history(bench, events)
+                columns[f"{size} M"] = measure(
+                    bench, START + events * timedelta(days=1) / EVENTS_PER_DAY
+                )
+                if size == millions[0]:
+                    started = time.perf_counter()
+                    spent = bench.dbt("run")
+                    columns["nothing new"] = spent
+                    idle = time.perf_counter() - started
+        with bench_database(cluster, "busy") as bench:
+            store_busy_source(bench)
+            columns["busy source"] = measure(bench, START + timedelta(seconds=500_000))
+    models = sorted({model for column in columns.values() for model in column})
+    print("| model | " + " | ".join(columns) + " |")
+    print("|---|" + "---:|" * len(columns))
+    for model in models:
+        cells = " | ".join(f"{column.get(model, 0.0):.0f}" for column in columns.values())
+        print(f"| `{model}` | {cells} |")
+    server = sum(columns["nothing new"].values()) / 1000
+    print(f"\n`dbt run` with nothing new: {idle:.1f} s, of which the server {server:.1f} s.")
+
+
+def store_history(bench: Bench, events: int) -> None:
+    """Load made-up events, a year at a time, and build every model from scratch."""
+    days = max(1, events // EVENTS_PER_DAY)
+    at_once = 5_000_000
+    for start in range(0, events, at_once):
+        count = min(at_once, events - start)
+        store(
+            bench,
+            f"""
+            select timestamptz '{START:%F}' + number * interval '1 day' / {EVENTS_PER_DAY},
+                   1 + (hashint8(number / 8) & 1023) % {SOURCES},
+                   1 + (hashint8(number / 8 + 1) & 1023) % 5
+            from generate_series({start}, {start + count - 1}) as number
+            """,
+            days,
+        )
+    bench.sql("vacuum analyze raw.events")
+    bench.dbt("run")
+
+
+def store_busy_source(bench: Bench) -> None:
+    """Store one period of 500,000 events of people only, one a second."""
+    store(
+        bench,
+        f"""
+        select timestamptz '{START:%F}' + number * interval '1 second', 1, 1
+        from generate_series(0, 499999) as number
+        """,
+        7,
+    )
+    bench.sql("vacuum analyze raw.events")
+    bench.dbt("run")
+
+
+def store(bench: Bench, query: str, days: int) -> None:
+    """Publish the rows (event_time, source_id, event_type_id) of a query as one load.
+
+    Straight in SQL: what is measured here is dbt, and 50 million events are wanted soon.
+    """
+    bench.sql(
+        f"""
+        insert into raw.sources (source_name)
+        select 'camera-' || number from generate_series(1, {SOURCES}) as number
+        on conflict do nothing
+        """
+    )
+    bench.sql(
+        """
+        insert into raw.event_types (event_type)
+        values ('pedestrian'), ('bicycle'), ('car'), ('truck'), ('van') on conflict do nothing
+        """
+    )
+    month = START.replace(day=1)
+    while month < START + timedelta(days=days + 62):
+        following = (month + timedelta(days=32)).replace(day=1)
+        name = f"raw.events_{month:%Y_%m}"
+        bench.sql(
+            f"create table if not exists {name} partition of raw.events"
+            f" for values from ('{month:%F}') to ('{following:%F}')"
+        )
+        bench.sql(
+            f"create index if not exists events_{month:%Y_%m}_source_time"
+            f" on {name} (source_id, event_time)"
+        )
+        bench.sql(
+            f"create index if not exists events_{month:%Y_%m}_load on {name}"
+            " using brin (load_id) with (pages_per_range = 32, autosummarize = on)"
+        )
+        month = following
+    bench.sql(
+        f"""
+        with next as (update raw.load_counter set load_seq = load_seq + 1 returning load_seq),
+        new as (
+            insert into raw.loads (load_seq, origin, loader_version, published_at)
+            select load_seq, 'benchmark', 'benchmark', now() from next returning load_id
+        )
+        insert into raw.events (event_time, load_id, source_id, event_type_id)
+        select moment, load_id, source, type
+        from ({query}) as events (moment, source, type) cross join new
+        """
+    )
+
+
+def measure(bench: Bench, end: datetime) -> dict[str, float]:
+    """Load some batches with the loader and return each model's median, in milliseconds."""
+    generator = random.Random(1)
+    spent: list[dict[str, float]] = []
+    # The first one, which is not counted, warms the caches and creates partitions.
+    for number in range(BATCHES + 1):
+        rows = ["time,type,source"]
+        for _ in range(2000):
+            late = generator.random() < 0.1
+            before = generator.random() * (30 * 86_400 if late else 1_700)
+            moment = max(START, end + timedelta(seconds=1_700 * (number + 1) - before))
+            kind = generator.choice(["pedestrian", "bicycle", "car", "truck", "van"])
+            rows.append(f"{moment.isoformat()},{kind},camera-{generator.randint(1, SOURCES)}")
+        path = bench.folder / f"batch-{number}.csv"
+        path.write_text("\n".join(rows))
+        bench.run("loader", "load", str(path), "--quiet")
+        spent.append(bench.dbt("run"))
+    return {
+        model: statistics.median(each[model] for each in spent[1:])
+        for model in spent[-1]
+        if not model.startswith("stg_") and not model.endswith("_live")
+    }
+
+
+if __name__ == "__main__":
+    main([int(argument) for argument in sys.argv[1:]] or [1, 10, 50])

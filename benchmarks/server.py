@@ -1,0 +1,108 @@
+"""A server of the benchmarks' own, with the settings that the embedded server has."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from loader.cluster import SETTINGS, Cluster
+from loader.embedded import ensure_system_user, find_programs, reachable_programs
+from loader.schema import ensure_schema
+
+PROJECT = Path(__file__).parents[1]
+# The node of a statement stands in the comment that dbt puts before it.
+_STATEMENT = re.compile(r'duration: ([0-9.]+) ms .*"node_id": "model\.video_events\.(\w+)"')
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """One database on the benchmarks' server, and a place for files."""
+
+    cluster: Cluster
+    database: str
+    folder: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment in which the loader, dbt and psql find the database."""
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "LOADER_", "DBT_"))}
+        return kept | {
+            "PGHOST": str(self.cluster.socket_dir),
+            "PGUSER": "postgres",
+            "PGDATABASE": self.database,
+            "DBT_PROFILES_DIR": str(self.folder),
+            "DBT_TARGET_PATH": str(self.folder / "target"),
+            "DBT_LOG_PATH": str(self.folder / "logs"),
+            "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        }
+
+    def run(self, *command: str) -> str:
+        """Run a command of the project and return what it printed."""
+        done = subprocess.run(
+            [sys.executable, "-m", *command],
+            cwd=PROJECT, env=self.environment, check=False, capture_output=True, text=True,
+        )  # fmt: skip
+        if done.returncode:
+            sys.exit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def dbt(self, *arguments: str) -> dict[str, float]:
+        """Run dbt and return the milliseconds that the server spent on each model."""
+        start = self.cluster.log_file.stat().st_size
+        self.run("dbt.cli.main", *arguments)
+        spent: dict[str, float] = {}
+        with self.cluster.log_file.open(errors="replace") as log:
+            log.seek(start)
+            for duration, model in _STATEMENT.findall(log.read()):
+                spent[model] = spent.get(model, 0.0) + float(duration)
+        return spent
+
+    def sql(self, statement: str) -> list[Any]:
+        """Run a statement and return its rows."""
+        with psycopg.connect(self.cluster.dsn(self.database), autocommit=True) as conn:
+            cursor = conn.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
+
+
+@contextmanager
+def bench_server() -> Iterator[Cluster]:
+    """Start a server in a temporary directory, and remove it afterwards."""
+    is_root = os.geteuid() == 0
+    programs = find_programs()
+    home = Path(tempfile.mkdtemp(prefix="video-events-bench-"))
+    cluster = Cluster(
+        bin_dir=reachable_programs(programs, ensure_system_user()) if is_root else programs,
+        home=home,
+        run_as=ensure_system_user() if is_root else None,
+        settings={**SETTINGS, "log_min_duration_statement": "0"},
+    )
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.destroy()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@contextmanager
+def bench_database(cluster: Cluster, database: str) -> Iterator[Bench]:
+    """Create a database with the raw schema and dbt's seeds, and drop it afterwards."""
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(cluster=cluster, database=database, folder=Path(folder))
+        shutil.copy(PROJECT / "profiles.example.yml", bench.folder / "profiles.yml")
+        cluster.ensure_database(database)
+        with psycopg.connect(cluster.dsn(database), autocommit=True) as conn:
+            ensure_schema(conn)
+        bench.run("dbt.cli.main", "seed")
+        yield bench
+    with psycopg.connect(cluster.dsn(), autocommit=True) as conn:
+        conn.execute(f"drop database {database} with (force)".encode())
