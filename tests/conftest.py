@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg import Connection
@@ -22,6 +23,10 @@ from loader.cluster import SETTINGS, Cluster
 from loader.connection import connect
 from loader.embedded import ensure_system_user, find_programs, reachable_programs
 from loader.schema import ensure_schema
+
+# How long an example takes says more about the machine than about the code.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 TEMPLATE = "template_raw"
 # Tests want speed, and their data does not outlive them. Compiling a query of a thousand
