@@ -113,7 +113,11 @@ def is_storable(text: str) -> bool:
     r"""Whether jsonb can hold this JSON: no ``\u0000``, no half of a surrogate pair."""
     if "\\u" in text and "\\u0000" in text.replace("\\\\", ""):
         return False
-    return not any("\ud800" <= character <= "\udfff" for character in text)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _any(mask: Array) -> bool:

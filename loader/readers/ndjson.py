@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from loader.times import Moments
 
 _FEW_LINES: Final = 64
+_SOME_LINES: Final = 2048
 # Larger whole numbers have lost digits when they come as floating point.
 _EXACT: Final = 2.0**53
 
@@ -92,7 +94,7 @@ class NdjsonReader:
         before = long_lines(block, self._limits)
         if self._is_regular(block):
             table = self._parse(block.data)
-            if table is not None and len(table) == block.line_count:
+            if table is not None and not isinstance(table, int) and len(table) == block.line_count:
                 yield self._assembler.batch(self._rows(table, _Origins(block, None)), before)
                 return
         yield from self._careful(block, before)
@@ -148,34 +150,44 @@ class NdjsonReader:
     def _pieces(
         self, whole: Array, numbers: NDArray[np.int64]
     ) -> Iterator[tuple[Table | None, NDArray[np.int64]]]:
-        """Halve runs of lines until Arrow can read them or they are few."""
-        waiting = [numbers] if len(numbers) else []
+        """Cut lines so that Arrow can read most pieces; None stands for those it cannot."""
+        waiting = [numbers[at : at + _SOME_LINES] for at in range(0, len(numbers), _SOME_LINES)]
+        waiting.reverse()
         while waiting:
             part = waiting.pop()
-            taken = whole.take(pa.array(part))
-            start, end = (
-                int(at) for at in np.frombuffer(taken.buffers()[1], np.int32)[[0, len(part)]]
-            )
-            table = self._parse(bytes(taken.buffers()[2][start:end]))
-            if table is not None and len(table) == len(part):
-                yield table, part
-            elif len(part) <= _FEW_LINES:
+            if len(part) <= _FEW_LINES:
                 yield None, part
+                continue
+            taken = whole.take(pa.array(part))
+            ends = np.frombuffer(taken.buffers()[1], np.int32)
+            found = self._parse(bytes(taken.buffers()[2][int(ends[0]) : int(ends[len(part)])]))
+            if not isinstance(found, int):
+                is_whole = found is not None and len(found) == len(part)
+                yield (found if is_whole else None), part
+            elif _FEW_LINES < found < len(part):
+                # What stands before the line that Arrow refuses should be fine.
+                waiting += [part[found + 1 :], part[:found]]
+                yield None, part[found : found + 1]
             else:
-                middle = len(part) // 2
-                waiting += [part[middle:], part[:middle]]
+                waiting.append(part[_FEW_LINES:])
+                yield None, part[:_FEW_LINES]
 
-    def _parse(self, data: bytes) -> Table | None:
-        """Let Arrow parse lines; None when it cannot, or not without a loss."""
+    def _parse(self, data: bytes) -> Table | int | None:
+        """Let Arrow parse lines.
+
+        Returns:
+            The columns; or the line, counted from 0, that Arrow refuses; or None when the
+            lines hold what cannot be told from the columns.
+        """
         if self._schema is not None:
             table = _arrow(data, self._schema, "ignore")
-            if table is not None and self._is_exact(table):
+            if not isinstance(table, int) and self._is_exact(table):
                 return table
         strings: dict[str, DataType] = {}
         while True:
             table = _arrow(data, pa.schema(list(strings.items())), "infer")
-            if table is None:
-                return None
+            if isinstance(table, int):
+                return table
             # Arrow takes texts for times where it can, and forgets how they were written.
             dates = {
                 field.name: pa.string()
@@ -311,7 +323,8 @@ class _Origins:
         return row if self.at is None else int(self.at[row])
 
 
-def _arrow(data: bytes, schema: Schema, unexpected: str) -> Table | None:
+def _arrow(data: bytes, schema: Schema, unexpected: str) -> Table | int:
+    """Parse lines; or tell the first, counted from 0, that cannot be parsed."""
     try:
         return arrow_json.read_json(
             pa.BufferReader(data),
@@ -320,8 +333,9 @@ def _arrow(data: bytes, schema: Schema, unexpected: str) -> Table | None:
                 explicit_schema=schema, unexpected_field_behavior=unexpected
             ),
         )
-    except (ArrowError, UnicodeDecodeError, OSError):
-        return None
+    except (ArrowError, UnicodeDecodeError, OSError) as error:
+        told = re.search(r"in row (\d+)$", str(error))
+        return int(told[1]) if told else 0
 
 
 def _from_numbers(time: Array, unit: int | None) -> tuple[Moments | None, Array]:

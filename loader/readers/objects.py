@@ -60,9 +60,7 @@ def parse(line: bytes, keys: Sequence[str]) -> dict[str, Any] | NotAnObject:
     """Read a line; none of these keys may be there twice."""
     try:
         # What is not UTF-8 goes through, and is found later where it matters.
-        found = json.loads(
-            line.decode(errors="surrogateescape"), object_pairs_hook=_object, parse_constant=str
-        )
+        found = _DECODER.decode(line.decode(errors="surrogateescape"))
     except RecursionError:
         return NotAnObject("the JSON is nested too deeply")
     except json.JSONDecodeError as error:
@@ -126,3 +124,7 @@ def _encode(value: str) -> bytes:
         return value.encode(errors="surrogateescape")
     except UnicodeEncodeError:
         return value.encode(errors="surrogatepass")
+
+
+# One for all lines: json.loads would make a new one for each.
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=str)
