@@ -96,7 +96,7 @@ def with_duckdb(path: Path) -> int:
         ".parquet": "read_parquet(?)",
     }[path.suffix]
     found = connection.execute(
-        f"select try_cast(time as timestamptz) as time, type, source from {reading}",  # noqa: S608
+        f"select try_cast(time as timestamptz) as time, type, source from {reading}",
         [str(path)],
     )
     names = pa.dictionary(pa.int32(), pa.string())
