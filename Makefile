@@ -15,7 +15,7 @@ export DO_NOT_TRACK := 1
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint unit integration pipeline models postgres15 bench docs clean
+.PHONY: help demo test lint unit integration pipeline models postgres15 soak bench docs clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -132,6 +132,12 @@ models: .venv/dev .test/profiles.yml ## dbt build, with all of dbt's tests
 
 postgres15: .venv/dev ## the tests with a database again, on PostgreSQL 15
 	@$(pytest) --postgres $(POSTGRES15) tests/loader/integration tests/pipeline
+
+MINUTES ?= 60
+
+soak: .venv/dev ## the law of the models with new seeds, for MINUTES=60
+	@end=$$((SECONDS + 60 * $(MINUTES))); \
+	while [ $$SECONDS -lt $$end ]; do pytest --quiet tests/pipeline/test_law.py; done
 
 bench: .venv/dev ## measure every number that the documentation claims
 	@python -m benchmarks
