@@ -1,4 +1,4 @@
-{% macro changed_events(lo, hi) %}
+{% macro changed_events(lo, hi, is_net=true) %}
     {#-
         Loads lie in raw.events in the order of their load_id, and its BRIN index knows where:
         with these bounds PostgreSQL reads only the pages of the batch, however long the
@@ -13,7 +13,11 @@
         from {{ ref('stg_video_events__loads') }} as loads
         where
             (loads.load_seq > {{ lo }} or loads.withdrawn_seq > {{ lo }})
+            {% if is_net -%}
             and {{ visible_at(hi, 'loads') }} <> {{ visible_at(lo, 'loads') }}
+            {%- else -%}
+            and loads.load_seq <= {{ hi }}
+            {%- endif %}
     )
 
     select

@@ -195,3 +195,25 @@ def test_views_on_marts_outlive_a_run(
     assert Oracle(conn=conn).differences(LIVE_VIEWS) == {}
     dbt("run")
     assert conn.execute("select * from bi.busy").fetchall() == [("gate", 2), ("gate", 2)]
+
+
+def test_alerts_stay_exact_when_the_models_they_follow_stand_at_different_loads(
+    conn: Connection[TupleRow], dbt: Dbt, ledger: Ledger
+) -> None:
+    """As when loads are published between two models of a run, or a run is killed there."""
+    people = [Event("gate", NOON + timedelta(seconds=30 * n), "pedestrian") for n in range(40)]
+    oracle = Oracle(conn=conn)
+    dbt("seed")
+    dbt("run")
+    ledger.load(people[:2])
+    dbt("run", "--select", "int_event_runs")
+    assert oracle.differences(LIVE_VIEWS) == {}
+    withdrawn = ledger.load(people[2:])
+    dbt("run", "--select", "fct_activity_periods")
+    assert oracle.differences(LIVE_VIEWS) == {}
+    dbt("run", "--select", "fct_alerts")
+    assert oracle.differences(LIVE_VIEWS) == {}
+    ledger.withdraw(withdrawn)
+    assert oracle.differences(LIVE_VIEWS) == {}
+    dbt("run")
+    assert oracle.differences(MARTS | LIVE_VIEWS) == {}

@@ -19,7 +19,11 @@ with
 {% if is_incremental() %}
 
 changed_events as materialized (
-    {{ changed_events(lo=batch_lo(), hi=batch_hi()) | indent(4) }}
+    {#-
+        Also what came and went: the models this one follows may be further on than hi, one more
+        than the other, and the alerts made from them then know of loads after hi.
+    #}
+    {{ changed_events(lo=batch_lo(), hi=batch_hi(), is_net=false) | indent(4) }}
 ),
 
 changed_buckets as (

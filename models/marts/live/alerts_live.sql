@@ -1,10 +1,26 @@
 with
 
 changed_events as materialized (
-    {{ changed_events(lo=live_lo('fct_alerts'), hi=live_hi()) | indent(4) }}
+    {{ changed_events(lo=live_lo('fct_alerts'), hi=live_hi(), is_net=false) | indent(4) }}
 ),
 
-changed_periods as materialized (
+changed_buckets as (
+    {{ event_buckets('changed_events', sign='sign') | indent(4) }}
+),
+
+islands as materialized (
+    {{ merge_periods('changed_buckets', ['source_id', 'category']) | indent(4) }}
+),
+
+-- The stored periods may know of more loads than the stored alerts: between their two models.
+touched_periods as materialized (
+    {{
+        touched_periods('islands', ref('fct_activity_periods'), ['source_id', 'category'])
+        | indent(4)
+    }}
+),
+
+newer_periods as materialized (
     {{
         changed_periods(
             stored=ref('fct_activity_periods'),
@@ -16,6 +32,40 @@ changed_periods as materialized (
     }}
 ),
 
+changed_periods as materialized (
+    {{
+        with_changes(
+            stored='touched_periods',
+            changes='newer_periods',
+            key=['source_id', 'category', 'started_at'],
+            columns=['source_id', 'category', 'event_count', 'started_at', 'ended_at'],
+        ) | indent(4)
+    }}
+),
+
+changed_extents as (
+    select
+        source_id,
+        category,
+        started_at,
+        ended_at
+    from islands
+    union all
+    select
+        source_id,
+        category,
+        started_at,
+        ended_at
+    from touched_periods
+    union all
+    select
+        source_id,
+        category,
+        started_at,
+        ended_at
+    from newer_periods
+),
+
 {{
     changed_alerts(
         stored=ref('fct_alerts'),
@@ -23,7 +73,7 @@ changed_periods as materialized (
         hi=live_hi(),
         runs=ref('int_event_runs_live'),
         changed_periods='changed_periods',
-        changed_extents='changed_periods',
+        changed_extents='changed_extents',
     )
 }},
 
