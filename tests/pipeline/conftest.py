@@ -38,25 +38,29 @@ class Dbt:
 
     def attempt(self, *arguments: str) -> dbtRunnerResult:
         """Run a dbt command that may fail."""
+        options = dbt_options(self.profiles, self.target)
         if self.manifest is None:
-            parsed = dbtRunner().invoke(["parse", *self._options(), "--no-partial-parse"])
+            parsed = dbtRunner().invoke(["parse", *options, "--no-partial-parse"])
             assert parsed.success, parsed.exception
             assert isinstance(parsed.result, Manifest)
             self.manifest = parsed.result
         with contextlib.redirect_stdout(None):
-            return dbtRunner(manifest=self.manifest).invoke([*arguments, *self._options()])
+            return dbtRunner(manifest=self.manifest).invoke([*arguments, *options])
 
-    def _options(self) -> list[str]:
-        return [
-            "--project-dir", str(PROJECT),
-            "--profiles-dir", str(self.profiles),
-            "--target-path", str(self.target),
-            "--log-path", str(self.target),
-            "--no-send-anonymous-usage-stats",
-            "--log-level", "none",
-            "--log-level-file", "none",
-            "--warn-error",
-        ]  # fmt: skip
+
+def dbt_options(profiles: Path, target: Path) -> list[str]:
+    """Return the options of every dbt command: quiet, strict, and writing only to ``target``."""
+    return [
+        "--project-dir", str(PROJECT),
+        "--profiles-dir", str(profiles),
+        "--target-path", str(target),
+        "--log-path", str(target),
+        "--no-send-anonymous-usage-stats",
+        "--no-version-check",
+        "--log-level", "none",
+        "--log-level-file", "none",
+        "--warn-error",
+    ]  # fmt: skip
 
 
 def messages(result: dbtRunnerResult) -> str:
@@ -79,12 +83,16 @@ class Ledger:
 
     def load(self, events: Iterable[Event], *options: str) -> int:
         """Load events from a new CSV file and return the load's id."""
+        return int(self.load_file(self.write(events), *options)["load_id"])
+
+    def write(self, events: Iterable[Event]) -> Path:
+        """Write events into a new CSV file."""
         path = self.inbox / f"events-{len(list(self.inbox.iterdir()))}.csv"
         with path.open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(["time", "type", "source"])
             writer.writerows((e.time.isoformat(), e.type, e.source) for e in events)
-        return int(self.load_file(path, *options)["load_id"])
+        return path
 
     def load_file(self, path: Path, *options: str) -> dict[str, Any]:
         """Load a file and return what ``--json`` says."""
@@ -108,9 +116,20 @@ def ledger(run_loader: Callable[..., Outcome], tmp_path: Path) -> Ledger:
 
 
 @pytest.fixture
+def profiles(tmp_path: Path) -> Path:
+    """A directory with the example profile, which reads the environment."""
+    directory = tmp_path / "profiles"
+    directory.mkdir()
+    example = (PROJECT / "profiles.example.yml").read_text()
+    (directory / "profiles.yml").write_text(example)
+    return directory
+
+
+@pytest.fixture
 def dbt(
     run_loader: Callable[..., Outcome],  # noqa: ARG001 - first, it clears the environment
     pg_environment: dict[str, str],
+    profiles: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Dbt:
@@ -119,8 +138,4 @@ def dbt(
         if name.startswith("PG"):
             monkeypatch.setenv(name, value)
     monkeypatch.delenv("DBT_SCHEMA", raising=False)
-    profiles = tmp_path / "profiles"
-    profiles.mkdir()
-    example = (PROJECT / "profiles.example.yml").read_text()
-    (profiles / "profiles.yml").write_text(example)
     return Dbt(profiles=profiles, target=tmp_path / "target")

@@ -4,6 +4,7 @@ Nothing here shares a line with the models: periods come from PostgreSQL's ``ran
 ranges ``(t, t + gap)``, runs from ``lag``. Relations are compared as multisets of rows.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from psycopg import Connection
@@ -148,6 +149,30 @@ class Oracle:
                 (select 'too many', * from (table actual except all table expected) m)
                 order by 2, 1 limit 10
                 """
+            ).fetchall()
+            if rows:
+                found[relation] = rows
+        return found
+
+    def keep_copies(self, relations: Iterable[str]) -> None:
+        """Remember the contents of relations, for ``changes_since_copies``."""
+        for relation in relations:
+            self.conn.execute(
+                f"create table public.copy_of_{relation} as table {self.schema}.{relation}".encode()
+            )
+
+    def changes_since_copies(self, relations: Iterable[str]) -> dict[str, list[TupleRow]]:
+        """Return, per relation, up to ten rows that came or went; empty when none did."""
+        found = {}
+        for relation in relations:
+            now, then = f"{self.schema}.{relation}", f"public.copy_of_{relation}"
+            rows = self.conn.execute(
+                f"""
+                (select 'went' as verdict, * from (table {then} except all table {now}) w)
+                union all
+                (select 'came', * from (table {now} except all table {then}) c)
+                order by 2, 1 limit 10
+                """.encode()
             ).fetchall()
             if rows:
                 found[relation] = rows

@@ -1,0 +1,214 @@
+"""Loaders and dbt as processes of their own, which can be killed.
+
+They are forked from a server that has imported everything already: the time that Python needs to
+import dbt would otherwise be most of what these tests take, and almost none of it is interesting.
+"""
+
+import contextlib
+import io
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from multiprocessing.context import ForkServerProcess
+from multiprocessing.synchronize import Event as Signal
+from pathlib import Path
+from typing import Any
+
+from dbt.cli.main import dbtRunner
+from psycopg.conninfo import conninfo_to_dict
+
+from loader.cli import main
+from tests.conftest import Outcome
+
+from .conftest import Ledger, dbt_options, messages
+from .scenarios import scenario
+
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload([__name__, "dbt.adapters.postgres"])
+# Far more than any process here needs: a test that hangs ends by itself.
+TIMEOUT = 120
+SOURCES = 300
+PAUSE = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class DbtProcess:
+    """A dbt command in a process of its own."""
+
+    process: ForkServerProcess
+    target: Path
+
+    def wait(self, timeout: float = TIMEOUT) -> bool:
+        """Wait until the process has ended; False if it still runs after that time."""
+        self.process.join(timeout)
+        return self.process.exitcode is not None
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether the process died, as opposed to ended."""
+        return self.process.exitcode == -signal.SIGKILL
+
+    @property
+    def failure(self) -> str | None:
+        """What went wrong; None for a command that succeeded, or was killed before its end."""
+        if self.was_killed or self.process.exitcode == 0:
+            return None
+        return (self.target / "failure").read_text()
+
+    @property
+    def moments(self) -> int:
+        """How many events dbt has reported until its end."""
+        return int((self.target / "moments").read_text())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Processes:
+    """Starts processes on one database, and sees to it that none of them outlives the test."""
+
+    dsn: str
+    profiles: Path
+    directory: Path
+    stop: Signal = field(default_factory=FORKS.Event)
+    started: list[ForkServerProcess] = field(default_factory=list)
+
+    def dbt(self, *arguments: str) -> DbtProcess:
+        """Run a dbt command to its end, and fail the test when it fails."""
+        process = self.start_dbt(*arguments)
+        assert process.wait()
+        assert process.failure is None, process.failure
+        assert not process.was_killed
+        return process
+
+    def start_dbt(
+        self, *arguments: str, moment: int = 0, at_moment: Signal | None = None
+    ) -> DbtProcess:
+        """Start a dbt command.
+
+        Args:
+            arguments: the command.
+            moment: the number of dbt's own event at which something happens, 0 for never.
+            at_moment: what to set at that moment; without it, the process dies there.
+        """
+        # The first command parses the project; the others start with what it found, each in a
+        # directory of its own: dbt does not expect another one to write into its target.
+        target = self.directory / f"target-{len(self.started)}"
+        target.mkdir()
+        parsed = self.directory / "partial_parse.msgpack"
+        if parsed.exists():
+            shutil.copy(parsed, target)
+        options = [*arguments, *dbt_options(self.profiles, target)]
+        process = self._start(_run_dbt, options, self.dsn, target, moment, at_moment)
+        return DbtProcess(process=process, target=target)
+
+    def parse(self) -> None:
+        """Parse the project for all commands to come."""
+        process = self.dbt("parse")
+        shutil.copy(process.target / "partial_parse.msgpack", self.directory)
+
+    def start_loader(self, seed: int, *, stops_when_refused: bool = False) -> ForkServerProcess:
+        """Start to publish small loads and to withdraw some, one by one, until ``stop``."""
+        inbox = self.directory / f"inbox-{len(self.started)}"
+        inbox.mkdir()
+        work = _publish_until_refused if stops_when_refused else _publish_and_withdraw
+        return self._start(work, self.dsn, inbox, seed, self.stop)
+
+    def load(self, *paths: Path) -> int:
+        """Load files and directories, and return the exit code."""
+        process = self._start(_load, self.dsn, paths)
+        process.join(TIMEOUT)
+        assert process.exitcode is not None
+        return process.exitcode
+
+    def stop_loaders(self, loaders: list[ForkServerProcess]) -> None:
+        """Let loaders finish what they do, and fail the test when one of them failed."""
+        self.stop.set()
+        for loader in loaders:
+            loader.join(TIMEOUT)
+        assert [loader.exitcode for loader in loaders] == [0] * len(loaders)
+
+    def _start(self, work: Callable[..., None], *arguments: Any) -> ForkServerProcess:
+        process = FORKS.Process(target=work, args=arguments, daemon=True)
+        process.start()
+        self.started.append(process)
+        return process
+
+
+@contextlib.contextmanager
+def processes(dsn: str, profiles: Path, directory: Path) -> Iterator[Processes]:
+    """Yield what starts processes; all of them have ended afterwards."""
+    some = Processes(dsn=dsn, profiles=profiles, directory=directory)
+    try:
+        yield some
+    finally:
+        for process in some.started:
+            process.kill()
+            process.join()
+
+
+def _run_dbt(
+    arguments: list[str], dsn: str, target: Path, moment: int, at_moment: Signal | None
+) -> None:
+    for name, value in conninfo_to_dict(dsn).items():
+        os.environ["PGDATABASE" if name == "dbname" else f"PG{name.upper()}"] = str(value)
+    numbers = count(1)
+
+    def note(_: object) -> None:
+        if next(numbers) != moment:
+            return
+        if at_moment is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        else:
+            at_moment.set()
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        result = dbtRunner(callbacks=[note]).invoke(arguments)
+    (target / "moments").write_text(str(next(numbers)))
+    if not result.success:
+        (target / "failure").write_text(messages(result))
+        raise SystemExit(1)
+
+
+def _publish_and_withdraw(dsn: str, inbox: Path, seed: int, stop: Signal) -> None:
+    generator = random.Random(seed)
+    ledger = Ledger(run_loader=_loader(dsn), inbox=inbox)
+    visible: list[int] = []
+    # The pause leaves something of two cores to dbt.
+    while not stop.wait(PAUSE):
+        events = scenario(generator.randrange(SOURCES), generator)
+        visible.append(ledger.load(generator.choices(events, k=min(len(events), 8))))
+        match generator.choice(["keep", "keep", "withdraw one", "withdraw this one"]):
+            case "withdraw one":
+                ledger.withdraw(visible.pop(generator.randrange(len(visible))))
+            case "withdraw this one":
+                ledger.withdraw(visible.pop())
+
+
+def _publish_until_refused(dsn: str, inbox: Path, seed: int, stop: Signal) -> None:
+    generator = random.Random(seed)
+    ledger = Ledger(run_loader=_loader(dsn), inbox=inbox)
+    while not stop.wait(PAUSE):
+        path = ledger.write(scenario(generator.randrange(SOURCES), generator))
+        exit_code = ledger.run_loader("load", path, "--quiet").exit_code
+        if exit_code != 0:
+            raise SystemExit(exit_code)
+
+
+def _load(dsn: str, paths: tuple[Path, ...]) -> None:
+    raise SystemExit(_loader(dsn)("load", "--quiet", *paths).exit_code)
+
+
+def _loader(dsn: str) -> Callable[..., Outcome]:
+    os.environ["LOADER_DSN"] = dsn
+
+    def run(*arguments: str | Path) -> Outcome:
+        stdout, stderr = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
+            exit_code = main([str(argument) for argument in arguments])
+        return Outcome(exit_code=exit_code, stdout=stdout.getvalue(), stderr=stderr.getvalue())
+
+    return run

@@ -1,0 +1,116 @@
+"""Loaders, runs of dbt and crashes, all at once: nothing of it shows in the marts."""
+
+import os
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from psycopg import Connection, IsolationLevel
+from psycopg.rows import TupleRow
+
+from loader.cluster import Cluster
+from loader.connection import connect
+from loader.schema import ensure_schema
+
+from .oracle import LIVE_VIEWS, MARTS, Oracle
+from .processes import FORKS, TIMEOUT, processes
+
+LOADERS = 4
+ROUNDS = 3
+CANNOT_CONNECT = 5
+
+
+@pytest.fixture
+def generator() -> random.Random:
+    """Random numbers; the seed is shown when the test fails."""
+    seed = int(os.environ.get("CONCURRENCY_SEED", random.randrange(2**32)))
+    print(f"CONCURRENCY_SEED={seed}")  # noqa: T201
+    return random.Random(seed)
+
+
+def test_loaders_and_killed_runs_two_at_a_time_leave_everything_exact(
+    conn: Connection[TupleRow],
+    dsn: str,
+    profiles: Path,
+    tmp_path: Path,
+    generator: random.Random,
+) -> None:
+    oracle = Oracle(conn=conn)
+    with processes(dsn, profiles, tmp_path) as some:
+        some.parse()
+        some.dbt("seed")
+        moments = some.dbt("run").moments
+        loaders = [some.start_loader(generator.randrange(2**32)) for _ in range(LOADERS)]
+        failures, reads = [], 0
+        for number in range(ROUNDS):
+            killed_at = [generator.randrange(1, moments), generator.choice([0, moments // 2])]
+            runs = [some.start_dbt("run", moment=moment) for moment in killed_at]
+            while not all(run.wait(timeout=0) for run in runs):
+                assert live_differences(oracle) == {}, f"round {number}, read {reads}"
+                reads += 1
+            failures += [run.failure for run in runs if run.failure is not None]
+        assert reads > ROUNDS
+        some.stop_loaders(loaders)
+        some.dbt("run")
+        assert oracle.differences(MARTS | LIVE_VIEWS) == {}
+        oracle.keep_copies(MARTS)
+        some.dbt("run", "--full-refresh")
+        assert oracle.changes_since_copies(MARTS) == {}
+        assert failures == []
+
+
+def live_differences(oracle: Oracle) -> dict[str, list[TupleRow]]:
+    """Compare the live views with the events of the same moment."""
+    oracle.conn.isolation_level = IsolationLevel.REPEATABLE_READ
+    try:
+        with oracle.conn.transaction():
+            return oracle.differences(LIVE_VIEWS)
+    finally:
+        oracle.conn.isolation_level = None
+
+
+def test_after_a_crash_of_the_server_the_same_commands_succeed(
+    make_cluster: Callable[[], Cluster],
+    profiles: Path,
+    tmp_path: Path,
+    generator: random.Random,
+) -> None:
+    cluster = make_cluster()
+    # What a commit has promised must be there after the crash.
+    safe = {**cluster.settings, "synchronous_commit": "on"}
+    cluster = replace(cluster, settings=safe)
+    cluster.start()
+    with connect(cluster.dsn()) as conn:
+        ensure_schema(conn)
+    with processes(cluster.dsn(), profiles, tmp_path) as some:
+        some.parse()
+        some.dbt("seed")
+        moments = some.dbt("run").moments
+        loaders = [
+            some.start_loader(generator.randrange(2**32), stops_when_refused=True) for _ in range(2)
+        ]
+        now = FORKS.Event()
+        run = some.start_dbt("run", moment=generator.randrange(1, moments), at_moment=now)
+        assert now.wait(TIMEOUT)
+        cluster.stop("immediate")
+        for loader in loaders:
+            loader.join(TIMEOUT)
+        assert [loader.exitcode for loader in loaders] == [CANNOT_CONNECT] * len(loaders)
+        assert run.wait()
+        assert run.failure is not None
+
+        cluster.start()
+        inboxes = sorted(tmp_path.glob("inbox-*"))
+        assert some.load(*inboxes) == 0
+        some.dbt("run")
+        with connect(cluster.dsn()) as conn:
+            written = sum(
+                len(path.read_text().splitlines()) - 1
+                for inbox in inboxes
+                for path in inbox.iterdir()
+            )
+            counted = conn.execute("select sum(event_count) from analytics.dim_sources").fetchone()
+            assert counted == (written,)
+            assert Oracle(conn=conn).differences(MARTS | LIVE_VIEWS) == {}
