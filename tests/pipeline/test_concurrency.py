@@ -14,8 +14,10 @@ from loader.cluster import Cluster
 from loader.connection import connect
 from loader.schema import ensure_schema
 
+from .conftest import Ledger
 from .oracle import LIVE_VIEWS, MARTS, Oracle
 from .processes import FORKS, TIMEOUT, processes
+from .scenarios import BASE, Event
 
 LOADERS = 4
 ROUNDS = 3
@@ -59,6 +61,37 @@ def test_loaders_and_killed_runs_two_at_a_time_leave_everything_exact(
         some.dbt("run", "--full-refresh")
         assert oracle.changes_since_copies(MARTS) == {}
         assert failures == []
+
+
+def test_two_runs_of_a_model_at_the_same_moment_take_each_load_once(
+    conn: Connection[TupleRow], dsn: str, profiles: Path, tmp_path: Path, ledger: Ledger
+) -> None:
+    with processes(dsn, profiles, tmp_path) as some:
+        some.parse()
+        some.dbt("seed")
+        some.dbt("run")
+        ledger.load([Event("gate", BASE, "car")])
+        # Both get to where a run looks how far the ledger goes, or wait for each other before.
+        with connect(dsn) as other, other.transaction():
+            other.execute("lock table raw.load_counter")
+            selected = ("run", "--select", "fct_activity_periods", "fct_hourly_detections")
+            runs = [some.start_dbt(*selected) for _ in range(2)]
+            while number_of_waiting(conn) < 4:
+                assert not any(run.wait(timeout=0.05) for run in runs)
+        assert all(run.wait() for run in runs)
+        assert [run.failure for run in runs] == [None, None]
+        some.dbt("run")
+        assert Oracle(conn=conn).differences(MARTS | LIVE_VIEWS) == {}
+
+
+def number_of_waiting(conn: Connection[TupleRow]) -> int:
+    """Count the connections of dbt that wait for a lock."""
+    row = conn.execute(
+        "select count(*) from pg_stat_activity where datname = current_database()"
+        " and application_name = 'dbt' and wait_event_type = 'Lock'"
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def live_differences(oracle: Oracle) -> dict[str, list[TupleRow]]:
