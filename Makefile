@@ -139,8 +139,10 @@ soak: .venv/dev ## the law of the models with new seeds, for MINUTES=60
 	@end=$$((SECONDS + 60 * $(MINUTES))); \
 	while [ $$SECONDS -lt $$end ]; do pytest --quiet tests/pipeline/test_law.py; done
 
-bench: .venv/dev ## measure every number that the documentation claims
-	@python -m benchmarks
+bench: .venv/dev ## measure what it costs, beside other ways; takes long
+	@python -m benchmarks.readers
+	@python -m benchmarks.full_refresh
+	@python -m benchmarks.batches
 
 # --- the rest ---------------------------------------------------------------------------------
 
