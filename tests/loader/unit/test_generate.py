@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from loader.errors import UsageError
@@ -49,6 +49,7 @@ def times(options: GenerateOptions) -> np.ndarray[tuple[int], np.dtype[np.int64]
         seed=st.integers(0, 99),
     )
 )
+@example(GenerateOptions(events=1, duplicates=0.75))
 def test_as_many_rows_as_asked_for_within_the_days(options: GenerateOptions) -> None:
     assert len(written(options).splitlines()) == options.events + 1
     if options.events:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 HEADER = b"time,type,source\n"
 KINDS = ["car", "van", "truck"]
 EXAMPLES = settings(
-    max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 # Small blocks, so that they end everywhere.
 limits = st.builds(

@@ -97,6 +97,30 @@ def test_good_lines(read: Read, line: bytes, event: tuple[str, str, str]) -> Non
     assert read(line + line, NAME).events == [event] * 2
 
 
+@pytest.mark.parametrize("bad", [b'{"b": ]}', b"{}{}", b'{"time": 1, "type": [], "x": {}}'])
+@pytest.mark.parametrize("step", [70, 100, 3000])
+def test_bad_lines_among_many_are_found_once(read: Read, bad: bytes, step: int) -> None:
+    block = b"".join(with_keys(source=number) for number in range(step))
+    found = read((block + bad + b"\n") * 3 + block, NAME)
+    assert sorted(int(source) for _, _, source in found.events) == sorted([*range(step)] * 4)
+    assert sorted(one or 0 for one in found.lines) == [(step + 1) * at for at in (1, 2, 3)]
+    assert set(found.raws) == {bad}
+
+
+@pytest.mark.parametrize(
+    "halves",
+    [
+        (ROW[:-2] + b', "x": {}', b', "y": {}}'),
+        (ROW[:-2] + b', "x":', b'{"y": {}}}'),
+    ],
+)
+def test_an_object_over_two_lines_is_none(read: Read, halves: tuple[bytes, bytes]) -> None:
+    # With two objects on one line there are as many objects as lines.
+    lines = [ROW[:-1] * 2, *halves]
+    found = read(ROW + b"\n".join(lines) + b"\n" + ROW, NAME)
+    assert (found.events, found.lines, found.raws) == ([EVENT] * 2, [2, 3, 4], lines)
+
+
 @pytest.mark.parametrize(
     ("unit", "time"),
     [
