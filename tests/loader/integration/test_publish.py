@@ -108,7 +108,9 @@ def test_what_a_killed_loader_left_is_removed_by_the_next(
     nothing_left()
 
 
-def test_a_load_that_is_worked_on_is_not_taken_for_crashed(dsn: str, conn: Connection) -> None:
+def test_a_load_that_is_worked_on_is_not_taken_for_crashed(
+    dsn: str, conn: Connection, wait_for: Wait
+) -> None:
     with connect(dsn) as working:
         load_id = begin_load(working, "x", {})
         one_event(conn, load_id)
@@ -118,6 +120,8 @@ def test_a_load_that_is_worked_on_is_not_taken_for_crashed(dsn: str, conn: Conne
             show_life(copying, load_id)
             working.close()
             assert remove_crashed_loads(conn) == []
+    # The server notices a little later that they are gone.
+    wait_for("select count(*) = 0 from pg_locks where locktype = 'advisory' and granted")
     assert remove_crashed_loads(conn) == [load_id]
     assert conn.execute("select count(*) from raw.events").fetchone() == (0,)
 
