@@ -146,7 +146,7 @@ class Blocks:
             if not is_last:
                 cut = _cut(data)
                 if cut == 0:
-                    if len(data) <= self._limits.line_bytes:
+                    if len(data) - data.endswith(b"\r") <= self._limits.line_bytes:
                         self._rest = data
                         continue
                     long_line, is_last = self._skip_line(data)

@@ -201,6 +201,15 @@ def test_a_row_that_is_too_long_is_rejected_with_its_start(
     assert read(HEADER + bad, limits=limits).raws == [bad[:30]]
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+@pytest.mark.parametrize("block", [7, 75, 1 << 20])
+def test_the_longest_row_is_still_a_row(read: Read, end: bytes, block: int) -> None:
+    longest = ROW[:-1].ljust(150)
+    limits = Limits(block_bytes=block, line_bytes=150, raw_bytes=20)
+    found = read(end.join([HEADER[:-1], longest, longest + b" ", longest, b""]), limits=limits)
+    assert (found.events, found.lines) == ([EVENT, EVENT], [3])
+
+
 def test_kept_rejects_are_bounded_but_all_are_counted(read: Read) -> None:
     limits = Limits(block_bytes=1000, rejects_kept=150)
     found = read(HEADER + (b"x\n" + b"now,a,b\n") * 1000 + ROW, limits=limits)
