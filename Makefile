@@ -131,18 +131,22 @@ models: .venv/dev .test/profiles.yml ## dbt build, with all of dbt's tests
 		dbt --quiet build
 
 postgres15: .venv/dev ## the tests with a database again, on PostgreSQL 15
-	@$(pytest) --postgres $(POSTGRES15) tests/loader/integration tests/pipeline
+	@$(pytest) --postgres $(POSTGRES15) --ignore tests/loader/integration/test_kafka.py \
+		tests/loader/integration tests/pipeline
 
 MINUTES ?= 60
 
-soak: .venv/dev ## the law of the models with new seeds, for MINUTES=60
+soak: .venv/dev ## the laws and crashes with new seeds, for MINUTES=60
 	@end=$$((SECONDS + 60 * $(MINUTES))); \
-	while [ $$SECONDS -lt $$end ]; do pytest --quiet tests/pipeline/test_law.py; done
+	while [ $$SECONDS -lt $$end ]; do \
+		FUZZ_EXAMPLES=3000 pytest --quiet tests/pipeline/test_law.py \
+			tests/pipeline/test_concurrency.py \
+			tests/loader/unit/readers/test_against_reference.py; \
+	done
 
 bench: .venv/dev ## measure what it costs, beside other ways; takes long
 	@python -m benchmarks.readers
-	@python -m benchmarks.full_refresh
-	@python -m benchmarks.batches
+	@python -m benchmarks
 
 # --- the rest ---------------------------------------------------------------------------------
 

@@ -1,8 +1,12 @@
 """Run every benchmark: ``make bench``."""
 
-from benchmarks import batches, full_refresh
+from pathlib import Path
 
-print("# A full refresh\n")
+from benchmarks import batches, full_refresh, loading
+
+print("# Loading\n")
+loading.main(5_000_000, Path("docs/explanation/loading.svg"))
+print("\n# A full refresh\n")
 full_refresh.main(5)
 print("\n# What a batch costs\n")
 batches.main([1, 10, 50])

@@ -74,7 +74,7 @@ class Bench:
 
 
 @contextmanager
-def bench_server() -> Iterator[Cluster]:
+def bench_server(*, log_statements: bool = True) -> Iterator[Cluster]:
     """Start a server in a temporary directory, and remove it afterwards."""
     is_root = os.geteuid() == 0
     programs = find_programs()
@@ -83,7 +83,7 @@ def bench_server() -> Iterator[Cluster]:
         bin_dir=reachable_programs(programs, ensure_system_user()) if is_root else programs,
         home=home,
         run_as=ensure_system_user() if is_root else None,
-        settings={**SETTINGS, "log_min_duration_statement": "0"},
+        settings={**SETTINGS, "log_min_duration_statement": "0" if log_statements else "-1"},
     )
     try:
         cluster.start()
@@ -94,7 +94,7 @@ def bench_server() -> Iterator[Cluster]:
 
 
 @contextmanager
-def bench_database(cluster: Cluster, database: str) -> Iterator[Bench]:
+def bench_database(cluster: Cluster, database: str, *, has_seeds: bool = True) -> Iterator[Bench]:
     """Create a database with the raw schema and dbt's seeds, and drop it afterwards."""
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(cluster=cluster, database=database, folder=Path(folder))
@@ -102,7 +102,8 @@ def bench_database(cluster: Cluster, database: str) -> Iterator[Bench]:
         cluster.ensure_database(database)
         with psycopg.connect(cluster.dsn(database), autocommit=True) as conn:
             ensure_schema(conn)
-        bench.run("dbt.cli.main", "seed")
+        if has_seeds:
+            bench.run("dbt.cli.main", "seed")
         yield bench
     with psycopg.connect(cluster.dsn(), autocommit=True) as conn:
         conn.execute(f"drop database {database} with (force)".encode())

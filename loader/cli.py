@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -10,15 +11,24 @@ import click
 import psycopg
 
 from loader import __version__
+from loader.cli_consume import consume
 from loader.cli_db import db
 from loader.cli_generate import generate
 from loader.cli_ledger import alerts, loads, periods, rejects, status, withdraw
 from loader.cli_load import load
+from loader.cli_maintain import maintain
 from loader.connection import explain, redact
 from loader.errors import LoaderError
 from loader.settings import Settings, read_settings
+from loader.signals import handling
 
+# As a shell reports them: 128 and the number of the signal.
 INTERRUPTED = 130
+TERMINATED = 143
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM; it ends a command as Ctrl-C does."""
 
 
 @click.group("loader", context_settings={"help_option_names": ["-h", "--help"]})
@@ -31,7 +41,19 @@ def cli(context: click.Context, dsn: str | None, debug: bool) -> None:
     context.obj = read_settings(dsn=dsn, debug=debug)
 
 
-for command in (load, status, loads, withdraw, rejects, periods, alerts, generate, db):
+for command in (
+    load,
+    consume,
+    status,
+    loads,
+    withdraw,
+    rejects,
+    periods,
+    alerts,
+    generate,
+    maintain,
+    db,
+):
     cli.add_command(command)
 
 
@@ -42,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     context: click.Context | None = None
     try:
-        with cli.make_context("loader", given) as context:
+        with handling(_terminate, signal.SIGTERM), cli.make_context("loader", given) as context:
             result = cli.invoke(context)
             return result if isinstance(result, int) else 0
     except click.exceptions.Exit as done:
@@ -56,6 +78,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _report(error, settings if isinstance(settings, Settings) else None)
 
 
+def _terminate() -> None:
+    raise _Terminated
+
+
 def _report(error: BaseException, settings: Settings | None) -> int:
     """Print an error as one line and return the exit code that goes with it."""
     if isinstance(error, psycopg.Error):
@@ -63,7 +89,9 @@ def _report(error: BaseException, settings: Settings | None) -> int:
     if isinstance(error, click.ClickException):
         error.show()
         return error.exit_code
-    if isinstance(error, KeyboardInterrupt | click.Abort):
+    if isinstance(error, _Terminated):
+        message, exit_code = "terminated", TERMINATED
+    elif isinstance(error, KeyboardInterrupt | click.Abort):
         message, exit_code = "interrupted", INTERRUPTED
     elif isinstance(error, LoaderError):
         message, exit_code = str(error), error.exit_code

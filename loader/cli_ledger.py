@@ -15,7 +15,7 @@ from loader.connection import connect, database_dsn
 from loader.errors import UsageError
 from loader.ledger import list_loads
 from loader.ledger import withdraw as withdraw_load
-from loader.rejects import export_rejects, read_rejects
+from loader.rejects import count_unkept, export_rejects, read_rejects
 from loader.schema import require_schema
 from loader.settings import Settings
 from loader.status import ledger_status, model_statuses
@@ -81,13 +81,18 @@ def rejects(
 ) -> None:
     """Show rejected rows, with the reason of each."""
     with _database(settings) as conn:
+        unkept = count_unkept(conn, load_id)
         if export is None:
             report.print_rejects(read_rejects(conn, load_id, limit))
+            report.print_unkept(unkept)
             return
         if load_id is None:
             raise UsageError("--export needs --load ID: rows of one input belong in one file")
-        count = export_rejects(conn, load_id, export, limit)
+        count, left_out = export_rejects(conn, load_id, export, limit)
     click.echo(f"{export}: {count:,} rows; mend them, then: loader load {export}")
+    if left_out:
+        click.echo(f"{left_out:,} rows are too long to be kept whole and not in it", err=True)
+    report.print_unkept(unkept)
 
 
 @click.command()

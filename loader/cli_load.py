@@ -1,20 +1,22 @@
 """``loader load``."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import click
 
-from loader.cli_options import with_dsn
+from loader.cli_alerts import begin_alerts, with_alerts
+from loader.cli_options import SOME_ROWS_REJECTED, mapping_of, with_dsn, with_mapping, with_workers
 from loader.connection import database_dsn
-from loader.errors import InputError, LoaderError, UsageError
+from loader.early_alerts import EarlyAlerts
+from loader.errors import InputError, LoaderError
 from loader.inputs import Input, expand
-from loader.load import LoadOptions, LoadResult, load_input, prepare_database
+from loader.load import LoadResult, load_input, prepare_database
 from loader.mapping import FORMATS, Mapping
+from loader.pipeline import LoadOptions
 from loader.progress import show_progress
 from loader.report import as_json, describe_load
 from loader.settings import Settings
-
-SOME_ROWS_REJECTED = 3
 
 
 @click.command("load")
@@ -22,19 +24,7 @@ SOME_ROWS_REJECTED = 3
 @click.option("--format", type=click.Choice(FORMATS), help="Default: from the name.")
 @click.option("--delimiter", default=",", show_default=True, help="Between the fields of CSV.")
 @click.option("--columns", metavar="A,B,C", help="Column names of CSV without a header.")
-@click.option("--time-column", default="time", show_default=True)
-@click.option("--type-column", default="type", show_default=True)
-@click.option("--source-column", default="source", show_default=True)
-@click.option("--source", metavar="NAME", help="One source for the whole input.")
-@click.option(
-    "--time-format",
-    default="iso",
-    show_default=True,
-    help="iso, epoch_s, epoch_ms, epoch_us or a strptime format.",
-)
-@click.option("--timezone", metavar="ZONE", help="Zone of times that carry no offset.")
-@click.option("--type-map", multiple=True, metavar="RAW=TYPE", help="Rename a type; repeatable.")
-@click.option("--attributes", metavar="A,B", help="Extra columns to keep as JSON.")
+@with_mapping
 @click.option(
     "--dedupe",
     type=click.Choice(["none", "exact"]),
@@ -42,8 +32,13 @@ SOME_ROWS_REJECTED = 3
     show_default=True,
     help="exact: drop rows equal in source, time and type to one already loaded.",
 )
+@with_workers
 @click.option(
-    "--workers", type=click.IntRange(1, 32), default=2, show_default=True, help="Connections."
+    "--shard-by",
+    type=click.Choice(["source", "type", "none"]),
+    default="source",
+    show_default=True,
+    help="What decides which connection an event goes over.",
 )
 @click.option(
     "--max-rejects",
@@ -56,11 +51,12 @@ SOME_ROWS_REJECTED = 3
     type=click.Choice(["auto", "keep", "rebuild"]),
     default="auto",
     show_default=True,
-    help="Indexes of the partitions during the load; rebuild is not available yet.",
+    help="rebuild: index new partitions after they are filled; auto: keep.",
 )
 @click.option("--dry-run", is_flag=True, help="Read and check everything, write nothing.")
 @click.option("--json", "json_", is_flag=True, help="Print the result as JSON.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+@with_alerts
 @with_dsn
 @click.pass_obj
 def load(settings: Settings, /, paths: tuple[str, ...], **given: Any) -> int:
@@ -68,13 +64,13 @@ def load(settings: Settings, /, paths: tuple[str, ...], **given: Any) -> int:
 
     Loading the same input again changes nothing. Exit code 3: some rows were rejected.
     """
-    if given["indexes"] == "rebuild":
-        raise UsageError("--indexes rebuild is not available yet; use auto or keep")
-    mapping = _mapping(given)
+    mapping = mapping_of(given)
     options = LoadOptions(
         dedupe=given["dedupe"] == "exact",
         workers=given["workers"],
+        shard_by=given["shard_by"],
         max_rejects=given["max_rejects"],
+        rebuilds_indexes=given["indexes"] == "rebuild",
         dry_run=given["dry_run"],
     )
     inputs = expand(paths, mapping)
@@ -84,13 +80,17 @@ def load(settings: Settings, /, paths: tuple[str, ...], **given: Any) -> int:
         prepare_database(dsn)
     results: list[LoadResult] = []
     failures: list[LoaderError] = []
-    for an_input in inputs:
-        try:
-            results.append(_load_one(dsn, an_input, mapping, options, given))
-        except InputError as error:
-            # The other inputs may be good; those that were loaded stay loaded.
-            failures.append(error)
-            click.echo(f"loader: {_with_origin(an_input, error)}", err=True)
+    alerts = nullcontext() if options.dry_run else begin_alerts(settings, dsn, given)
+    with alerts as early_alerts:
+        for an_input in inputs:
+            try:
+                results.append(
+                    _load_one(dsn, an_input, mapping, options, given, early_alerts=early_alerts)
+                )
+            except InputError as error:
+                # The other inputs may be good; those that were loaded stay loaded.
+                failures.append(error)
+                click.echo(f"loader: {_with_origin(an_input, error)}", err=True)
     if given["json_"]:
         _print_json(results, is_list=len(inputs) != 1)
     if failures:
@@ -103,10 +103,16 @@ def _is_incomplete(result: LoadResult) -> bool:
 
 
 def _load_one(
-    dsn: str, an_input: Input, mapping: Mapping, options: LoadOptions, given: dict[str, Any]
+    dsn: str,
+    an_input: Input,
+    mapping: Mapping,
+    options: LoadOptions,
+    given: dict[str, Any],
+    *,
+    early_alerts: EarlyAlerts | None,
 ) -> LoadResult:
-    with show_progress(an_input.origin, quiet=given["quiet"]) as progress:
-        result = load_input(dsn, an_input, mapping, options, progress)
+    with show_progress(an_input.label, quiet=given["quiet"]) as progress:
+        result = load_input(dsn, an_input, mapping, options, progress, early_alerts=early_alerts)
     if not given["quiet"]:
         click.echo(describe_load(result, dry_run=options.dry_run), err=given["json_"])
     return result
@@ -119,34 +125,7 @@ def _print_json(results: list[LoadResult], *, is_list: bool) -> None:
         click.echo(as_json(results[0]))
 
 
-def _mapping(given: dict[str, Any]) -> Mapping:
-    return Mapping(
-        format=given["format"],
-        delimiter=given["delimiter"],
-        columns=_names(given["columns"]),
-        time_column=given["time_column"],
-        type_column=given["type_column"],
-        source_column=given["source_column"],
-        source=given["source"],
-        time_format=given["time_format"],
-        timezone=given["timezone"],
-        type_map=dict(_renaming(text) for text in given["type_map"]),
-        attributes=_names(given["attributes"]) or (),
-    )
-
-
-def _names(text: str | None) -> tuple[str, ...] | None:
-    return None if text is None else tuple(name.strip() for name in text.split(","))
-
-
-def _renaming(text: str) -> tuple[str, str]:
-    raw, equals, renamed = text.partition("=")
-    if not equals:
-        raise UsageError(f'--type-map "{text}" is not RAW=TYPE')
-    return raw.strip(), renamed.strip()
-
-
 def _with_origin(an_input: Input, error: InputError) -> str:
     """Name the input, unless the message does already."""
-    text = str(error)
-    return text if an_input.origin in text else f"{an_input.origin}: {text}"
+    text = str(error).replace(an_input.origin, an_input.label)
+    return text if an_input.label in text else f"{an_input.label}: {text}"

@@ -2,12 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import click
 
+from loader.durations import read_duration
+from loader.errors import UsageError
+from loader.mapping import Mapping
 from loader.settings import Settings
+
+# The exit code of a command that loaded something, but not all.
+SOME_ROWS_REJECTED = 3
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -27,6 +33,22 @@ def read_moment(
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 
+def duration(context: click.Context, parameter: click.Parameter, value: str) -> timedelta:
+    """Read a duration such as ``5m``; the callback of an option."""
+    try:
+        return read_duration(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), context, parameter) from None
+
+
+def some_duration(context: click.Context, parameter: click.Parameter, value: str) -> timedelta:
+    """Read a duration that is not zero; the callback of an option."""
+    found = duration(context, parameter, value)
+    if not found:
+        raise click.BadParameter("must be longer than nothing", context, parameter)
+    return found
+
+
 def with_dsn(command: _Function) -> _Function:
     """Let ``--dsn`` stand behind the name of the command too."""
 
@@ -39,3 +61,61 @@ def with_dsn(command: _Function) -> _Function:
         "--dsn", expose_value=False, is_eager=True, callback=remember, help="The database."
     )
     return option(command)
+
+
+with_workers = click.option(
+    "--workers", type=click.IntRange(1, 32), default=2, show_default=True, help="Connections."
+)
+
+_MAPPING_OPTIONS = (
+    click.option("--time-column", default="time", show_default=True),
+    click.option("--type-column", default="type", show_default=True),
+    click.option("--source-column", default="source", show_default=True),
+    click.option("--source", metavar="NAME", help="One source for the whole input."),
+    click.option(
+        "--time-format",
+        default="iso",
+        show_default=True,
+        help="iso, epoch_s, epoch_ms, epoch_us or a strptime format.",
+    ),
+    click.option("--timezone", metavar="ZONE", help="Zone of times that carry no offset."),
+    click.option(
+        "--type-map", multiple=True, metavar="RAW=TYPE", help="Rename a type; repeatable."
+    ),
+    click.option("--attributes", metavar="A,B", help="Extra columns to keep as JSON."),
+)
+
+
+def with_mapping(command: _Function) -> _Function:
+    """Give a command the options that say what an event looks like."""
+    for option in reversed(_MAPPING_OPTIONS):
+        command = option(command)
+    return command
+
+
+def mapping_of(given: dict[str, Any]) -> Mapping:
+    """Return what the options of ``with_mapping``, and those of files, say."""
+    return Mapping(
+        format=given["format"],
+        delimiter=given["delimiter"],
+        columns=_names(given["columns"]),
+        time_column=given["time_column"],
+        type_column=given["type_column"],
+        source_column=given["source_column"],
+        source=given["source"],
+        time_format=given["time_format"],
+        timezone=given["timezone"],
+        type_map=dict(_renaming(text) for text in given["type_map"]),
+        attributes=_names(given["attributes"]) or (),
+    )
+
+
+def _names(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(name.strip() for name in text.split(","))
+
+
+def _renaming(text: str) -> tuple[str, str]:
+    raw, equals, renamed = text.partition("=")
+    if not equals:
+        raise UsageError(f'--type-map "{text}" is not RAW=TYPE')
+    return raw.strip(), renamed.strip()

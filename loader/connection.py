@@ -4,7 +4,7 @@ import re
 from contextlib import suppress
 
 import psycopg
-from psycopg import Connection
+from psycopg import Connection, sql
 from psycopg.conninfo import conninfo_to_dict
 
 from loader.embedded import start_embedded
@@ -12,6 +12,22 @@ from loader.errors import DatabaseError, LoaderError, UsageError
 from loader.settings import Settings
 
 CONNECT_TIMEOUT_SECONDS = 15
+
+_DISK_FULL = "53100"
+
+# A load takes as long as its input, and a pipe may be silent for hours: what a role or a database
+# limits, for the sake of queries, does not end it.
+_SESSION = (
+    ("search_path", "pg_catalog, pg_temp"),
+    ("timezone", "UTC"),
+    ("datestyle", "ISO, YMD"),
+    ("statement_timeout", "0"),
+    ("lock_timeout", "0"),
+    ("idle_in_transaction_session_timeout", "0"),
+    ("idle_session_timeout", "0"),
+    ("client_min_messages", "warning"),
+)
+_SESSION_17 = (("transaction_timeout", "0"),)
 
 # A URI with an @ or / in the password that is not percent-encoded would make libpq take a part
 # of the password for the host, and show it.
@@ -61,18 +77,30 @@ def connect(dsn: str, *, purpose: str = "main") -> Connection:
     except psycopg.OperationalError as error:
         raise DatabaseError(f"cannot connect: {_last_line(error)}") from error
     # Not as startup options, which would replace the user's own and which poolers refuse.
-    conn.execute(
-        "select set_config('search_path', 'pg_catalog, pg_temp', false),"
-        " set_config('timezone', 'UTC', false), set_config('datestyle', 'ISO, YMD', false),"
-        " set_config('statement_timeout', '0', false), set_config('lock_timeout', '0', false),"
-        " set_config('client_min_messages', 'warning', false)"
-    )
+    try:
+        settings = [*_SESSION, *(_SESSION_17 if conn.info.server_version >= 170000 else ())]
+        conn.execute(
+            sql.SQL("select {}").format(
+                sql.SQL(", ").join(
+                    sql.SQL("set_config({}, {}, false)").format(name, value)
+                    for name, value in settings
+                )
+            )
+        )
+    except psycopg.OperationalError as error:
+        conn.close()
+        raise DatabaseError(f"cannot connect: {_last_line(error)}") from error
     return conn
 
 
 def explain(error: psycopg.Error) -> LoaderError:
     """Return the error to show for one that PostgreSQL or libpq reported."""
     state = error.sqlstate
+    if state == _DISK_FULL:
+        return LoaderError(
+            f"the disk of the server is full: {_last_line(error)}; nothing more became visible; "
+            "make room, then run the same command again"
+        )
     lost = state is None or state.startswith("08") or state.startswith("57P")
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and lost:
         return DatabaseError(

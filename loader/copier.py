@@ -10,9 +10,13 @@ from psycopg import Connection, Copy, sql
 from loader.connection import connect
 from loader.encoder import HEADER, TRAILER, Rows, copied_columns, encode
 from loader.locks import show_life
+from loader.shards import ShardBy, split
 
 # Batches that wait for a connection, for each of them: enough to keep it busy, and bounded.
 _QUEUED_PER_WORKER = 2
+
+
+_Queue = queue.Queue[tuple[Rows, int] | None]
 
 
 class _AbortedError(Exception):
@@ -27,22 +31,26 @@ class Copier:
     """
 
     def __init__(
-        self, dsn: str, *, table: str, load_id: int, has_attributes: bool, workers: int
+        self,
+        dsn: str,
+        *,
+        table: str,
+        load_id: int,
+        has_attributes: bool,
+        workers: int,
+        shard_by: ShardBy = "source",
     ) -> None:
         """Prepare to copy into ``raw.<table>``; a staging table gets row numbers too."""
         self._dsn = dsn
         self._load_id = load_id
-        self._has_row_numbers = table != "events"
-        columns = copied_columns(
-            has_attributes=has_attributes, has_row_numbers=self._has_row_numbers
-        )
+        columns = copied_columns(has_attributes=has_attributes, has_row_numbers=table != "events")
         self._statement = sql.SQL("copy {} ({}) from stdin with (format binary)").format(
             sql.Identifier("raw", table), sql.SQL(", ").join(map(sql.Identifier, columns))
         )
         self._workers = workers
-        self._queue: queue.Queue[tuple[Rows, int] | None] = queue.Queue(
-            workers * _QUEUED_PER_WORKER
-        )
+        self._shard_by = shard_by
+        self._batches = 0
+        self._queues: dict[int, _Queue] = {}
         self._threads: list[threading.Thread] = []
         self._connections: list[Connection] = []
         self._failures: list[BaseException] = []
@@ -60,17 +68,15 @@ class Copier:
         Raises:
             psycopg.Error: a connection failed, now or before.
         """
-        if len(self._threads) < self._workers:
-            thread = threading.Thread(target=self._work, name=f"copy {len(self._threads) + 1}")
-            self._threads.append(thread)
-            thread.start()
-        self._enqueue((rows, partitions_created))
+        for worker, part in split(rows, self._batches, self._workers, self._shard_by):
+            self._enqueue(self._queue_of(worker), (part, partitions_created))
+        self._batches += 1
 
     def finish(self) -> None:
         """Commit everything that was put."""
         self.may_have_committed = True
-        for _ in self._threads:
-            self._enqueue(None)
+        for batches in self._queues.values():
+            self._enqueue(batches, None)
         self._join()
 
     def __enter__(self) -> Self:
@@ -90,12 +96,22 @@ class Copier:
         for thread in self._threads:
             thread.join()
 
-    def _enqueue(self, item: tuple[Rows, int] | None) -> None:
+    def _queue_of(self, worker: int) -> _Queue:
+        """Return the queue of a worker, which starts with its first batch."""
+        if worker not in self._queues:
+            batches: _Queue = queue.Queue(_QUEUED_PER_WORKER)
+            thread = threading.Thread(target=self._work, args=[batches], name=f"copy {worker + 1}")
+            self._queues[worker] = batches
+            self._threads.append(thread)
+            thread.start()
+        return self._queues[worker]
+
+    def _enqueue(self, batches: _Queue, item: tuple[Rows, int] | None) -> None:
         while True:
             if self._failures:
                 raise self._failures[0]
             try:
-                self._queue.put(item, timeout=0.2)
+                batches.put(item, timeout=0.2)
             except queue.Full:
                 continue
             return
@@ -106,37 +122,39 @@ class Copier:
         if self._failures:
             raise self._failures[0]
 
-    def _work(self) -> None:
+    def _work(self, batches: _Queue) -> None:
         try:
             with connect(self._dsn, purpose=f"copy, load {self._load_id}") as connection:
                 self._connections.append(connection)
                 show_life(connection, self._load_id)
                 with connection.transaction(), connection.cursor() as cursor:
-                    batch = self._take()
+                    batch = self._take(batches)
                     while batch is not None:
                         with cursor.copy(self._statement) as copy:
-                            batch = self._copy_while_possible(copy, batch)
+                            batch = self._copy_while_possible(copy, batch, batches)
         except _AbortedError:
             pass
         except BaseException as error:  # whatever it is, the main thread has to raise it
             self._failures.append(error)
             self._must_stop.set()
 
-    def _copy_while_possible(self, copy: Copy, batch: tuple[Rows, int]) -> tuple[Rows, int] | None:
+    def _copy_while_possible(
+        self, copy: Copy, batch: tuple[Rows, int], batches: _Queue
+    ) -> tuple[Rows, int] | None:
         """Copy this batch and the next ones; return one that needs a new COPY, None at the end."""
         partitions_known = batch[1]
         copy.write(HEADER)
         following: tuple[Rows, int] | None = batch
         while following is not None and following[1] == partitions_known:
-            copy.write(encode(following[0], self._load_id, has_row_numbers=self._has_row_numbers))
-            following = self._take()
+            copy.write(encode(following[0], self._load_id))
+            following = self._take(batches)
         copy.write(TRAILER)
         return following
 
-    def _take(self) -> tuple[Rows, int] | None:
+    def _take(self, batches: _Queue) -> tuple[Rows, int] | None:
         while not self._must_stop.is_set():
             try:
-                return self._queue.get(timeout=0.2)
+                return batches.get(timeout=0.2)
             except queue.Empty:
                 continue
         raise _AbortedError

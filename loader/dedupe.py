@@ -19,19 +19,17 @@ class Inserted:
     last_event_at: datetime | None
 
 
-def create_staging(conn: Connection, load_id: int) -> str:
-    """Create the staging table of a load and return its name.
+def create_staging(conn: Connection, load_id: int) -> None:
+    """Create the staging table of a load.
 
     Unlogged and not temporary, because several connections fill it; whoever removes the load
     after a crash drops it.
     """
-    name = staging_name(load_id)
     conn.execute(
         sql.SQL("create unlogged table {} (like raw.events, row_number bigint not null)").format(
-            sql.Identifier("raw", name)
+            sql.Identifier("raw", staging_name(load_id))
         )
     )
-    return name
 
 
 def insert_new_events(conn: Connection, load_id: int) -> Inserted:

@@ -77,9 +77,11 @@ class Dictionaries:
         """Whether names were added since this was made."""
         return self._sources.has_new_names or self._event_types.has_new_names
 
-    def rows_of(self, events: pa.RecordBatch, first_row_number: int = 0) -> Rows:
-        """Return the events of a batch with ids instead of names."""
-        attributes = None
+    def rows_of(self, events: pa.RecordBatch, first_row_number: int | None = None) -> Rows:
+        """Return the events of a batch with ids instead of names, numbered if they are to be."""
+        attributes = row_number = None
+        if first_row_number is not None:
+            row_number = np.arange(first_row_number, first_row_number + events.num_rows)
         if "attributes" in events.schema.names:
             attributes = cast("pa.StringArray", events.column("attributes"))
         times = events.column("event_time").cast(pa.int64())
@@ -88,5 +90,5 @@ class Dictionaries:
             source_id=self._sources.ids_of(events.column("source")).astype(np.int32),
             event_type_id=self._event_types.ids_of(events.column("event_type")).astype(np.int16),
             attributes=attributes,
-            first_row_number=first_row_number,
+            row_number=row_number,
         )

@@ -39,14 +39,24 @@ class Rows:
         source_id: ids of ``raw.sources``.
         event_type_id: ids of ``raw.event_types``.
         attributes: a JSON object per event; None when none were asked for.
-        first_row_number: how many events of the load came before these.
+        row_number: how many events of the load came before each; None unless it is copied too.
     """
 
     event_time: npt.NDArray[np.int64]
     source_id: npt.NDArray[np.int32]
     event_type_id: npt.NDArray[np.int16]
     attributes: pa.StringArray | None = None
-    first_row_number: int = 0
+    row_number: npt.NDArray[np.int64] | None = None
+
+    def take(self, indices: npt.NDArray[np.int64]) -> Rows:
+        """Return the rows with these indices, in this order."""
+        return Rows(
+            event_time=self.event_time[indices],
+            source_id=self.source_id[indices],
+            event_type_id=self.event_type_id[indices],
+            attributes=None if self.attributes is None else self.attributes.take(indices),
+            row_number=None if self.row_number is None else self.row_number[indices],
+        )
 
 
 def copied_columns(*, has_attributes: bool, has_row_numbers: bool = False) -> tuple[str, ...]:
@@ -55,10 +65,10 @@ def copied_columns(*, has_attributes: bool, has_row_numbers: bool = False) -> tu
     return (*names, "attributes") if has_attributes else tuple(names)
 
 
-def encode(rows: Rows, load_id: int, *, has_row_numbers: bool = False) -> memoryview:
+def encode(rows: Rows, load_id: int) -> memoryview:
     """Return the rows as they stand between ``HEADER`` and ``TRAILER``."""
     count = len(rows.event_time)
-    fields = _fields(has_row_numbers)
+    fields = _fields(rows.row_number is not None)
     layout: list[tuple[str, str]] = [("fields", ">i2")]
     for name, kind in fields:
         layout += [(f"{name} length", ">i4"), (name, kind)]
@@ -72,8 +82,8 @@ def encode(rows: Rows, load_id: int, *, has_row_numbers: bool = False) -> memory
     records["load_id"] = load_id
     records["source_id"] = rows.source_id
     records["event_type_id"] = rows.event_type_id
-    if has_row_numbers:
-        records["row_number"] = np.arange(rows.first_row_number, rows.first_row_number + count)
+    if rows.row_number is not None:
+        records["row_number"] = rows.row_number
     if rows.attributes is None:
         return records.view(np.uint8).data
     return _append_jsonb(records, rows.attributes)

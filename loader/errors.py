@@ -29,9 +29,13 @@ class TooManyRejectsError(InputError):
 
 
 class DatabaseError(LoaderError):
-    """The server cannot be reached, or went away; nothing became visible."""
+    """The server cannot be reached, or went away."""
 
     exit_code: ClassVar[int] = 5
+
+
+class CommitLostError(DatabaseError):
+    """The server went away between COMMIT and its answer: it may have committed, or not."""
 
 
 class ServerError(DatabaseError):

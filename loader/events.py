@@ -19,12 +19,18 @@ class Reject:
         column_name: the input column at fault; None when the row as a whole is.
         reason: what is wrong with it, in words for a person.
         raw: the row as it stood in the input, without its line end (Parquet: as JSON).
+        is_cut: whether ``raw`` is only the start of a row that is too long to be kept.
+        partition_number: of a message, the partition of the topic where it stood.
+        message_offset: of a message, its offset there.
     """
 
     line_number: int | None
     column_name: str | None
     reason: str
     raw: bytes
+    is_cut: bool = False
+    partition_number: int | None = None
+    message_offset: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

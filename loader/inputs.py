@@ -117,14 +117,20 @@ def _read_file(an_input: Input, file: BinaryIO, mapping: Mapping, limits: Limits
     before = os.fstat(file.fileno())
     if before.st_size == 0:
         raise InputError(f"{an_input.origin}: is empty")
+    # Whoever hands us an open file may have read a part of it, which is not ours.
+    begin = file.tell()
     start = file.read(_SNIFFED)
-    _check_compression(an_input, sniff(start))
-    file.seek(0)
-    content = Content(Counted(file), an_input.compression, an_input.origin, hashing=True)
+    compression = an_input.compression
+    if an_input.origin == STANDARD_INPUT and an_input.format != "parquet":
+        compression = sniff(start)
+    else:
+        _check_compression(an_input, sniff(start))
+    file.seek(begin)
+    content = Content(Counted(file), compression, an_input.origin, hashing=True)
     for _ in blocks(content, _HASHED_AT_ONCE):
         pass
     fingerprint = content.digest(mapping.meaning(an_input.format))
-    file.seek(0)
+    file.seek(begin)
     stored = Counted(file)
 
     def finish() -> str:
@@ -137,7 +143,7 @@ def _read_file(an_input: Input, file: BinaryIO, mapping: Mapping, limits: Limits
 
     reader, _ = _reader(
         an_input=an_input,
-        compression=an_input.compression,
+        compression=compression,
         file=file,
         stored=stored,
         mapping=mapping,

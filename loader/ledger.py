@@ -1,29 +1,20 @@
 """The ledger ``raw.loads``: how loads begin, become visible, are withdrawn and cleaned up."""
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from psycopg import Connection, sql
+from psycopg import Connection, OperationalError, sql
 from psycopg.rows import class_row
 
 from loader import __version__
-from loader.errors import UsageError
+from loader.errors import CommitLostError, UsageError
 from loader.locks import LOAD, show_life, try_take_over, unlock
 from loader.schema import read_sql
-
-
-@dataclass(frozen=True, kw_only=True)
-class Totals:
-    """What became of the rows of an input; always read = loaded + rejected + duplicate."""
-
-    rows_read: int = 0
-    rows_loaded: int = 0
-    rows_rejected: int = 0
-    rows_duplicate: int = 0
-    first_event_at: datetime | None = None
-    last_event_at: datetime | None = None
+from loader.totals import Totals
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +72,7 @@ def publish(
     fingerprint: str | None,
     *,
     header: str | None = None,
+    first: Callable[[], None] | None = None,
 ) -> int:
     """Make a load, whose rows are committed, visible; return its ``load_seq``.
 
@@ -90,11 +82,15 @@ def publish(
         totals: what became of its rows.
         fingerprint: identifies the input; None for one that may come again.
         header: the header line of the input, for an export of its rejects.
+        first: writes, over the same connection, what is to be committed with the load.
 
     Raises:
+        CommitLostError: nobody knows whether it is visible; ``aftermath.find_load_seq`` does.
         psycopg.errors.UniqueViolation: the same input became visible meanwhile.
     """
-    with conn.transaction():
+    with _publication(conn, f"whether load {load_id} is visible"):
+        if first is not None:
+            first()
         conn.execute(
             read_sql("complete_load.sql").encode(),
             {
@@ -115,9 +111,10 @@ def withdraw(conn: Connection, load_id: int) -> LedgerRow:
     """Make a published load invisible, by a ledger row of its own; return that row.
 
     Raises:
+        CommitLostError: nobody knows whether it is withdrawn.
         UsageError: there is no such load, or it is not visible.
     """
-    with conn.transaction():
+    with _publication(conn, f"whether load {load_id} is withdrawn"):
         found = conn.execute(read_sql("lock_load.sql").encode(), {"load_id": load_id}).fetchone()
         if found is None:
             raise UsageError(f"there is no load {load_id}; see: loader loads")
@@ -143,6 +140,23 @@ def withdraw(conn: Connection, load_id: int) -> LedgerRow:
             published = cursor.fetchone()
             assert published is not None  # noqa: S101 - the row was inserted above
     return published
+
+
+@contextmanager
+def _publication(conn: Connection, question: str) -> Iterator[None]:
+    """Run a transaction of which the user must know whether it was committed."""
+    is_committing = False
+    try:
+        with conn.transaction():
+            yield
+            is_committing = True
+    except OperationalError as error:
+        # The server's own refusal is an answer; a connection that ends without one is none.
+        if is_committing and conn.closed:
+            raise CommitLostError(
+                f"the server went away before it answered; {question} shows: loader loads"
+            ) from error
+        raise
 
 
 def remove_load(conn: Connection, load_id: int, *, has_events: bool = True) -> None:

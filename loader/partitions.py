@@ -1,7 +1,8 @@
 """The partitions of ``raw.events``: one per month, created when a load needs it."""
 
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import LiteralString
 
 import numpy as np
@@ -17,21 +18,43 @@ MAX_NEW_PARTITIONS = 600
 
 # Name suffix and definition of what every partition has. They are created for each partition, and
 # not on the parent, so that those of one partition can be dropped and built again.
+#
+# The BRIN index is summarized by the loader at the end of a load, and by VACUUM, but not with
+# autosummarize: those two cancel autovacuum while it does that, which leaves a placeholder in the
+# index, and PostgreSQL then reads every page behind it, forever.
 WANTED_INDEXES: dict[str, LiteralString] = {
     "source_time": "(source_id, event_time)",
-    "load": "using brin (load_id) with (pages_per_range = 32, autosummarize = on)",
+    "load": "using brin (load_id) with (pages_per_range = 32)",
 }
+# The one that takes more of the server's time than the rows themselves.
+LARGE_INDEX = "source_time"
 
-_INDEX_LOCK_TIMEOUT = "1s"
+# Less than deadlock_timeout, after which PostgreSQL cancels an autovacuum that is in the way. One
+# that is cancelled while it summarizes leaves what is described above.
+_LOCK_TIMEOUT = "500ms"
 
 
 class Partitions:
     """The partitions that one load writes to."""
 
-    def __init__(self, conn: Connection, max_new: int = MAX_NEW_PARTITIONS) -> None:
-        """Use a connection in autocommit mode; see what partitions there are."""
+    def __init__(
+        self,
+        conn: Connection,
+        max_new: int = MAX_NEW_PARTITIONS,
+        *,
+        indexes_afterwards: bool = False,
+    ) -> None:
+        """Use a connection in autocommit mode; see what partitions there are.
+
+        Args:
+            conn: the connection.
+            max_new: how many partitions may be created.
+            indexes_afterwards: create partitions without their large index; whoever fills them
+                calls ``create_missing_indexes`` afterwards, or the next load does.
+        """
         self._conn = conn
         self._max_new = max_new
+        self._indexes_afterwards = indexes_afterwards
         self._existing = {row[0] for row in conn.execute(read_sql("partitions.sql").encode())}
         self.created = 0
         self.rows_by_name: Counter[str] = Counter()
@@ -58,9 +81,17 @@ class Partitions:
                         f"the times are spread over more than {self._max_new} months that have "
                         "no events yet; is --time-format right?"
                     )
-                self._create(name, month)
-                self._existing.add(name)
-                self.created += 1
+                self.ensure(month)
+
+    def ensure(self, month: np.datetime64) -> str | None:
+        """Create the partition of a month; return its name, None when it was there."""
+        name = partition_name(month)
+        if name in self._existing:
+            return None
+        self._create(name, month)
+        self._existing.add(name)
+        self.created += 1
+        return name
 
     def _create(self, name: str, month: np.datetime64) -> None:
         with self._conn.transaction():
@@ -74,11 +105,9 @@ class Partitions:
             self._conn.execute(
                 sql.SQL("create table {} (like raw.events including all)").format(table)
             )
-            # Kept up to date by the COPY: on 5 million rows that took less of the server's time
-            # (9.7 s) than building them afterwards (11.6 s), as (source_id, event_time) sorts
-            # slowly.
             for suffix in WANTED_INDEXES:
-                _create_index(self._conn, name, suffix)
+                if not (self._indexes_afterwards and suffix == LARGE_INDEX):
+                    _create_index(self._conn, name, suffix)
             self._conn.execute(
                 sql.SQL(
                     "alter table raw.events attach partition {} for values from ({}) to ({})"
@@ -91,19 +120,24 @@ def partition_name(month: np.datetime64) -> str:
     return f"events_{str(month).replace('-', '_')}"
 
 
-def create_missing_indexes(conn: Connection) -> None:
+def create_missing_indexes(conn: Connection) -> int:
     """Create wanted indexes that partitions lack, be it from a crash or because they are new.
 
     A partition that another loader is filling at this moment is left to the next load.
+
+    Returns:
+        how many were created.
     """
+    created = 0
     parameters = {"suffixes": list(WANTED_INDEXES)}
     rows = conn.execute(read_sql("missing_indexes.sql").encode(), parameters).fetchall()
     for partition, suffix in rows:
-        with suppress(errors.LockNotAvailable), conn.transaction():
-            conn.execute(f"set local lock_timeout = '{_INDEX_LOCK_TIMEOUT}'".encode())
+        with _unless_busy(conn):
             # "if not exists" alone does not help two who create it at the same moment.
             lock_for_transaction(conn, INDEX, partition)
             _create_index(conn, partition, suffix)
+            created += 1
+    return created
 
 
 def _create_index(conn: Connection, partition: str, suffix: str) -> None:
@@ -126,20 +160,48 @@ def tidy_up(conn: Connection, partitions: Partitions, *, have_new_names: bool) -
     names = list(partitions.rows_by_name)
     if not names:
         return
-    conn.execute(read_sql("summarize.sql").encode(), {"names": names, "suffix": "load"})
+    with _unless_busy(conn):
+        conn.execute(read_sql("summarize.sql").encode(), {"names": names, "suffix": "load"})
     sizes: dict[str, int] = dict(
         conn.execute(read_sql("partition_sizes.sql").encode(), {"names": names})
     )
     for name, added in partitions.rows_by_name.items():
         known = sizes.get(name, -1)
         if known <= 0 or added > known * 0.1:
-            conn.execute(sql.SQL("analyze {}").format(sql.Identifier("raw", name)))
+            analyze(conn, name)
     if have_new_names:
         conn.execute("analyze raw.sources, raw.event_types")
+    analyze_parent_when_due(conn)
+
+
+def analyze(conn: Connection, partition: str) -> bool:
+    """Analyze a partition, unless somebody is at it; return whether that was done."""
+    with _unless_busy(conn):
+        conn.execute(sql.SQL("analyze {}").format(sql.Identifier("raw", partition)))
+        return True
+    return False
+
+
+@contextmanager
+def _unless_busy(conn: Connection) -> Iterator[None]:
+    """Run statements in a transaction, and give them up when they would have to wait.
+
+    Whoever has the partition is loading into it or maintaining it; the next load, or the next
+    maintenance, makes up for what was left.
+    """
+    with suppress(errors.LockNotAvailable), conn.transaction():
+        conn.execute(f"set local lock_timeout = '{_LOCK_TIMEOUT}'".encode())
+        yield
+
+
+def analyze_parent_when_due(conn: Connection) -> None:
+    """Analyze ``raw.events`` itself when its rows have grown by a fifth."""
     row = conn.execute(read_sql("is_parent_analyze_due.sql").encode()).fetchone()
     if row is not None and row[0]:
+        # Before 18 it analyzes every partition too, and would wait for each of them.
         only = conn.info.server_version >= 180000
-        conn.execute("analyze only raw.events" if only else "analyze raw.events")
+        with _unless_busy(conn):
+            conn.execute("analyze only raw.events" if only else "analyze raw.events")
 
 
 def _start_of(month: np.datetime64) -> str:

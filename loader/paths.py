@@ -39,6 +39,14 @@ class Input:
     format: Format
     compression: Compression | None = None
 
+    @property
+    def label(self) -> str:
+        """The origin on one line that can be printed and stored, whatever bytes a name holds."""
+        return "".join(
+            sign if sign.isprintable() else sign.encode("unicode_escape").decode()
+            for sign in self.origin
+        )
+
 
 def expand(paths: Sequence[str], mapping: Mapping) -> list[Input]:
     """Resolve files, directories, globs and ``-`` to inputs, in the order given.

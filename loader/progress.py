@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from loader.inputs import Reading
-from loader.ledger import Totals
 from loader.load import ProgressCallback
+from loader.totals import Totals
 
 _SECONDS_BETWEEN_LINES = 10.0
 

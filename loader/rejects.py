@@ -23,6 +23,9 @@ class RejectedRow:
     reason: str
     raw_text: str
     raw_bytes: bytes | None
+    is_cut: bool
+    partition_number: int | None
+    message_offset: int | None
 
     @property
     def raw(self) -> bytes:
@@ -44,6 +47,9 @@ def store_rejects(conn: Connection, load_id: int, rejects: Iterable[Reject]) -> 
                     storable(reject.reason),
                     text,
                     exact,
+                    reject.is_cut,
+                    reject.partition_number,
+                    reject.message_offset,
                 )
             )
 
@@ -76,6 +82,13 @@ def read_rejects(
         yield from cursor
 
 
+def count_unkept(conn: Connection, load_id: int | None = None) -> int:
+    """Return how many rejected rows of published loads were only counted."""
+    row = conn.execute(read_sql("count_unkept_rejects.sql").encode(), {"load_id": load_id})
+    (count,) = row.fetchone() or (0,)
+    return int(count)
+
+
 def header_of(conn: Connection, load_id: int) -> bytes | None:
     """Return the header line of the input of a load, if it had one."""
     row = conn.execute(
@@ -84,21 +97,31 @@ def header_of(conn: Connection, load_id: int) -> bytes | None:
     return None if row is None or row[0] is None else str(row[0]).encode()
 
 
-def export_rejects(conn: Connection, load_id: int, file: Path, limit: int | None = None) -> int:
-    """Write the rejected rows of a load, below its header, to a new file; return their number.
+def export_rejects(
+    conn: Connection, load_id: int, file: Path, limit: int | None = None
+) -> tuple[int, int]:
+    """Write the rejected rows of a load, below its header, to a new file.
+
+    Rows of which only the start was kept are left out: what is left of one may well look whole.
+
+    Returns:
+        how many were written, and how many left out.
 
     Raises:
         UsageError: the file cannot be written, or exists already.
     """
     header = header_of(conn, load_id)
-    count = 0
+    count = left_out = 0
     try:
         with file.open("xb") as output:
             if header is not None:
                 output.write(header + b"\n")
             for row in read_rejects(conn, load_id, limit):
+                if row.is_cut:
+                    left_out += 1
+                    continue
                 output.write(row.raw + b"\n")
                 count += 1
     except OSError as error:
         raise UsageError(f"--export {file}: {error.strerror}") from None
-    return count
+    return count, left_out

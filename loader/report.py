@@ -15,6 +15,7 @@ from rich.text import Text
 from loader.activity import Alert, Period, iso_utc
 from loader.ledger import LedgerRow
 from loader.load import LoadResult
+from loader.maintain import Maintenance
 from loader.rejects import RejectedRow
 from loader.status import LedgerStatus, ModelStatus
 
@@ -75,8 +76,39 @@ def print_rejects(rows: Iterable[RejectedRow]) -> None:
     """Print rejected rows, one line each: there may be many, and they are streamed."""
     for row in rows:
         where = row.origin if row.line_number is None else f"{row.origin} line {row.line_number}"
+        if row.message_offset is not None:
+            where += f" partition {row.partition_number} offset {row.message_offset}"
         column = f"column {row.column_name}: " if row.column_name else ""
         click.echo(f"load {row.load_id}: {where}: {column}{row.reason}: {_on_one_line(row)}")
+
+
+def print_unkept(count: int) -> None:
+    """Say on stderr how many more rows were rejected than were kept."""
+    if count:
+        click.echo(
+            f"{count:,} more rejected rows were counted but not kept; mend the cause in the input,"
+            " then: loader withdraw, and load it again",
+            err=True,
+        )
+
+
+def print_maintenance(done: Maintenance) -> None:
+    """Print a line for each thing that was done."""
+    lines = [
+        (done.removed_loads, "removed what crashed loads had left"),
+        (done.created_partitions, "created partitions"),
+        (done.created_indexes, "created missing indexes"),
+        (done.purged_loads, f"purged withdrawn loads, {done.purged_rows:,} rows"),
+        (done.analyzed, "analyzed"),
+    ]
+    for what, text in lines:
+        if what:
+            names = map(str, what) if isinstance(what, list) else [str(what)]
+            click.echo(f"{text}: {', '.join(names)}")
+    if done.purge_waits_for is not None:
+        click.echo(f"the purge waits for {done.purge_waits_for}")
+    elif not any(what for what, _ in lines):
+        click.echo("nothing was due")
 
 
 def print_status(ledger: LedgerStatus, models: Sequence[ModelStatus]) -> None:

@@ -2,8 +2,10 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from psycopg.pq import Conninfo
 
 _CONNECTION_VARIABLES = (
     "PGHOST",
@@ -32,7 +34,11 @@ class Settings:
         project_dir: the project whose ``.postgres`` directory holds the embedded server.
         server_dir: another place for the embedded server (``LOADER_SERVER_DIR``).
         dbt_schema: the dbt target schema (``DBT_SCHEMA``).
+        kafka_brokers: where to find Kafka (``LOADER_KAFKA_BROKERS``).
+        kafka_options: options of its client, ``key=value`` each on a line; may hold passwords
+            (``LOADER_KAFKA_OPTIONS``).
         debug: show tracebacks (``LOADER_DEBUG``).
+        alert_urls: services that get early alerts (``LOADER_ALERT_URLS``); they hold secrets.
     """
 
     dsn: str | None
@@ -40,7 +46,10 @@ class Settings:
     project_dir: Path
     server_dir: Path | None = None
     dbt_schema: str = "analytics"
+    kafka_brokers: str = "localhost:9092"
+    kafka_options: str = field(default="", repr=False)
     debug: bool = False
+    alert_urls: tuple[str, ...] = field(default=(), repr=False)
 
 
 def read_settings(
@@ -67,8 +76,18 @@ def read_settings(
         project_dir=_find_project(Path.cwd() if cwd is None else cwd),
         server_dir=Path(server_dir).absolute() if server_dir else None,
         dbt_schema=env.get("DBT_SCHEMA") or "analytics",
+        kafka_brokers=env.get("LOADER_KAFKA_BROKERS") or "localhost:9092",
+        kafka_options=env.get("LOADER_KAFKA_OPTIONS") or "",
         debug=debug or env.get("LOADER_DEBUG", "") not in ("", "0"),
+        alert_urls=tuple(env.get("LOADER_ALERT_URLS", "").split()),
     )
+
+
+def export_connection(dsn: str) -> None:
+    """Put a conninfo into the variables where dbt in this process, and libpq, look for it."""
+    for option in Conninfo.parse(dsn.encode()):
+        if option.val is not None and option.envvar is not None:
+            os.environ[option.envvar.decode()] = option.val.decode()
 
 
 def _find_dsn(option: str | None, env: Mapping[str, str]) -> tuple[str | None, str]:

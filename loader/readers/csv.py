@@ -264,6 +264,7 @@ def _broken(records: Records, fields: int, limits: Limits, before: Broken | None
 
     def reject(record: int) -> Reject:
         raw = records.raw(record)
+        is_cut = bool(records.faults[record] == RecordFault.LONG)
         match records.faults[record]:
             case RecordFault.OPEN:
                 reason = "a quote opens here and is not closed before the next row"
@@ -275,7 +276,7 @@ def _broken(records: Records, fields: int, limits: Limits, before: Broken | None
             case _:
                 reason = f"the row has {records.field_counts[record]} fields instead of {fields}"
         number = records.block.first_line + int(records.first_lines[record])
-        return Reject(line_number=number, column_name=None, reason=reason, raw=raw)
+        return Reject(line_number=number, column_name=None, reason=reason, raw=raw, is_cut=is_cut)
 
     def rejects(room: int) -> list[Reject]:
         first = list(before.rejects(room)) if before is not None else []

@@ -215,6 +215,7 @@ def long_lines(block: Block, limits: Limits) -> Broken | None:
             column_name=None,
             reason=too_long(line.size, len(line.start), limits),
             raw=line.start,
+            is_cut=True,
         )
         for line in block.long_lines
     ]

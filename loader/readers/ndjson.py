@@ -20,7 +20,7 @@ from loader.rows import Assembler, Broken, Rows
 from loader.times import TimeFault, epochs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -64,6 +64,24 @@ class NdjsonReader:
         if is_empty:
             raise InputError(f"{self._origin}: is empty")
 
+    def read_messages(self, blocks: Iterable[Block]) -> Iterator[EventBatch]:
+        """Yield batches of blocks whose lines are messages, of which each stands for itself.
+
+        Unlike with a file, no line says how the others are written: keys match exactly, and
+        there may be no object among them at all.
+        """
+        if not self._keys.attributes:
+            self._schema = self._texts_only()
+        for block in blocks:
+            yield from self._batches(block)
+
+    def broken(self, broken: Broken) -> EventBatch:
+        """Return a batch of nothing but rejects."""
+        return self._slow(Block(b"", 0), np.empty(0, np.int64), broken)
+
+    def _texts_only(self) -> Schema:
+        return pa.schema([(name, pa.string()) for name in self._keys.needed.values()])
+
     def _start(self, block: Block) -> Block:
         """Look at the first block: whether it is NDJSON, and how the keys are written."""
         self._is_started = True
@@ -83,8 +101,7 @@ class NdjsonReader:
             if isinstance(found, dict):
                 self._keys = objects.Keys(self._mapping, found)
                 if not self._keys.attributes:
-                    names = self._keys.needed.values()
-                    self._schema = pa.schema([(name, pa.string()) for name in names])
+                    self._schema = self._texts_only()
                 return block
         if block.data.strip():
             raise InputError(f"{self._origin}: no line is a JSON object; see --format")
@@ -352,6 +369,11 @@ def _from_numbers(time: Array, unit: int | None) -> tuple[Moments | None, Array]
 
 def _reject(block: Block, limits: Limits, number: int, reason: str) -> Reject:
     raw = block.lines.line(number)
-    if len(raw) > limits.line_bytes:
-        raw = raw[: limits.raw_bytes]
-    return Reject(line_number=block.first_line + number, column_name=None, reason=reason, raw=raw)
+    is_cut = len(raw) > limits.line_bytes
+    return Reject(
+        line_number=block.first_line + number,
+        column_name=None,
+        reason=reason,
+        raw=raw[: limits.raw_bytes] if is_cut else raw,
+        is_cut=is_cut,
+    )

@@ -11,6 +11,11 @@
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
 
+    {#- Two runs that look at a view and then replace it would wait for each other. -#}
+    {%- call statement('lock') -%}
+        select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended({{ dbt.string_literal('video-events view ' ~ target) }}, 0))
+    {%- endcall -%}
+
     {%- if existing is not none and (not existing.is_view or not is_replaceable(existing, sql)) -%}
         {{ drop_relation_if_exists(existing) }}
     {%- endif -%}

@@ -106,6 +106,12 @@ class Ledger:
         outcome = self.run_loader("withdraw", str(load_id))
         assert outcome.exit_code == 0, outcome.stderr
 
+    def purge(self) -> None:
+        """Remove the rows of all withdrawn loads; every model must have taken note of them."""
+        outcome = self.run_loader("maintain", "--json")
+        assert outcome.exit_code == 0, outcome.stderr
+        assert json.loads(outcome.stdout)["purge_waits_for"] is None
+
 
 @pytest.fixture
 def ledger(run_loader: Callable[..., Outcome], tmp_path: Path) -> Ledger:

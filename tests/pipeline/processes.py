@@ -1,12 +1,10 @@
 """Loaders and dbt as processes of their own, which can be killed.
 
-They are forked from a server that has imported everything already: the time that Python needs to
-import dbt would otherwise be most of what these tests take, and almost none of it is interesting.
+Python takes longer to import dbt than dbt to do what these tests are about.
 """
 
 import contextlib
 import io
-import multiprocessing
 import os
 import random
 import shutil
@@ -20,18 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from dbt.cli.main import dbtRunner
-from psycopg.conninfo import conninfo_to_dict
 
-from loader.cli import main
-from tests.conftest import Outcome
+from loader.settings import export_connection
+from tests.forks import FORKS, TIMEOUT, loader_on
 
 from .conftest import Ledger, dbt_options, messages
 from .scenarios import scenario
 
-FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload([__name__, "dbt.adapters.postgres"])
-# Far more than any process here needs: a test that hangs ends by itself.
-TIMEOUT = 120
 SOURCES = 300
 PAUSE = 0.2
 
@@ -153,8 +147,7 @@ def processes(dsn: str, profiles: Path, directory: Path) -> Iterator[Processes]:
 def _run_dbt(
     arguments: list[str], dsn: str, target: Path, moment: int, at_moment: Signal | None
 ) -> None:
-    for name, value in conninfo_to_dict(dsn).items():
-        os.environ["PGDATABASE" if name == "dbname" else f"PG{name.upper()}"] = str(value)
+    export_connection(dsn)
     numbers = count(1)
 
     def note(_: object) -> None:
@@ -175,7 +168,7 @@ def _run_dbt(
 
 def _publish_and_withdraw(dsn: str, inbox: Path, seed: int, stop: Signal) -> None:
     generator = random.Random(seed)
-    ledger = Ledger(run_loader=_loader(dsn), inbox=inbox)
+    ledger = Ledger(run_loader=loader_on(dsn), inbox=inbox)
     visible: list[int] = []
     # The pause leaves something of two cores to dbt.
     while not stop.wait(PAUSE):
@@ -190,7 +183,7 @@ def _publish_and_withdraw(dsn: str, inbox: Path, seed: int, stop: Signal) -> Non
 
 def _publish_until_refused(dsn: str, inbox: Path, seed: int, stop: Signal) -> None:
     generator = random.Random(seed)
-    ledger = Ledger(run_loader=_loader(dsn), inbox=inbox)
+    ledger = Ledger(run_loader=loader_on(dsn), inbox=inbox)
     while not stop.wait(PAUSE):
         path = ledger.write(scenario(generator.randrange(SOURCES), generator))
         exit_code = ledger.run_loader("load", path, "--quiet").exit_code
@@ -199,16 +192,4 @@ def _publish_until_refused(dsn: str, inbox: Path, seed: int, stop: Signal) -> No
 
 
 def _load(dsn: str, paths: tuple[Path, ...]) -> None:
-    raise SystemExit(_loader(dsn)("load", "--quiet", *paths).exit_code)
-
-
-def _loader(dsn: str) -> Callable[..., Outcome]:
-    os.environ["LOADER_DSN"] = dsn
-
-    def run(*arguments: str | Path) -> Outcome:
-        stdout, stderr = io.StringIO(), io.StringIO()
-        with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
-            exit_code = main([str(argument) for argument in arguments])
-        return Outcome(exit_code=exit_code, stdout=stdout.getvalue(), stderr=stderr.getvalue())
-
-    return run
+    raise SystemExit(loader_on(dsn)("load", "--quiet", *paths).exit_code)

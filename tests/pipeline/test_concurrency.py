@@ -13,10 +13,11 @@ from psycopg.rows import TupleRow
 from loader.cluster import Cluster
 from loader.connection import connect
 from loader.schema import ensure_schema
+from tests.forks import FORKS, TIMEOUT
 
 from .conftest import Ledger
 from .oracle import LIVE_VIEWS, MARTS, Oracle
-from .processes import FORKS, TIMEOUT, processes
+from .processes import processes
 from .scenarios import BASE, Event
 
 LOADERS = 4
@@ -81,6 +82,34 @@ def test_two_runs_of_a_model_at_the_same_moment_take_each_load_once(
         assert all(run.wait() for run in runs)
         assert [run.failure for run in runs] == [None, None]
         some.dbt("run")
+        assert Oracle(conn=conn).differences(MARTS | LIVE_VIEWS) == {}
+
+
+def test_two_first_builds_at_once_leave_nothing_to_repair(
+    conn: Connection[TupleRow], dsn: str, profiles: Path, tmp_path: Path, ledger: Ledger
+) -> None:
+    ledger.load([Event("gate", BASE, "car"), Event("gate", BASE, "pedestrian")])
+    with processes(dsn, profiles, tmp_path) as some:
+        some.parse()
+        runs = [some.start_dbt("build") for _ in range(2)]
+        # Each may find that the other one has just created what it wants to create.
+        assert all(run.wait() for run in runs)
+        ledger.load([Event("gate", BASE, "bicycle")])
+        some.dbt("build")
+        assert Oracle(conn=conn).differences(MARTS | LIVE_VIEWS) == {}
+
+
+def test_an_incremental_run_beside_a_full_refresh_is_exact(
+    conn: Connection[TupleRow], dsn: str, profiles: Path, tmp_path: Path, ledger: Ledger
+) -> None:
+    with processes(dsn, profiles, tmp_path) as some:
+        some.parse()
+        ledger.load([Event("gate", BASE, "car")])
+        some.dbt("build")
+        ledger.load([Event("gate", BASE, "pedestrian")])
+        runs = [some.start_dbt("run", *options) for options in ([], ["--full-refresh"])]
+        assert all(run.wait() for run in runs)
+        assert [run.failure for run in runs] == [None, None]
         assert Oracle(conn=conn).differences(MARTS | LIVE_VIEWS) == {}
 
 

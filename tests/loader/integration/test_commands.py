@@ -100,6 +100,22 @@ def test_exported_rejects_can_be_mended_and_loaded(
     assert conn.execute("select count(*) from raw.events").fetchone() == (4,)
 
 
+def test_of_a_row_that_was_cut_nothing_is_exported(run_loader: Run, tmp_path: Path) -> None:
+    """Its start looks like a row, and would be loaded as one."""
+    file = tmp_path / "events.ndjson"
+    events = [
+        {"time": "2024-05-13T15:00:00Z", "type": "car", "source": "a" * size} for size in (1, 0)
+    ]
+    long = b'{"note": "' + b"x" * 2**20 + b'"}'
+    file.write_bytes(b"\n".join([*(json.dumps(event).encode() for event in events), long]))
+    assert run_loader("load", file).exit_code == 3
+    export = tmp_path / "rejected.ndjson"
+    outcome = run_loader("rejects", "--load", "1", "--export", export)
+    assert outcome.exit_code == 0
+    assert export.read_bytes() == json.dumps(events[1]).encode() + b"\n"
+    assert outcome.stderr == "1 rows are too long to be kept whole and not in it\n"
+
+
 def test_periods_are_given_by_category_in_time_order(run_loader: Run, conn: Connection) -> None:
     conn.execute(LIVE_VIEW)
     outcome = run_loader("periods", "--json")

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from loader.copier import Copier
 from loader.dictionaries import Dictionaries, Dictionary
 from loader.encoder import HEADER, TRAILER, Rows, copied_columns, encode
 from loader.errors import InputError
+from tests.conftest import Outcome
 
 TABLE = """
 create temporary table copied (
@@ -48,14 +51,14 @@ def test_what_is_encoded_is_what_arrives(
         source_id=np.array([event[1] for event in events], dtype=np.int32),
         event_type_id=np.array([event[2] for event in events], dtype=np.int16),
         attributes=attributes if slices else pa.array(texts, pa.string()),
-        first_row_number=7,
+        row_number=np.arange(7, 7 + len(events)) if has_row_numbers else None,
     )
     conn.execute("drop table if exists copied")
     conn.execute(TABLE)
     columns = ", ".join(copied_columns(has_attributes=True, has_row_numbers=has_row_numbers))
     statement = f"copy copied ({columns}) from stdin with (format binary)"
     with conn.cursor().copy(statement.encode()) as copy:
-        for part in (HEADER, encode(rows, 2**40, has_row_numbers=has_row_numbers), TRAILER):
+        for part in (HEADER, encode(rows, 2**40), TRAILER):
             copy.write(part)
     found = conn.execute(
         "select (extract(epoch from event_time) * 1000000)::bigint, source_id, event_type_id,"
@@ -125,3 +128,20 @@ def test_the_epochs_agree(conn: Connection) -> None:
     assert conn.execute("select '2000-01-01Z'::timestamptz").fetchone() == (
         datetime.fromisoformat("2000-01-01T00:00:00Z"),
     )
+
+
+@pytest.mark.parametrize("key", ["source", "type"])
+def test_what_is_alike_is_copied_by_one_connection(
+    key: str, run_loader: Callable[..., Outcome], tmp_path: Path, conn: Connection
+) -> None:
+    """Each connection copies in a transaction of its own, which every row names."""
+    path = tmp_path / "events.csv"
+    rows = (f"2024-05-13T15:00:00Z,type {n % 7},source {n % 5}\n" for n in range(30_000))
+    path.write_text("time,type,source\n" + "".join(rows))
+    assert run_loader("load", path, "--shard-by", key, "--workers", "2").exit_code == 0
+    column = {"source": "source_id", "type": "event_type_id"}[key]
+    transactions = conn.execute(
+        f"select count(distinct xmin::text) from raw.events group by {column}".encode()
+    ).fetchall()
+    assert set(transactions) == {(1,)}
+    assert conn.execute("select count(distinct xmin::text) from raw.events").fetchone() == (2,)

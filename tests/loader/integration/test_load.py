@@ -152,7 +152,7 @@ def test_quiet_says_nothing(run_loader: Run, write_events: Write) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [["--workers", "0"], ["--indexes", "rebuild"], ["--type-map", "x"], ["--nonsense"]]
+    "options", [["--workers", "0"], ["--indexes", "drop"], ["--type-map", "x"], ["--nonsense"]]
 )
 def test_wrong_options_are_usage_errors(
     run_loader: Run, write_events: Write, options: list[str]

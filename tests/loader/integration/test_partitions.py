@@ -95,6 +95,30 @@ def test_a_partition_that_is_being_filled_keeps_nobody_waiting(
     assert scalar(INDEXES) == len(WANTED_INDEXES)
 
 
+def test_nobody_waits_for_autovacuum_and_cancels_it(
+    run_loader: Callable[..., Any],
+    write_events: Callable[..., Path],
+    dsn: str,
+    conn: Connection,
+    scalar: Scalar,
+) -> None:
+    """Autovacuum has this lock; whoever waits for it for deadlock_timeout makes it give up."""
+    Partitions(conn).prepare(times("2024-05-13"))
+    conn.execute("drop index raw.events_2024_05_source_time")
+    with connect(dsn) as vacuum, vacuum.transaction():
+        # So that a loader that waits for it fails the test, and does not hang.
+        vacuum.execute("set local idle_in_transaction_session_timeout = '10s'")
+        vacuum.execute("lock table raw.events_2024_05 in share update exclusive mode")
+        assert run_loader("load", write_events("1.csv", count=3000)).exit_code == 0
+        assert run_loader("maintain").exit_code == 0
+        assert scalar("select reltuples from pg_class where relname = 'events_2024_05'") == -1
+        assert scalar("select count(*) from raw.events") == 3000
+    assert run_loader("maintain").exit_code == 0
+    assert scalar("select reltuples from pg_class where relname = 'events_2024_05'") == 3000
+    # Of this month and the next two as well.
+    assert scalar(INDEXES) == 4 * len(WANTED_INDEXES)
+
+
 def test_what_was_loaded_is_summarized_and_analyzed(
     run_loader: Callable[..., Any], write_events: Callable[..., Path], scalar: Scalar
 ) -> None:
@@ -105,3 +129,19 @@ def test_what_was_loaded_is_summarized_and_analyzed(
     # A few rows more change nothing that the planner would notice.
     assert scalar("select reltuples from pg_class where relname = 'events_2024_05'") == 3000
     assert scalar("select brin_summarize_new_values('raw.events_2024_05_load')") == 0
+
+
+def test_indexes_that_are_built_afterwards_are_there_when_the_load_is(
+    run_loader: Callable[..., Any], scalar: Scalar, tmp_path: Path
+) -> None:
+    path = tmp_path / "events.csv"
+    path.write_text("time,type,source\n2024-05-13T18:30:30Z,car,gate\n2024-06-01T00:00Z,van,gate\n")
+    assert run_loader("load", path, "--indexes", "rebuild").exit_code == 0
+    assert scalar(INDEXES) == 2 * len(WANTED_INDEXES)
+
+
+def test_a_partition_waits_for_its_large_index(conn: Connection, scalar: Scalar) -> None:
+    Partitions(conn, indexes_afterwards=True).prepare(times("2024-05-13"))
+    assert scalar(INDEXES) == len(WANTED_INDEXES) - 1
+    create_missing_indexes(conn)
+    assert scalar(INDEXES) == len(WANTED_INDEXES)

@@ -15,13 +15,13 @@ from loader.cluster import Cluster
 from loader.connection import connect
 from loader.errors import UsageError
 from loader.ledger import (
-    Totals,
     begin_load,
     publish,
     remove_crashed_loads,
     withdraw,
 )
 from loader.locks import show_life
+from loader.totals import Totals
 
 Run = Callable[..., Any]
 Start = Callable[..., "subprocess.Popen[str]"]

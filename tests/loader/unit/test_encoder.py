@@ -42,8 +42,8 @@ def test_a_slice_of_attributes_is_not_the_whole() -> None:
 
 
 def test_row_numbers_go_on_where_the_last_batch_ended() -> None:
-    numbered = Rows(**{**rows(count=2).__dict__, "first_row_number": 10})
-    encoded = bytes(encode(numbered, 42, has_row_numbers=True))
+    numbered = Rows(**{**rows(count=2).__dict__, "row_number": np.array([10, 11])})
+    encoded = bytes(encode(numbered, 42))
     assert encoded == b"".join(
         struct.pack(">h", 5) + FIXED + struct.pack(">iq", 8, number) for number in (10, 11)
     )

@@ -1,0 +1,1 @@
+"""Kafka: messages of a topic as micro-batches, each of them loaded exactly once."""

@@ -1,0 +1,157 @@
+"""Messages that wait to be loaded, and how they become events."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from loader.events import Reject
+from loader.limits import Limits, too_long
+from loader.prefetch import Prefetch
+from loader.readers import objects
+from loader.readers.lines import Block
+from loader.readers.ndjson import NdjsonReader
+from loader.rows import Broken
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from loader.events import EventBatch
+    from loader.mapping import Mapping
+
+# Stands for a message that is a reject already, until the reader has passed it: blank lines are
+# none to it.
+_NO_ROW: Final = b""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Messages as the client gave them: their values as lines, and where each stood."""
+
+    data: bytes
+    partitions: array[int]
+    offsets: array[int]
+    rejects: tuple[Reject, ...]
+
+    def first_rejects(self, room: int) -> tuple[Reject, ...]:
+        """Return those that are rejected already, as far as there is room."""
+        return self.rejects[:room]
+
+
+@dataclass
+class Buffer:
+    """Messages of one micro-batch, in memory until it is loaded.
+
+    Attributes:
+        chunks: the messages.
+        rows: how many, but for tombstones.
+        tombstones: messages without a value, which are no events.
+        size: bytes of the values.
+    """
+
+    chunks: list[Chunk] = field(default_factory=list)
+    rows: int = 0
+    tombstones: int = 0
+    size: int = 0
+
+    def add(self, messages: Sequence[Any], limits: Limits) -> None:
+        """Append messages, none of which is an error."""
+        values = [message.value() for message in messages]
+        if None in values:
+            messages = [message for message in messages if message.value() is not None]
+            self.tombstones += len(values) - len(messages)
+            values = [value for value in values if value is not None]
+        if not values:
+            return
+        partitions = array("i", [message.partition() for message in messages])
+        offsets = array("q", [message.offset() for message in messages])
+        rejects: list[Reject] = []
+        data = b"\n".join(values)
+        if not _is_plain(data, values):
+            for at, value in enumerate(values):
+                line = _one_line(value, limits)
+                if isinstance(line, Reject):
+                    place = {"partition_number": partitions[at], "message_offset": offsets[at]}
+                    rejects.append(replace(line, **place))
+                    line = _NO_ROW
+                values[at] = line
+            data = b"\n".join(values)
+        self.chunks.append(Chunk(data, partitions, offsets, tuple(rejects)))
+        self.rows += len(values)
+        self.size += len(data)
+
+
+class Messages:
+    """The events of a buffer, as ``load_batches`` takes them; iterate once."""
+
+    fingerprint: None = None
+    header: None = None
+
+    def __init__(self, buffer: Buffer, mapping: Mapping, limits: Limits) -> None:
+        self._chunks = buffer.chunks
+        self._limits = limits
+        self._mapping = mapping
+        self._prefetch = Prefetch(self._batches())
+
+    def __iter__(self) -> Iterator[EventBatch]:
+        """Yield events and rejects."""
+        try:
+            yield from self._prefetch
+        finally:
+            self._prefetch.close()
+
+    def _batches(self) -> Iterator[EventBatch]:
+        reader = NdjsonReader(_Nothing(), self._mapping, self._limits, "")
+        for chunk in self._chunks:
+            for found in reader.read_messages([Block(chunk.data, 0)]):
+                yield replace(found, rejects=tuple(_placed(found.rejects, chunk)))
+            if chunk.rejects:
+                yield reader.broken(Broken(count=len(chunk.rejects), rejects=chunk.first_rejects))
+
+
+class _Nothing:
+    """Content of a reader that is given blocks."""
+
+    def read(self, size: int) -> bytes:  # noqa: ARG002 - as ByteSource has it
+        return b""
+
+
+def _is_plain(data: bytes, values: Sequence[bytes]) -> bool:
+    """Whether each value is a line, and none of them blank."""
+    if b"\r" in data or data.count(b"\n") != len(values) - 1:
+        return False
+    return not any(not value or value.isspace() for value in values)
+
+
+def _one_line(value: bytes, limits: Limits) -> bytes | Reject:
+    """Return a value on one line, if it is an object that may go over several."""
+    if not value.strip():
+        return _reject("the message is empty", value)
+    if b"\n" not in value and b"\r" not in value:
+        return value
+    if len(value) > limits.line_bytes:
+        kept = value[: limits.raw_bytes]
+        reject = _reject(too_long(len(value), len(kept), limits), kept)
+        return replace(reject, is_cut=True)
+    found = objects.parse(value, ())
+    if isinstance(found, objects.NotAnObject):
+        return _reject(found.reason, value)
+    # Between the parts of an object only, for inside of a text they would not be JSON.
+    return value.replace(b"\r", b" ").replace(b"\n", b" ")
+
+
+def _reject(reason: str, raw: bytes) -> Reject:
+    return Reject(line_number=None, column_name=None, reason=reason, raw=raw)
+
+
+def _placed(rejects: Sequence[Reject], chunk: Chunk) -> Iterator[Reject]:
+    """Name the message instead of the line, which was counted from 0 in the chunk."""
+    for reject in rejects:
+        at = reject.line_number or 0
+        yield replace(
+            reject,
+            line_number=None,
+            partition_number=chunk.partitions[at],
+            message_offset=chunk.offsets[at],
+        )

