@@ -211,6 +211,9 @@ def _reader(
 @contextmanager
 def _open(an_input: Input) -> Iterator[BinaryIO]:
     if an_input.origin == STANDARD_INPUT:
+        # So it is when whoever started this process has closed it.
+        if sys.stdin is None:
+            raise InputError(f"{STANDARD_INPUT}: standard input is closed")
         try:
             # Not the buffered file: its lock, held by a waiting thread, would break the exit.
             with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as file:

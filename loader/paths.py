@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from loader.errors import InputError
 from loader.mapping import Format, Mapping
@@ -51,46 +51,68 @@ class Input:
 def expand(paths: Sequence[str], mapping: Mapping) -> list[Input]:
     """Resolve files, directories, globs and ``-`` to inputs, in the order given.
 
-    A directory stands for all files in it, at any depth, whose name ends as the formats do.
+    A directory stands for all files in it, at any depth, whose name ends as the formats do. A
+    named pipe is read when it is named itself; in a directory nobody may ever write to it.
 
     Raises:
-        InputError: a path matches nothing, or its name does not tell the format.
+        InputError: a path matches nothing, or its name does not tell the format, or a directory
+            cannot be read.
     """
     inputs: list[Input] = []
     for path in paths:
-        if path == STANDARD_INPUT:
-            inputs.append(Input(origin=path, format=mapping.format or "csv"))
-        elif Path(path).is_dir():
-            inputs += _directory(path, mapping)
-        elif Path(path).exists():
-            inputs.append(_file(path, mapping))
-        else:
-            # The shell expands globs mostly; not in a container's command or a crontab.
-            found = sorted(glob.glob(path, recursive=True))  # noqa: PTH207
-            if not found:
-                raise InputError(f"{path}: no such file or directory")
-            for one in found:
-                if Path(one).is_dir():
-                    inputs += _directory(one, mapping)
-                else:
-                    inputs.append(_file(one, mapping))
+        try:
+            inputs += _expand(path, mapping)
+        except OSError as error:
+            where = path if error.filename is None else error.filename
+            raise InputError(f"{where}: {error.strerror}") from error
     return list(dict.fromkeys(inputs))
+
+
+def _expand(path: str, mapping: Mapping) -> list[Input]:
+    if path == STANDARD_INPUT:
+        return [Input(origin=path, format=mapping.format or "csv")]
+    if path == "":
+        # Not the current directory: more likely a variable that is not set.
+        raise InputError('"": an empty name; for the files of the current directory say .')
+    if Path(path).is_dir():
+        return _directory(path, mapping)
+    if Path(path).exists():
+        return [_file(path, mapping)]
+    # The shell expands globs mostly; not in a container's command or a crontab.
+    found = sorted(glob.glob(path, recursive=True))  # noqa: PTH207
+    if not found:
+        raise InputError(f"{path}: no such file or directory")
+    inputs: list[Input] = []
+    for one in found:
+        if Path(one).is_dir():
+            inputs += _directory(one, mapping)
+        else:
+            inputs.append(_file(one, mapping))
+    return inputs
 
 
 def _directory(path: str, mapping: Mapping) -> list[Input]:
     inputs = []
-    for folder, folders, names in os.walk(path):
+    for folder, folders, names in os.walk(path, onerror=_raise):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             found, compression = _by_name(name)
             wanted = found is not None and mapping.format in (None, found)
             if found is not None and wanted and not name.startswith("."):
-                origin = str(Path(folder) / name)
-                inputs.append(Input(origin=origin, format=found, compression=compression))
+                file = Path(folder) / name
+                # A link to nothing is kept: it may well be a file that was lost.
+                if file.exists() and not file.is_file():
+                    continue
+                inputs.append(Input(origin=str(file), format=found, compression=compression))
     if not inputs:
         endings = ", ".join(_ENDINGS)
         raise InputError(f"{path}: no file in this directory ends in {endings} (or .gz, .zst)")
     return sorted(inputs, key=lambda one: one.origin)
+
+
+def _raise(error: OSError) -> NoReturn:
+    """Files that cannot be seen must not be left out silently."""
+    raise error
 
 
 def _file(path: str, mapping: Mapping) -> Input:

@@ -54,6 +54,7 @@ class CsvReader:
         Raises:
             InputError: there is no header with the needed columns, or no text at all.
         """
+        self._check(self._blocks.peek())
         for block in self._blocks:
             if self._columns is None:
                 rest = self._start(block)
@@ -65,12 +66,22 @@ class CsvReader:
         if self._columns is None:
             raise InputError(f"{self._origin}: is empty")
 
+    def _check(self, start: bytes) -> None:
+        header.check_text(start, self._origin)
+        is_one_line = b"\n" not in start and b"\r" not in start
+        if is_one_line and len(start) > self._limits.line_bytes and self._mapping.columns is None:
+            # Said now, for the line may be endless.
+            raise self._too_long()
+
+    def _too_long(self) -> InputError:
+        longest = f"{self._limits.line_bytes:,} bytes"
+        return InputError(f"{self._origin}: the first line is longer than {longest}; is this CSV?")
+
     def _start(self, block: Block) -> Block | None:
         """Find the columns; return what follows, None when only blank lines came so far."""
         mapping = self._mapping
         if not self._is_started:
             self._is_started = True
-            header.check_text(block.data, self._origin)
             if block.data.startswith(header.BOM):
                 block = replace(block, data=block.data[len(header.BOM) :])
         if mapping.columns is not None:
@@ -79,10 +90,7 @@ class CsvReader:
             self._columns = _Columns(mapping.columns, mapping, self._origin)
             return block
         if block.long_lines:
-            raise InputError(
-                f"{self._origin}: the first line is longer than {self._limits.line_bytes:,} "
-                "bytes; is this CSV?"
-            )
+            raise self._too_long()
         lines = block.lines
         number = next((at for at in range(len(lines)) if lines.line(at).strip()), None)
         if number is None:

@@ -126,20 +126,29 @@ class Blocks:
     Iterate once. While holding a block, `give_back` puts lines of it in front of the next.
     """
 
-    def __init__(self, content: ByteSource, limits: Limits, *, start: bytes = b"") -> None:
-        """Take content of which ``start`` was read already."""
+    def __init__(self, content: ByteSource, limits: Limits) -> None:
         self._content = content
         self._limits = limits
-        self._rest = start
+        self._peeked: bytes | None = None
+        self._rest = b""
         self._line = 1
         self._back = 0
+
+    def peek(self) -> bytes:
+        """Return how the content begins, before the first iteration.
+
+        For what is no text may have no line ends either, and be endless.
+        """
+        if self._peeked is None:
+            self._peeked = self._content.read(self._limits.block_bytes)
+        return self._peeked
 
     def __iter__(self) -> Iterator[Block]:
         """Yield the content, block by block."""
         long_lines: list[LongLine] = []
         is_last = False
         while not is_last:
-            data = self._content.read(self._limits.block_bytes)
+            data, self._peeked = self.peek(), None
             is_last = len(data) < self._limits.block_bytes
             data = self._rest + data
             self._rest = b""

@@ -56,6 +56,7 @@ class NdjsonReader:
 
     def __iter__(self) -> Iterator[EventBatch]:
         """Yield batches; inside a block, those that Arrow could read come first."""
+        self._check(self._blocks.peek())
         is_empty = True
         for found in self._blocks:
             block = found if self._is_started else self._start(found)
@@ -82,19 +83,21 @@ class NdjsonReader:
     def _texts_only(self) -> Schema:
         return pa.schema([(name, pa.string()) for name in self._keys.needed.values()])
 
-    def _start(self, block: Block) -> Block:
-        """Look at the first block: whether it is NDJSON, and how the keys are written."""
-        self._is_started = True
-        header.check_text(block.data, self._origin)
-        if block.data.startswith(header.BOM):
-            block = replace(block, data=block.data[len(header.BOM) :])
-        first = block.data.lstrip()[:2].rstrip()
-        if first.startswith(b"["):
+    def _check(self, start: bytes) -> None:
+        """Refuse what cannot be NDJSON, without reading on: all of it may be one line."""
+        header.check_text(start, self._origin)
+        start = start.removeprefix(header.BOM).lstrip()
+        if start.startswith(b"["):
             raise InputError(
                 f"{self._origin}: is a JSON array; write one object per line (jq -c '.[]')"
             )
-        if first == b"{" and block.data.split(b"{", 1)[1].lstrip(b" \t\r")[:1] == b"\n":
+        if start.startswith(b"{") and start[1:].lstrip(b" \t\r").startswith(b"\n"):
             raise InputError(f"{self._origin}: goes over several lines; write one object per line")
+
+    def _start(self, block: Block) -> Block:
+        """Look at the first block, for how the keys are written."""
+        self._is_started = True
+        block = replace(block, data=block.data.removeprefix(header.BOM))
         lines = block.lines
         for number in range(len(lines)):
             found = objects.parse(lines.line(number), ())
