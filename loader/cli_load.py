@@ -13,6 +13,7 @@ from loader.errors import InputError, LoaderError
 from loader.inputs import Input, expand
 from loader.load import LoadResult, load_input, prepare_database
 from loader.mapping import FORMATS, Mapping
+from loader.partitions import MAX_NEW_PARTITIONS
 from loader.pipeline import LoadOptions
 from loader.progress import show_progress
 from loader.report import as_json, describe_load
@@ -47,6 +48,14 @@ from loader.settings import Settings
     help="More rejected rows than that: nothing is loaded, exit 4.",
 )
 @click.option(
+    "--max-new-partitions",
+    type=click.IntRange(0),
+    default=MAX_NEW_PARTITIONS,
+    show_default=True,
+    metavar="N",
+    help="Rows of further months that have no events yet are rejected.",
+)
+@click.option(
     "--indexes",
     type=click.Choice(["auto", "keep", "rebuild"]),
     default="auto",
@@ -70,6 +79,7 @@ def load(settings: Settings, /, paths: tuple[str, ...], **given: Any) -> int:
         workers=given["workers"],
         shard_by=given["shard_by"],
         max_rejects=given["max_rejects"],
+        max_new_partitions=given["max_new_partitions"],
         rebuilds_indexes=given["indexes"] == "rebuild",
         dry_run=given["dry_run"],
     )

@@ -12,6 +12,7 @@ from typing import BinaryIO, Final, Protocol
 
 from loader.errors import InputError
 from loader.events import EventBatch
+from loader.gate import Gate
 from loader.limits import Limits
 from loader.mapping import Mapping
 from loader.paths import STANDARD_INPUT, Input, expand
@@ -19,6 +20,7 @@ from loader.prefetch import Prefetch
 from loader.readers.csv import CsvReader
 from loader.readers.ndjson import NdjsonReader
 from loader.readers.parquet import ParquetReader
+from loader.rows import Assembler
 from loader.streams import Compression, Content, Counted, blocks, sniff
 
 __all__ = ["Input", "Reading", "expand", "open_reading"]
@@ -31,6 +33,7 @@ class Reader(Protocol):
     """What each format provides."""
 
     header: bytes | None
+    assembler: Assembler
 
     def __iter__(self) -> Iterator[EventBatch]:
         """Yield the rows of the input in its order."""
@@ -72,6 +75,10 @@ class Reading:
     def header(self) -> bytes | None:
         """Header line of CSV as it stood there; known from the first batch on."""
         return self._reader.header
+
+    def guard(self, gate: Gate) -> None:
+        """Reject the rows whose times this gate refuses; before the first batch."""
+        self._reader.assembler.gate = gate
 
     def __iter__(self) -> Iterator[EventBatch]:
         """Yield the events and rejects in the order of the input.

@@ -1,5 +1,6 @@
 """The partitions of ``raw.events``: one per month, created when a load needs it."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -9,12 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from psycopg import Connection, errors, sql
 
-from loader.errors import InputError
 from loader.locks import INDEX, SCHEMA, lock_for_transaction
 from loader.schema import read_sql
 
-# A file whose times are garbage would otherwise fill the catalog with empty tables.
-MAX_NEW_PARTITIONS = 600
+# Ten years in one load; more of them are rather a wrong time format.
+MAX_NEW_PARTITIONS = 120
 
 # Name suffix and definition of what every partition has. They are created for each partition, and
 # not on the parent, so that those of one partition can be dropped and built again.
@@ -29,6 +29,8 @@ WANTED_INDEXES: dict[str, LiteralString] = {
 # The one that takes more of the server's time than the rows themselves.
 LARGE_INDEX = "source_time"
 
+_NAME = re.compile(r"events_(\d{4})_(\d\d)")
+
 # Less than deadlock_timeout, after which PostgreSQL cancels an autovacuum that is in the way. One
 # that is cancelled while it summarizes leaves what is described above.
 _LOCK_TIMEOUT = "500ms"
@@ -40,7 +42,6 @@ class Partitions:
     def __init__(
         self,
         conn: Connection,
-        max_new: int = MAX_NEW_PARTITIONS,
         *,
         indexes_afterwards: bool = False,
     ) -> None:
@@ -48,23 +49,23 @@ class Partitions:
 
         Args:
             conn: the connection.
-            max_new: how many partitions may be created.
             indexes_afterwards: create partitions without their large index; whoever fills them
                 calls ``create_missing_indexes`` afterwards, or the next load does.
         """
         self._conn = conn
-        self._max_new = max_new
         self._indexes_afterwards = indexes_afterwards
         self._existing = {row[0] for row in conn.execute(read_sql("partitions.sql").encode())}
         self.created = 0
         self.rows_by_name: Counter[str] = Counter()
 
-    def prepare(self, event_time: npt.NDArray[np.int64]) -> None:
-        """Create the partitions that these times (microseconds since 1970) need.
+    @property
+    def months(self) -> list[np.datetime64]:
+        """The months that have a partition."""
+        found = map(_NAME.fullmatch, self._existing)
+        return [np.datetime64(f"{name[1]}-{name[2]}", "M") for name in found if name]
 
-        Raises:
-            InputError: the load needs an absurd number of new ones.
-        """
+    def prepare(self, event_time: npt.NDArray[np.int64]) -> None:
+        """Create the partitions that these times (microseconds since 1970) need."""
         months = event_time.astype("datetime64[us]").astype("datetime64[M]")
         if len(months) == 0:
             return
@@ -75,13 +76,7 @@ class Partitions:
         for month, count in zip(wanted, counts.tolist(), strict=True):
             name = partition_name(month)
             self.rows_by_name[name] += count
-            if name not in self._existing:
-                if self.created == self._max_new:
-                    raise InputError(
-                        f"the times are spread over more than {self._max_new} months that have "
-                        "no events yet; is --time-format right?"
-                    )
-                self.ensure(month)
+            self.ensure(month)
 
     def ensure(self, month: np.datetime64) -> str | None:
         """Create the partition of a month; return its name, None when it was there."""

@@ -15,10 +15,11 @@ from loader.dictionaries import Dictionaries
 from loader.early_alerts import EarlyAlerts
 from loader.errors import CommitLostError, DatabaseError, TooManyRejectsError
 from loader.events import EventBatch
+from loader.gate import Gate
 from loader.ledger import LedgerRow, begin_load, find_visible, publish, remove_load, staging_name
 from loader.locks import FINGERPRINT, lock
 from loader.mapping import Mapping
-from loader.partitions import Partitions, create_missing_indexes, tidy_up
+from loader.partitions import MAX_NEW_PARTITIONS, Partitions, create_missing_indexes, tidy_up
 from loader.rejects import readable, store_rejects
 from loader.shards import ShardBy
 from loader.totals import Totals, add_batch
@@ -36,6 +37,7 @@ class LoadOptions:
         workers: connections to copy over.
         shard_by: what decides which worker copies an event.
         max_rejects: more rejected rows than that, and nothing is loaded; None for any number.
+        max_new_partitions: rows that would need more new ones are rejected.
         rebuilds_indexes: index the partitions that the load creates when they are full, instead
             of row by row.
         dry_run: read and check everything, write nothing.
@@ -45,6 +47,7 @@ class LoadOptions:
     workers: int = 2
     shard_by: ShardBy = "source"
     max_rejects: int | None = None
+    max_new_partitions: int = MAX_NEW_PARTITIONS
     rebuilds_indexes: bool = False
     dry_run: bool = False
 
@@ -60,6 +63,10 @@ class Batches(Protocol):
     @property
     def header(self) -> bytes | None:
         """Header line of the input, if it has one."""
+        ...
+
+    def guard(self, gate: Gate) -> None:
+        """Reject the rows whose times this gate refuses; before the first batch."""
         ...
 
     def __iter__(self) -> Iterator[EventBatch]:
@@ -127,6 +134,7 @@ class Pipeline:
 
     def _copy_and_publish(self, batches: Batches) -> Published | LedgerRow:
         totals = Totals()
+        batches.guard(Gate(self._partitions.months, self._options.max_new_partitions))
         if self._options.dedupe:
             create_staging(self._conn, self.load_id)
         with self._copier as copier:

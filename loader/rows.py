@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from loader.gate import Gate
     from loader.limits import Limits
     from loader.mapping import Mapping
 
@@ -81,6 +82,10 @@ class Rows:
 class Assembler:
     """Makes batches; knows how many rejects of the input were kept already.
 
+    Attributes:
+        clock: reads times.
+        gate: refuses times that the load may not hold; None refuses none.
+
     Args:
         mapping: what the columns mean.
         limits: bounds of names and of kept rejects.
@@ -91,6 +96,7 @@ class Assembler:
         self._limits = limits
         self._room = limits.rejects_kept
         self.clock = Clock(mapping.time_format, mapping.timezone)
+        self.gate: Gate | None = None
 
     def batch(self, rows: Rows, broken: Broken | None = None) -> EventBatch:
         """Check rows and split them into events and rejects."""
@@ -119,15 +125,25 @@ class Assembler:
             if rows.attributes.null_count:
                 faulty |= rows.attributes.is_null().to_numpy(zero_copy_only=False)
         events = pa.RecordBatch.from_pydict(columns)
+        refusals = self._refuse(micros, faulty)
+        faulty |= refusals != 0
         bad = np.flatnonzero(faulty)
         if len(bad):
             events = events.filter(pa.array(~faulty))
-        faults = _Faults(time_faults, type_faults, source_faults)
+        faults = _Faults(time_faults, type_faults, source_faults, refusals)
         return EventBatch(
             events=events,
             rejects=self._keep(rows, faults, bad, broken),
             rows_rejected=len(bad) + broken.count,
         )
+
+    def _refuse(self, micros: NDArray[np.int64], faulty: NDArray[np.bool_]) -> NDArray[np.uint8]:
+        """Ask the gate about the rows that are good so far."""
+        refusals = np.zeros(len(micros), np.uint8)
+        if self.gate is not None:
+            good = ~faulty
+            refusals[good] = self.gate.refuse(micros[good])
+        return refusals
 
     def _keep(
         self, rows: Rows, faults: _Faults, bad: NDArray[np.int64], broken: Broken
@@ -163,6 +179,8 @@ class Assembler:
         elif faults.source[row]:
             column, text = mapping.source_column, _text(rows.source, row)
             reason = names.reason(int(faults.source[row]), text, "source", longest)
+        elif self.gate is not None and faults.refusal[row]:
+            return mapping.time_column, self.gate.reason(_text(rows.time, row))
         else:
             return rows.attribute_reason(row)
         return column, rows.origins.reason(row, column) or reason
@@ -173,6 +191,7 @@ class _Faults:
     time: NDArray[np.uint8]
     event_type: NDArray[np.uint8]
     source: NDArray[np.uint8]
+    refusal: NDArray[np.uint8]
 
 
 def _text(column: Array | None, row: int) -> str:

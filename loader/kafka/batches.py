@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from loader.events import EventBatch
+    from loader.gate import Gate
     from loader.mapping import Mapping
 
 # Stands for a message that is a reject already, until the reader has passed it: blank lines are
@@ -92,7 +93,12 @@ class Messages:
         self._chunks = buffer.chunks
         self._limits = limits
         self._mapping = mapping
+        self._gate: Gate | None = None
         self._prefetch = Prefetch(self._batches())
+
+    def guard(self, gate: Gate) -> None:
+        """Reject the messages whose times this gate refuses; before the first batch."""
+        self._gate = gate
 
     def __iter__(self) -> Iterator[EventBatch]:
         """Yield events and rejects."""
@@ -103,6 +109,7 @@ class Messages:
 
     def _batches(self) -> Iterator[EventBatch]:
         reader = NdjsonReader(_Nothing(), self._mapping, self._limits, "")
+        reader.assembler.gate = self._gate
         for chunk in self._chunks:
             for found in reader.read_messages([Block(chunk.data, 0)]):
                 yield replace(found, rejects=tuple(_placed(found.rejects, chunk)))

@@ -44,7 +44,7 @@ class CsvReader:
         self._mapping = mapping
         self._limits = limits
         self._origin = origin
-        self._assembler = Assembler(mapping, limits)
+        self.assembler = Assembler(mapping, limits)
         self._columns: _Columns | None = None
         self._is_started = False
 
@@ -113,7 +113,7 @@ class CsvReader:
                 and not self._columns.has_empty_time(table)
             ):
                 origins = _Lines(block)
-                return self._assembler.batch(
+                return self.assembler.batch(
                     self._columns.rows(table, origins), long_lines(block, self._limits)
                 )
         return self._careful(block, self._columns)
@@ -132,7 +132,7 @@ class CsvReader:
     def _careful(self, block: Block, columns: _Columns) -> EventBatch:
         def is_row(records: Records) -> NDArray[np.bool_]:
             lines, texts = records.line_texts(columns.time)
-            _, faults = self._assembler.clock.read(Texts(pa.array(texts, pa.binary())))
+            _, faults = self.assembler.clock.read(Texts(pa.array(texts, pa.binary())))
             found = np.zeros(len(block.lines), np.bool_)
             found[lines] = faults == 0
             return found
@@ -151,7 +151,7 @@ class CsvReader:
         if table is None or len(table) != len(good):
             raise AssertionError(f"{self._origin}: records and rows differ near {block.first_line}")
         broken = _broken(records, columns.count, self._limits, long_lines(block, self._limits))
-        return self._assembler.batch(columns.rows(table, _Chosen(records, good)), broken)
+        return self.assembler.batch(columns.rows(table, _Chosen(records, good)), broken)
 
 
 class _Columns:

@@ -49,7 +49,7 @@ class NdjsonReader:
         self._mapping = mapping
         self._limits = limits
         self._origin = origin
-        self._assembler = Assembler(mapping, limits)
+        self.assembler = Assembler(mapping, limits)
         self._keys = objects.Keys(mapping, {})
         self._schema: Schema | None = None
         self._is_started = False
@@ -115,7 +115,7 @@ class NdjsonReader:
         if self._is_regular(block):
             table = self._parse(block.data)
             if table is not None and not isinstance(table, int) and len(table) == block.line_count:
-                yield self._assembler.batch(self._rows(table, _Origins(block, None)), before)
+                yield self.assembler.batch(self._rows(table, _Origins(block, None)), before)
                 return
         yield from self._careful(block, before)
 
@@ -164,7 +164,7 @@ class NdjsonReader:
         for found in pieces.values():
             table = pa.concat_tables([table for table, _ in found])
             at = np.concatenate([part for _, part in found])
-            yield self._assembler.batch(self._rows(table, _Origins(block, at)))
+            yield self.assembler.batch(self._rows(table, _Origins(block, at)))
         yield self._slow(block, np.sort(np.concatenate(slow)), before)
 
     def _pieces(
@@ -235,7 +235,7 @@ class NdjsonReader:
             kind = field.type
             if field.name in self._keys.needed.values():
                 is_time = field.name == self._keys.needed[self._mapping.time_column]
-                if pa.types.is_floating(kind) and not (is_time and self._assembler.clock.unit):
+                if pa.types.is_floating(kind) and not (is_time and self.assembler.clock.unit):
                     return False
                 if pa.types.is_boolean(kind):
                     return False
@@ -259,7 +259,7 @@ class NdjsonReader:
         time = column(keys.needed[mapping.time_column])
         moments: Moments | None = None
         if pa.types.is_integer(time.type) or pa.types.is_floating(time.type):
-            moments, time = _from_numbers(time, self._assembler.clock.unit)
+            moments, time = _from_numbers(time, self.assembler.clock.unit)
         kept = {key: column(name) for key, name in keys.attributes.items()}
         return Rows(
             time=time,
@@ -304,7 +304,7 @@ class NdjsonReader:
 
         mapping = self._mapping
         kept_keys = tuple(keys.attributes.values())
-        return self._assembler.batch(
+        return self.assembler.batch(
             Rows(
                 time=column(mapping.time_column),
                 event_type=column(mapping.type_column),

@@ -51,7 +51,7 @@ class ParquetReader:
         self._stored = stored
         self._mapping = mapping
         self._origin = origin
-        self._assembler = Assembler(mapping, limits)
+        self.assembler = Assembler(mapping, limits)
         try:
             self._file = pq.ParquetFile(file)
             schema = self._file.schema_arrow
@@ -89,9 +89,9 @@ class ParquetReader:
         time = columns[mapping.time_column]
         if pa.types.is_dictionary(time.type):
             time = time.dictionary_decode()
-        moments, time = _moments(time, self._assembler.clock)
+        moments, time = _moments(time, self.assembler.clock)
         kept = {name: columns[name] for name in mapping.attributes}
-        return self._assembler.batch(
+        return self.assembler.batch(
             Rows(
                 time=time,
                 moments=moments,
@@ -118,11 +118,11 @@ class ParquetReader:
         mapping = self._mapping
         kind = _plain(types[mapping.time_column])
         where = f'{self._origin}: column "{mapping.time_column}"'
-        if pa.types.is_date(kind) and (self._assembler.clock.is_iso or self._assembler.clock.unit):
+        if pa.types.is_date(kind) and (self.assembler.clock.is_iso or self.assembler.clock.unit):
             raise InputError(f"{where} holds dates without a time of day")
         is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
         is_number = is_number or pa.types.is_decimal(kind)
-        if is_number and self._assembler.clock.unit is None:
+        if is_number and self.assembler.clock.unit is None:
             raise InputError(
                 f"{where} holds numbers ({kind}); say with --time-format whether they are "
                 "epoch_s, epoch_ms or epoch_us"

@@ -1,3 +1,4 @@
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,7 +9,6 @@ import pytest
 from psycopg import Connection
 
 from loader.connection import connect
-from loader.errors import InputError
 from loader.partitions import WANTED_INDEXES, Partitions, create_missing_indexes, partition_name
 
 Scalar = Callable[[str], object]
@@ -60,12 +60,46 @@ def test_times_before_1970_have_their_month(conn: Connection) -> None:
     assert list(partitions.rows_by_name) == ["events_1969_12"]
 
 
-def test_an_absurd_number_of_months_is_refused(conn: Connection, scalar: Scalar) -> None:
-    partitions = Partitions(conn, max_new=3)
-    partitions.prepare(times("2024-01-01", "2024-02-01"))
-    with pytest.raises(InputError, match="--time-format"):
-        partitions.prepare(times("2024-03-01", "2024-04-01", "2024-05-01"))
+@pytest.mark.parametrize("workers", [1, 3])
+def test_rows_of_too_many_new_months_are_rejected(
+    run_loader: Callable[..., Any], tmp_path: Path, conn: Connection, scalar: Scalar, workers: int
+) -> None:
+    Partitions(conn).prepare(times("2031-07-05"))
+    path = tmp_path / "events.csv"
+    months = [
+        "1999-03",
+        "2024-05",
+        "1950-01",
+        "2031-07",
+        "2024-05",
+        "2199-12",
+        "1999-03",
+        "2000-01",
+    ]
+    rows = "".join(f"{month}-05T12:00:00Z,car,gate\n" for month in months)
+    path.write_text(f"time,type,source\n{rows}bad,car,gate\n")
+    options = ("--max-new-partitions", "2", "--workers", workers, "--json", "--quiet")
+    outcome = run_loader("load", path, *options)
+    assert outcome.exit_code == 3
+    result = json.loads(outcome.stdout)
+    assert (result["rows_read"], result["rows_loaded"], result["rows_rejected"]) == (9, 5, 4)
+    assert result["first_event_at"].startswith("1999-03-05")
+    loaded = conn.execute(
+        "select distinct to_char(event_time at time zone 'UTC', 'YYYY-MM')"
+        " from raw.events order by 1"
+    ).fetchall()
+    assert loaded == [("1999-03",), ("2024-05",), ("2031-07",)]
     assert scalar(PARTITIONS) == 3
+    rejected = conn.execute(
+        "select line_number, column_name, raw_text, reason like '%--max-new-partitions%'"
+        " from raw.rejected_events order by line_number"
+    ).fetchall()
+    assert rejected == [
+        (4, "time", "1950-01-05T12:00:00Z,car,gate", True),
+        (7, "time", "2199-12-05T12:00:00Z,car,gate", True),
+        (9, "time", "2000-01-05T12:00:00Z,car,gate", True),
+        (10, "time", "bad,car,gate", False),
+    ]
 
 
 def test_the_next_load_creates_indexes_that_are_missing(

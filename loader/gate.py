@@ -1,0 +1,85 @@
+"""The gate of a load: which times it may hold.
+
+Readers ask it, so that a row it refuses is rejected like any other, with its line and its text.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from loader.times.calendar import FIRST_YEAR, LAST_YEAR
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+_FIRST_MONTH: Final = int(np.datetime64(f"{FIRST_YEAR}-01", "M").astype(np.int64))
+_MONTHS: Final = (LAST_YEAR + 1 - FIRST_YEAR) * 12
+
+
+class Refusal(IntEnum):
+    """Why a time is refused; 0 for one that is not."""
+
+    NONE = 0
+    MONTH = 1
+
+
+class Gate:
+    """Bounds the months that a load begins: without that, wrong times fill the catalog with tables.
+
+    Months that have a partition are always open. The others open in the order in which the input
+    first names them, until there are too many. One gate for one load, asked in the order of the
+    input: then what it refuses depends on nothing but the input and the partitions before it.
+    """
+
+    def __init__(self, existing: Iterable[np.datetime64], max_new: int) -> None:
+        """Open the months that have a partition.
+
+        Args:
+            existing: months with a partition.
+            max_new: how many others the load may begin.
+        """
+        self._room = self._max_new = max_new
+        self._is_open = np.zeros(_MONTHS, np.bool_)
+        for month in existing:
+            place = int(month.astype(np.int64)) - _FIRST_MONTH
+            if 0 <= place < _MONTHS:
+                self._is_open[place] = True
+
+    def refuse(self, micros: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return the `Refusal` of each of some times, microseconds since 1970 in UTC."""
+        refusals = np.zeros(len(micros), np.uint8)
+        if not len(micros):
+            return refusals
+        lowest, highest = _months(np.array([micros.min(), micros.max()])).tolist()
+        if self._is_open[lowest : highest + 1].all():
+            return refusals
+        months = _months(micros)
+        closed = np.flatnonzero(~self._is_open[months])
+        new, first = np.unique(months[closed], return_index=True)
+        opened = new[np.argsort(first)][: self._room]
+        self._is_open[opened] = True
+        self._room -= len(opened)
+        if len(opened) < len(new):
+            refusals[~self._is_open[months]] = Refusal.MONTH
+        return refusals
+
+    def reason(self, text: str) -> str:
+        """Say why a time was refused."""
+        return (
+            f'"{text}" lies in a month that has no events yet, and this load has begun '
+            f"{self._max_new} such months before; is --time-format right? If it is: "
+            "--max-new-partitions"
+        )
+
+
+def _months(micros: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the months of times, counted from the first there can be."""
+    months: NDArray[np.int64] = (
+        micros.astype("datetime64[us]").astype("datetime64[M]").astype(np.int64)
+    )
+    return months - _FIRST_MONTH

@@ -1,0 +1,67 @@
+from typing import Any
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loader.gate import Gate
+
+
+def times(*values: str) -> Any:
+    return np.array(values, dtype="datetime64[us]").astype(np.int64)
+
+
+def refused(gate: Gate, *values: str) -> list[bool]:
+    return [bool(refusal) for refusal in gate.refuse(times(*values))]
+
+
+def test_months_open_in_the_order_of_the_input() -> None:
+    gate = Gate([np.datetime64("2024-05", "M")], max_new=2)
+    assert refused(gate, "2024-05-13", "2030-01-01", "1950-06-01") == [False] * 3
+    # Full, whatever comes first in the order of time.
+    assert refused(gate, "1900-01-01", "1950-06-30T23:59:59.999999", "1950-07-01") == [
+        True,
+        False,
+        True,
+    ]
+    assert refused(gate, "2024-05-31", "2030-01-02") == [False, False]
+
+
+def test_the_bound_may_be_reached_within_a_batch() -> None:
+    gate = Gate([], max_new=1)
+    assert refused(gate, "2199-12-31", "1900-01-01", "2199-12-01") == [False, True, False]
+
+
+def test_no_new_month_at_all() -> None:
+    gate = Gate([np.datetime64("2024-05", "M"), np.datetime64("1850-01", "M")], max_new=0)
+    assert refused(gate, "2024-05-13", "2024-06-01") == [False, True]
+    assert refused(gate) == []
+
+
+@given(
+    st.lists(st.integers(0, 12), max_size=40),
+    st.sets(st.integers(0, 12)),
+    st.integers(0, 6),
+    st.integers(1, 8),
+)
+def test_what_is_refused_does_not_depend_on_the_batches(
+    months: list[int], existing: set[int], max_new: int, size: int
+) -> None:
+    first = np.datetime64("1969-08", "M")
+    open_months, expected, room = set(existing), [], max_new
+    for month in months:
+        if month not in open_months and room:
+            open_months.add(month)
+            room -= 1
+        expected.append(month not in open_months)
+    gate = Gate([first + month for month in existing], max_new)
+    micros = np.array([first + month for month in months], "datetime64[us]").astype(np.int64)
+    found = [gate.refuse(micros[at : at + size]) for at in range(0, len(micros), size)]
+    assert [bool(one) for batch in found for one in batch] == expected
+
+
+def test_the_reason_names_the_time_and_the_way_out() -> None:
+    reason = Gate([], max_new=7).reason("2030-01-01")
+    assert "2030-01-01" in reason
+    assert "7 such months" in reason
+    assert "--max-new-partitions" in reason
