@@ -104,6 +104,58 @@ ALERTS = """
      and p.ended_at - p.started_at >= r.min_duration
 """
 
+BUSY_HOURS = """
+    select p.source_id, p.source_name, p.category, w.weekday, w.hour_of_day,
+           coalesce(n.event_count, 0) as event_count, coalesce(o.week_count, 0)::int as week_count
+    from (select distinct source_id, source_name, category from visible) p
+    cross join (select * from generate_series(1, 7) weekday, generate_series(0, 23) hour_of_day) w
+    left join (
+        select source_id, category, to_char(t at time zone 'UTC', 'ID')::int as weekday,
+               to_char(t at time zone 'UTC', 'HH24')::int as hour_of_day, count(*) as event_count
+        from visible group by 1, 2, 3, 4
+    ) n using (source_id, category, weekday, hour_of_day)
+    left join (
+        select source_id, to_char(hour, 'ID')::int as weekday,
+               to_char(hour, 'HH24')::int as hour_of_day, count(*) as week_count
+        from (
+            select source_id, generate_series(
+                date_trunc('hour', min(t) at time zone 'UTC'), max(t) at time zone 'UTC', '1 hour'
+            ) as hour
+            from visible group by 1
+        ) hours
+        group by 1, 2, 3
+    ) o using (source_id, weekday, hour_of_day)
+"""
+
+DWELL_TIMES = """
+    select source_id, source_name, category, count(*) as period_count, avg(length) as mean_duration,
+           (array_agg(date_trunc('second', length) order by length))[ceil(count(*) * 0.5)]
+               as median_duration,
+           (array_agg(date_trunc('second', length) order by length))[ceil(count(*) * 0.95)]
+               as p95_duration,
+           max(length) as longest_duration
+    from (select *, ended_at - started_at as length from periods) measured group by 1, 2, 3
+"""
+
+DWELL_DISTRIBUTION = """
+    select p.source_id, p.source_name, p.category, b.bucket,
+           count(*) filter (where p.length >= b.low and p.length < b.high) as period_count
+    from (select *, ended_at - started_at as length from periods) p
+    cross join (
+        values (1, interval '0', interval '1 us'), (2, '1 us', '10 s'), (3, '10 s', '1 min'),
+               (4, '1 min', '5 min'), (5, '5 min', '10 min'), (6, '10 min', '30 min'),
+               (7, '30 min', '1 h'), (8, '1 h', '1000 years')
+    ) b (bucket, low, high)
+    group by 1, 2, 3, 4
+"""
+
+DAILY_ALERTS = f"""
+    select rule_name, source_id, source_name, category, count(*) as alert_count,
+           sum(event_count)::bigint as event_count,
+           to_char(triggered_at at time zone 'UTC', 'YYYY-MM-DD')::date as alert_date
+    from ({ALERTS}) alerts group by 1, 2, 3, 4, 7
+"""
+
 MARTS = {
     "fct_activity_periods": ACTIVITY_PERIODS,
     "fct_category_activity_periods": CATEGORY_PERIODS,
@@ -111,6 +163,12 @@ MARTS = {
     "fct_alerts": ALERTS,
     "dim_sources": SOURCES,
     "dim_event_types": EVENT_TYPES,
+}
+REPORTS = {
+    "rpt_busy_hours": BUSY_HOURS,
+    "rpt_dwell_times": DWELL_TIMES,
+    "rpt_dwell_distribution": DWELL_DISTRIBUTION,
+    "rpt_daily_alerts": DAILY_ALERTS,
 }
 LIVE_VIEWS = {
     "activity_periods_live": ACTIVITY_PERIODS,

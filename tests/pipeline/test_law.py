@@ -7,7 +7,7 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from .conftest import Dbt, Ledger
-from .oracle import LIVE_VIEWS, MARTS, Oracle
+from .oracle import LIVE_VIEWS, MARTS, REPORTS, Oracle
 from .scenarios import rounds
 
 SCENARIOS = 300
@@ -36,6 +36,7 @@ def test_incremental_equals_recomputation_and_full_refresh(
             ledger.purge()
         assert oracle.differences(MARTS | LIVE_VIEWS) == {}, f"round {number}, LAW_SEED={seed}"
 
+    assert oracle.differences(REPORTS) == {}, f"LAW_SEED={seed}"
     oracle.keep_copies(MARTS)
     dbt("run", "--full-refresh")
     assert oracle.changes_since_copies(MARTS) == {}, f"LAW_SEED={seed}"

@@ -13,7 +13,7 @@ from psycopg.rows import TupleRow
 from tests.conftest import Outcome
 
 from .conftest import Dbt, Ledger, messages
-from .oracle import LIVE_VIEWS, MARTS, Oracle
+from .oracle import LIVE_VIEWS, MARTS, REPORTS, Oracle
 from .scenarios import Event
 
 NOON = datetime(2024, 5, 13, 12, tzinfo=UTC)
@@ -82,6 +82,7 @@ def test_generated_events_in_twenty_random_loads(
         assert number == 0 or oracle.differences(LIVE_VIEWS) == {}
         dbt("run")
         assert oracle.differences(MARTS) == {}
+    assert oracle.differences(REPORTS) == {}
     counted = conn.execute("select sum(event_count) from analytics.dim_sources").fetchone()
     assert counted == (len(rows),)
 

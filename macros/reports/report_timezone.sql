@@ -1,0 +1,3 @@
+{% macro report_timezone() -%}
+    {{ dbt.string_literal(var('report_timezone')) }}
+{%- endmacro %}
