@@ -17,6 +17,7 @@ from loader.cli_generate import generate
 from loader.cli_ledger import alerts, loads, periods, rejects, status, withdraw
 from loader.cli_load import load
 from loader.cli_maintain import maintain
+from loader.cli_watch import watch
 from loader.connection import explain, redact
 from loader.errors import LoaderError
 from loader.settings import Settings, read_settings
@@ -44,6 +45,7 @@ def cli(context: click.Context, dsn: str | None, debug: bool) -> None:
 for command in (
     load,
     consume,
+    watch,
     status,
     loads,
     withdraw,

@@ -1,38 +1,23 @@
 """``loader consume``."""
 
-import signal
-import threading
-from contextlib import ExitStack
 from typing import Any
 
 import click
 
-from loader.builds import Builds
-from loader.cli_options import (
-    SOME_ROWS_REJECTED,
-    mapping_of,
-    some_duration,
-    with_dsn,
-    with_mapping,
-    with_workers,
-)
-from loader.connection import database_dsn, redact
+from loader.cli_batches import batching, with_batches
+from loader.cli_options import mapping_of, with_dsn, with_mapping, with_workers
 from loader.kafka.client import Client, read_options
 from loader.kafka.consumer import ConsumeOptions, TopicConsumer
 from loader.load import LoadResult
 from loader.pipeline import LoadOptions
-from loader.report import as_json, describe_load
 from loader.settings import Settings
-from loader.signals import handling
 
 
 @click.command("consume")
 @click.option("--topic", required=True, metavar="T", help="The topic to load.")
 @click.option("--brokers", metavar="HOST:PORT,...", help="Default: LOADER_KAFKA_BROKERS.")
 @click.option("--group", default="video-events", show_default=True, help="The consumer group.")
-@click.option(
-    "--every", default="5m", show_default=True, callback=some_duration, help="Between two loads."
-)
+@with_batches
 @click.option(
     "--max-rows",
     type=click.IntRange(1),
@@ -40,8 +25,6 @@ from loader.signals import handling
     show_default=True,
     help="Load earlier when so many messages wait.",
 )
-@click.option("--once", is_flag=True, help="Load what is there now, then stop.")
-@click.option("--build", is_flag=True, help="Run dbt build after each load.")
 @click.option(
     "--from",
     "begin",
@@ -72,8 +55,6 @@ from loader.signals import handling
 )
 @with_mapping
 @with_workers
-@click.option("--json", "json_", is_flag=True, help="Print each load as a line of JSON.")
-@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 @with_dsn
 @click.pass_obj
 def consume(settings: Settings, /, topic: str, **given: Any) -> int:
@@ -88,28 +69,14 @@ def consume(settings: Settings, /, topic: str, **given: Any) -> int:
         options=read_options(given["kafka_option"], settings.kafka_options),
     )
 
-    def say(text: str) -> None:
-        click.echo(f"loader: {redact(' '.join(text.split()), settings)}", err=True)
-
-    with ExitStack() as stack:
-        must_stop = threading.Event()
-        stack.enter_context(handling(must_stop.set, signal.SIGTERM, signal.SIGINT))
-        dsn = database_dsn(settings)
-        builds: Builds | None = None
-        rejected = 0
+    with batching(settings, given) as batches:
 
         def loaded(result: LoadResult) -> None:
-            nonlocal rejected
-            rejected += result.rows_rejected
-            if given["json_"]:
-                click.echo(as_json(result))
-            if not given["quiet"]:
-                click.echo(describe_load(result, dry_run=False), err=given["json_"])
-            if builds is not None:
-                builds.ask()
+            batches.loaded(result)
+            batches.build()
 
         consumer = TopicConsumer(
-            dsn=dsn,
+            dsn=batches.dsn,
             client=client,
             topic=topic,
             mapping=mapping,
@@ -123,11 +90,7 @@ def consume(settings: Settings, /, topic: str, **given: Any) -> int:
                 lost=given["lost"],
             ),
             loaded=loaded,
-            say=say,
+            say=batches.say,
         )
-        if given["build"]:
-            builds = Builds(dsn, settings.project_dir, say)
-            stack.callback(builds.close)
-        consumer.run(must_stop)
-    # Who runs it for good learns of rejects from each load, and its end is no failure.
-    return SOME_ROWS_REJECTED if given["once"] and rejected else 0
+        consumer.run(batches.must_stop)
+    return batches.exit_code

@@ -6,13 +6,20 @@ from typing import Any
 import click
 
 from loader.cli_alerts import begin_alerts, with_alerts
-from loader.cli_options import SOME_ROWS_REJECTED, mapping_of, with_dsn, with_mapping, with_workers
+from loader.cli_options import (
+    SOME_ROWS_REJECTED,
+    mapping_of,
+    with_dsn,
+    with_files,
+    with_mapping,
+    with_workers,
+)
 from loader.connection import database_dsn
 from loader.early_alerts import EarlyAlerts
 from loader.errors import InputError, LoaderError
 from loader.inputs import Input, expand
 from loader.load import LoadResult, load_input, prepare_database
-from loader.mapping import FORMATS, Mapping
+from loader.mapping import Mapping
 from loader.partitions import MAX_NEW_PARTITIONS
 from loader.pipeline import LoadOptions
 from loader.progress import show_progress
@@ -22,9 +29,7 @@ from loader.settings import Settings
 
 @click.command("load")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH... | -")
-@click.option("--format", type=click.Choice(FORMATS), help="Default: from the name.")
-@click.option("--delimiter", default=",", show_default=True, help="Between the fields of CSV.")
-@click.option("--columns", metavar="A,B,C", help="Column names of CSV without a header.")
+@with_files
 @with_mapping
 @click.option(
     "--dedupe",
@@ -100,7 +105,7 @@ def load(settings: Settings, /, paths: tuple[str, ...], **given: Any) -> int:
             except InputError as error:
                 # The other inputs may be good; those that were loaded stay loaded.
                 failures.append(error)
-                click.echo(f"loader: {_with_origin(an_input, error)}", err=True)
+                click.echo(f"loader: {an_input.explain(error)}", err=True)
     if given["json_"]:
         _print_json(results, is_list=len(inputs) != 1)
     if failures:
@@ -133,9 +138,3 @@ def _print_json(results: list[LoadResult], *, is_list: bool) -> None:
         click.echo(as_json(results))
     elif results:
         click.echo(as_json(results[0]))
-
-
-def _with_origin(an_input: Input, error: InputError) -> str:
-    """Name the input, unless the message does already."""
-    text = str(error).replace(an_input.origin, an_input.label)
-    return text if an_input.label in text else f"{an_input.label}: {text}"

@@ -9,7 +9,7 @@ import click
 
 from loader.durations import read_duration
 from loader.errors import UsageError
-from loader.mapping import Mapping
+from loader.mapping import FORMATS, Mapping
 from loader.settings import Settings
 
 # The exit code of a command that loaded something, but not all.
@@ -67,6 +67,12 @@ with_workers = click.option(
     "--workers", type=click.IntRange(1, 32), default=2, show_default=True, help="Connections."
 )
 
+_FILE_OPTIONS = (
+    click.option("--format", type=click.Choice(FORMATS), help="Default: from the name."),
+    click.option("--delimiter", default=",", show_default=True, help="Between the fields of CSV."),
+    click.option("--columns", metavar="A,B,C", help="Column names of CSV without a header."),
+)
+
 _MAPPING_OPTIONS = (
     click.option("--time-column", default="time", show_default=True),
     click.option("--type-column", default="type", show_default=True),
@@ -86,6 +92,13 @@ _MAPPING_OPTIONS = (
 )
 
 
+def with_files(command: _Function) -> _Function:
+    """Give a command the options that say what a file looks like."""
+    for option in reversed(_FILE_OPTIONS):
+        command = option(command)
+    return command
+
+
 def with_mapping(command: _Function) -> _Function:
     """Give a command the options that say what an event looks like."""
     for option in reversed(_MAPPING_OPTIONS):
@@ -94,7 +107,7 @@ def with_mapping(command: _Function) -> _Function:
 
 
 def mapping_of(given: dict[str, Any]) -> Mapping:
-    """Return what the options of ``with_mapping``, and those of files, say."""
+    """Return what the options of ``with_mapping`` and ``with_files`` say."""
     return Mapping(
         format=given["format"],
         delimiter=given["delimiter"],

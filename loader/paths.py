@@ -33,19 +33,30 @@ class Input:
         format: format of its content.
         compression: how the content is compressed, None when it is not (of a stream, None
             means that its first bytes tell).
+        name: what to call it, when that is not the origin.
     """
 
     origin: str
     format: Format
     compression: Compression | None = None
+    name: str | None = None
 
     @property
     def label(self) -> str:
-        """The origin on one line that can be printed and stored, whatever bytes a name holds."""
-        return "".join(
-            sign if sign.isprintable() else sign.encode("unicode_escape").decode()
-            for sign in self.origin
-        )
+        """Its name on one line that can be printed and stored, whatever bytes it holds."""
+        return printable(self.origin if self.name is None else self.name)
+
+    def explain(self, error: InputError) -> str:
+        """Return the message of an error, which names the input in any case."""
+        text = str(error).replace(self.origin, self.label)
+        return text if self.label in text else f"{self.label}: {text}"
+
+
+def printable(name: str) -> str:
+    """Return a name with everything escaped that cannot be printed."""
+    return "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in name
+    )
 
 
 def expand(paths: Sequence[str], mapping: Mapping) -> list[Input]:
@@ -77,7 +88,7 @@ def _expand(path: str, mapping: Mapping) -> list[Input]:
     if Path(path).is_dir():
         return _directory(path, mapping)
     if Path(path).exists():
-        return [_file(path, mapping)]
+        return [file_input(path, mapping)]
     # The shell expands globs mostly; not in a container's command or a crontab.
     found = sorted(glob.glob(path, recursive=True))  # noqa: PTH207
     if not found:
@@ -87,7 +98,7 @@ def _expand(path: str, mapping: Mapping) -> list[Input]:
         if Path(one).is_dir():
             inputs += _directory(one, mapping)
         else:
-            inputs.append(_file(one, mapping))
+            inputs.append(file_input(one, mapping))
     return inputs
 
 
@@ -115,7 +126,12 @@ def _raise(error: OSError) -> NoReturn:
     raise error
 
 
-def _file(path: str, mapping: Mapping) -> Input:
+def file_input(path: str, mapping: Mapping) -> Input:
+    """Return the input that one file is.
+
+    Raises:
+        InputError: its name does not tell the format, and the mapping does not either.
+    """
     found, compression = _by_name(path)
     if mapping.format is not None:
         found = mapping.format

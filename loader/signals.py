@@ -1,10 +1,53 @@
 """Signals that end a command."""
 
+import queue
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
+
+
+class StopRequest:
+    """Says that somebody wants an end; one thread may wait for it.
+
+    A ``threading.Event`` is not to be set by the handler of a signal: when that comes while the
+    same thread begins to wait, it waits for ever. A ``SimpleQueue`` is made for it.
+    """
+
+    def __init__(self) -> None:
+        self._is_set = False
+        self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def set(self) -> None:
+        """Ask for the end."""
+        self._is_set = True
+        self._wake.put(None)
+
+    def is_set(self) -> bool:
+        """Tell whether the end was asked for."""
+        return self._is_set
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until the end is asked for, or so long; tell whether it was."""
+        if not self._is_set and seconds > 0:
+            with suppress(queue.Empty):
+                self._wake.get(timeout=seconds)
+        return self._is_set
+
+
+@contextmanager
+def stopping_gently() -> Iterator[StopRequest]:
+    """Take SIGTERM and Ctrl-C as a wish to finish; the second one ends the command at once."""
+    request = StopRequest()
+
+    def ask() -> None:
+        if request.is_set():
+            raise KeyboardInterrupt
+        request.set()
+
+    with handling(ask, signal.SIGTERM, signal.SIGINT):
+        yield request
 
 
 @contextmanager

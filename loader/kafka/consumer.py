@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from threading import Event
 from typing import Any, Final, Literal
 
 import psycopg
@@ -26,6 +25,7 @@ from loader.limits import Limits
 from loader.load import LoadResult, load_batches, prepare_database
 from loader.mapping import Mapping
 from loader.pipeline import LoadOptions
+from loader.signals import StopRequest
 
 _AT_ONCE: Final = 10_000
 _WAIT_SECONDS: Final = 0.2
@@ -114,7 +114,7 @@ class TopicConsumer:
         """Whether the group has given us a share, and we began to read it."""
         return self._assigned is not None and not self._must_restart
 
-    def run(self, must_stop: Event) -> None:
+    def run(self, must_stop: StopRequest) -> None:
         """Consume; at the end load what is buffered.
 
         Raises:

@@ -17,6 +17,7 @@ from loader.kafka.consumer import ConsumeOptions, TopicConsumer
 from loader.kafka.offsets import FencedError, Move, move_offsets
 from loader.mapping import Mapping
 from loader.pipeline import LoadOptions
+from loader.signals import StopRequest
 from tests.brokers import QUICK, Broker, running_broker
 from tests.conftest import Outcome
 
@@ -234,11 +235,11 @@ def test_without_the_client(
 @pytest.fixture
 def start_consumer(
     broker: Broker, topic: str, dsn: str
-) -> Iterator[Callable[[], tuple[TopicConsumer, threading.Event, threading.Thread]]]:
+) -> Iterator[Callable[[], tuple[TopicConsumer, StopRequest, threading.Thread]]]:
     """Start a consumer of one group that loads nothing of its own accord for an hour."""
-    stops: list[tuple[threading.Event, threading.Thread]] = []
+    stops: list[tuple[StopRequest, threading.Thread]] = []
 
-    def start() -> tuple[TopicConsumer, threading.Event, threading.Thread]:
+    def start() -> tuple[TopicConsumer, StopRequest, threading.Thread]:
         options = {"session.timeout.ms": "6000", "heartbeat.interval.ms": "200"}
         consumer = TopicConsumer(
             dsn=dsn,
@@ -250,7 +251,7 @@ def start_consumer(
             loaded=lambda result: None,  # noqa: ARG005
             say=lambda text: None,  # noqa: ARG005
         )
-        must_stop = threading.Event()
+        must_stop = StopRequest()
         thread = threading.Thread(target=consumer.run, args=[must_stop])
         thread.start()
         stops.append((must_stop, thread))

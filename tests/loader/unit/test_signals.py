@@ -1,8 +1,11 @@
 import os
 import signal
 import threading
+import time
 
-from loader.signals import handling
+import pytest
+
+from loader.signals import handling, stopping_gently
 
 
 def test_a_signal_is_handled_as_asked_and_only_then() -> None:
@@ -27,3 +30,15 @@ def test_in_another_thread_nothing_changes() -> None:
     thread.start()
     thread.join()
     assert during == [before]
+
+
+def test_a_signal_ends_the_wait_and_the_second_one_everything() -> None:
+    with stopping_gently() as request:
+        assert not request.wait(0.01)
+        threading.Timer(0.05, os.kill, [os.getpid(), signal.SIGTERM]).start()
+        started = time.monotonic()
+        assert request.wait(60)
+        assert request.wait(60)
+        assert time.monotonic() - started < 30
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)

@@ -1,0 +1,107 @@
+"""What the commands share that load micro-batches until they are stopped."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, TypeVar
+
+import click
+
+from loader.builds import Builds
+from loader.cli_options import SOME_ROWS_REJECTED, some_duration
+from loader.connection import database_dsn, redact
+from loader.errors import InputError
+from loader.load import LoadResult
+from loader.report import as_json, describe_load
+from loader.settings import Settings
+from loader.signals import StopRequest, stopping_gently
+
+_Function = TypeVar("_Function", bound=Any)
+
+_OPTIONS = (
+    click.option(
+        "--every",
+        default="5m",
+        show_default=True,
+        callback=some_duration,
+        help="Between two batches.",
+    ),
+    click.option("--once", is_flag=True, help="Load what is there now, then stop."),
+    click.option("--build", is_flag=True, help="Run dbt build after each batch."),
+    click.option("--json", "json_", is_flag=True, help="Print each load as a line of JSON."),
+    click.option("--quiet", is_flag=True, help="Print nothing but errors."),
+)
+
+
+def with_batches(command: _Function) -> _Function:
+    """Give a command ``--every``, ``--once``, ``--build``, ``--json`` and ``--quiet``."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+class Batching:
+    """Reports what is loaded, has the models built, and knows when to stop; see ``batching``."""
+
+    def __init__(self, settings: Settings, given: dict[str, Any], must_stop: StopRequest) -> None:
+        self.dsn = database_dsn(settings)
+        self.must_stop = must_stop
+        self._settings = settings
+        self._given = given
+        self._builds: Builds | None = None
+        self._rejected = 0
+        self._unusable = 0
+
+    def begin_builds(self) -> Builds:
+        """Have the models built from now on."""
+        self._builds = Builds(self.dsn, self._settings.project_dir, self.say)
+        return self._builds
+
+    def say(self, text: str) -> None:
+        """Tell the user of what is neither a result nor the end."""
+        click.echo(f"loader: {redact(' '.join(text.split()), self._settings)}", err=True)
+
+    def loaded(self, result: LoadResult) -> None:
+        """Report a load."""
+        if not result.already_loaded:
+            self._rejected += result.rows_rejected
+        if self._given["json_"]:
+            click.echo(as_json(result))
+        if not self._given["quiet"]:
+            click.echo(describe_load(result, dry_run=False), err=self._given["json_"])
+
+    def unusable(self, message: str) -> None:
+        """Report an input of which nothing was loaded."""
+        self._unusable += 1
+        self.say(message)
+
+    def build(self) -> None:
+        """Bring the models up to date, if the user wants that."""
+        if self._builds is not None:
+            self._builds.ask()
+
+    @property
+    def exit_code(self) -> int:
+        """What ``loader load`` would end with; 0 for a command that runs until it is stopped.
+
+        Who runs it for good learns of rejects from each load, and its end is no failure.
+        """
+        if not self._given["once"]:
+            return 0
+        if self._unusable:
+            return InputError.exit_code
+        return SOME_ROWS_REJECTED if self._rejected else 0
+
+
+@contextmanager
+def batching(settings: Settings, given: dict[str, Any]) -> Iterator[Batching]:
+    """Give what such a command needs; its end waits for the models that are being built.
+
+    Args:
+        settings: the environment.
+        given: the values of the options of ``with_batches``.
+    """
+    with ExitStack() as stack:
+        parts = Batching(settings, given, stack.enter_context(stopping_gently()))
+        if given["build"]:
+            stack.callback(parts.begin_builds().close)
+        yield parts

@@ -1,0 +1,69 @@
+"""``loader watch``."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from loader.cli_alerts import begin_alerts, with_alerts
+from loader.cli_batches import batching, with_batches
+from loader.cli_options import (
+    duration,
+    mapping_of,
+    with_dsn,
+    with_files,
+    with_mapping,
+    with_workers,
+)
+from loader.inbox import Inbox
+from loader.pipeline import LoadOptions
+from loader.settings import Settings
+from loader.watch import Watcher, WatchOptions
+
+
+@click.command("watch")
+@click.argument("directory", type=click.Path(path_type=Path), metavar="DIR")
+@click.option(
+    "--settle",
+    default="10s",
+    show_default=True,
+    callback=duration,
+    help="A file is complete when it has not changed for so long.",
+)
+@with_batches
+@with_files
+@with_mapping
+@with_workers
+@with_alerts
+@with_dsn
+@click.pass_obj
+def watch(settings: Settings, /, directory: Path, **given: Any) -> int:
+    """Load the files that come into a directory, each once, until it is stopped.
+
+    Files are moved into done, rejected (some rows were) or failed (not usable) in it. SIGTERM or
+    Ctrl-C finishes the file that is being loaded, and ends it.
+    """
+    mapping = mapping_of(given)
+    with (
+        batching(settings, given) as batches,
+        begin_alerts(settings, batches.dsn, given) as early_alerts,
+    ):
+        watcher = Watcher(
+            dsn=batches.dsn,
+            inbox=Inbox(directory, mapping),
+            mapping=mapping,
+            load_options=LoadOptions(workers=given["workers"]),
+            options=WatchOptions(
+                every=given["every"].total_seconds(),
+                settle=given["settle"].total_seconds(),
+                once=given["once"],
+                quiet=given["quiet"],
+            ),
+            early_alerts=early_alerts,
+            loaded=batches.loaded,
+            batch_loaded=batches.build,
+            unusable=batches.unusable,
+            say=batches.say,
+        )
+        watcher.run(batches.must_stop)
+    return batches.exit_code

@@ -1,0 +1,187 @@
+"""Loads the files that come into a directory, each once, until told to stop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import psycopg
+
+from loader.connection import explain
+from loader.early_alerts import EarlyAlerts
+from loader.errors import DatabaseError, InputError
+from loader.inbox import Inbox, Seen, see
+from loader.load import LoadResult, load_input, prepare_database
+from loader.mapping import Mapping
+from loader.paths import Input
+from loader.pipeline import LoadOptions
+from loader.progress import show_progress
+from loader.signals import StopRequest
+
+_FIRST_PAUSE_SECONDS: Final = 1.0
+_LONGEST_PAUSE_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchOptions:
+    """How to watch.
+
+    Attributes:
+        every: seconds between two batches.
+        settle: seconds for which a file must not have changed to count as complete.
+        once: load what is there, then stop.
+        quiet: show no progress.
+    """
+
+    every: float = 300.0
+    settle: float = 10.0
+    once: bool = False
+    quiet: bool = False
+
+
+class Watcher:
+    """Looks into a directory again and again, and loads what is complete.
+
+    That nothing is loaded twice, even if a file is loaded and then not moved, is up to the ledger,
+    which knows the content.
+
+    Args:
+        dsn: the database.
+        inbox: the directory.
+        mapping: how to read the files.
+        load_options: how to load them.
+        options: how to watch.
+        early_alerts: raises alerts for what is loaded.
+        loaded: called after every load.
+        batch_loaded: called when the files of one look are dealt with, if any was loaded.
+        unusable: called with a message when a file cannot be used.
+        say: tells the user of what is neither a result nor the end.
+    """
+
+    def __init__(
+        self,
+        *,
+        dsn: str,
+        inbox: Inbox,
+        mapping: Mapping,
+        load_options: LoadOptions,
+        options: WatchOptions,
+        early_alerts: EarlyAlerts | None,
+        loaded: Callable[[LoadResult], None],
+        batch_loaded: Callable[[], None],
+        unusable: Callable[[str], None],
+        say: Callable[[str], None],
+    ) -> None:
+        self._dsn = dsn
+        self._inbox = inbox
+        self._mapping = mapping
+        self._load_options = load_options
+        self._options = options
+        self._early_alerts = early_alerts
+        self._loaded = loaded
+        self._batch_loaded = batch_loaded
+        self._unusable = unusable
+        self._say = say
+        self._left_alone: set[str] = set()
+
+    def run(self, must_stop: StopRequest) -> None:
+        """Watch; when told to stop, finish the file that is being loaded.
+
+        Raises:
+            InputError: there is no such directory, or (with ``once``) it cannot be read.
+            DatabaseError: the database went away (with ``once``; else it is waited for).
+        """
+        self._inbox.prepare()
+        pause = _FIRST_PAUSE_SECONDS
+        while not must_stop.is_set():
+            wait = time.monotonic() + self._options.every
+            try:
+                self._load_batch(must_stop)
+                pause = _FIRST_PAUSE_SECONDS
+                wait -= time.monotonic()
+            except (
+                psycopg.OperationalError,
+                psycopg.InterfaceError,
+                DatabaseError,
+                InputError,
+            ) as error:
+                if self._options.once:
+                    raise
+                cause = explain(error) if isinstance(error, psycopg.Error) else error
+                wait, pause = pause, min(2 * pause, _LONGEST_PAUSE_SECONDS)
+                self._say(f"{cause}; trying again in {wait:.0f} s")
+            if self._options.once:
+                return
+            must_stop.wait(wait)
+
+    def _load_batch(self, must_stop: StopRequest) -> None:
+        before = self._look()
+        if not before or must_stop.wait(self._options.settle):
+            return
+        complete = before & self._look()
+        if not complete:
+            return
+        prepare_database(self._dsn)
+        has_loaded = False
+        try:
+            for seen in sorted(complete, key=lambda one: (one.modified, one.path)):
+                if must_stop.is_set():
+                    break
+                try:
+                    has_loaded |= self._load(seen)
+                except InputError as error:
+                    # It stays where it is, and does not keep the others from being loaded.
+                    self._unusable(str(error))
+        finally:
+            if has_loaded:
+                self._batch_loaded()
+
+    def _look(self) -> set[Seen]:
+        files, others = self._inbox.look()
+        if new := others - self._left_alone:
+            names = ", ".join(sorted(new))
+            self._say(f"left alone, for want of a format in the name or in --format: {names}")
+        self._left_alone = others
+        return files
+
+    def _load(self, seen: Seen) -> bool:
+        """Load one file and move it to where it belongs; tell whether it was loaded."""
+        taken = self._inbox.take(seen)
+        if taken is None:
+            return False
+        an_input = self._inbox.input_of(taken.path)
+        try:
+            with show_progress(an_input.label, quiet=self._options.quiet) as progress:
+                result = load_input(
+                    self._dsn,
+                    an_input,
+                    self._mapping,
+                    self._load_options,
+                    progress,
+                    early_alerts=self._early_alerts,
+                )
+        except InputError as error:
+            # One that was written to meanwhile may be usable when it is complete.
+            if see(taken.path) == taken:
+                self._fail(taken, an_input.explain(error))
+            return False
+        self._loaded(result)
+        if (now := see(taken.path)) is not None and now != taken:
+            self._fail(now, _was_incomplete(an_input, result))
+        else:
+            self._inbox.put(taken, "rejected" if result.rows_rejected else "done")
+        return True
+
+    def _fail(self, taken: Seen, reason: str) -> None:
+        if self._inbox.put(taken, "failed", note=reason) is not None:
+            self._unusable(f"{reason}; moved to failed")
+
+
+def _was_incomplete(an_input: Input, result: LoadResult) -> str:
+    return (
+        f"{an_input.label}: was still written to after load {result.load_id} had read it; to load "
+        f"it whole: loader withdraw {result.load_id}, then move it back; let it settle longer "
+        "(--settle), or write it elsewhere and rename it when it is complete"
+    )
