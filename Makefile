@@ -15,7 +15,7 @@ export DO_NOT_TRACK := 1
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint unit integration pipeline models postgres15 soak bench docs clean
+.PHONY: help demo board test lint unit integration pipeline models postgres15 soak bench docs clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,6 +77,14 @@ demo: .venv/runtime profiles.yml .demo/events.csv ## load a day of made-up event
 	@echo "  loader load FILE.csv       your own events: docs/howto/load-your-own-files.md"
 	@echo '  eval "$$(loader db env)"    now dbt, psql and BI tools see the same database'
 	@echo "  loader db stop             when you are done"
+
+PORT ?= 8520
+
+board: .venv/runtime profiles.yml ## serve the board of what is in the database, on PORT=8520
+	@$(use_server) dbt --quiet build --exclude-resource-type test unit_test && \
+		echo "http://localhost:$(PORT)/activity/ (also /activity-dark/, /activity-phone/," \
+			"/activity-phone-dark/); Ctrl-C ends it" && \
+		dct serve --port $(PORT) --no-cache
 
 # --- check it ---------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ REQUIREMENTS = Path(__file__).parents[3] / "requirements"
 
 def pins(name: str) -> set[str]:
     text = (REQUIREMENTS / name).read_text()
-    return set(re.findall(r"^([\w.-]+==[^\\\n]+?) *\\?$", text, re.MULTILINE))
+    return set(re.findall(r"^([\w.-]+==[^\s;]+)", text, re.MULTILINE))
 
 
 def test_the_demo_and_the_tests_run_on_the_same_versions() -> None:
