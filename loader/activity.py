@@ -8,6 +8,7 @@ from typing import Any
 from psycopg import Connection, Cursor, errors, sql
 from psycopg.rows import class_row
 
+from loader.connection import refusal
 from loader.errors import UsageError
 from loader.schema import read_sql
 
@@ -100,3 +101,5 @@ def _execute(
             f'there is no {view} in schema "{schema}" yet; run: dbt build '
             "(another schema: --schema or DBT_SCHEMA)"
         ) from None
+    except errors.InsufficientPrivilege as error:
+        raise refusal(error, "reader", cursor.connection.info.user) from error

@@ -17,6 +17,7 @@ from loader.cli_generate import generate
 from loader.cli_ledger import alerts, loads, periods, rejects, status, withdraw
 from loader.cli_load import load
 from loader.cli_maintain import maintain
+from loader.cli_roles import roles
 from loader.cli_watch import watch
 from loader.connection import explain, redact
 from loader.errors import LoaderError
@@ -54,6 +55,7 @@ for command in (
     alerts,
     generate,
     maintain,
+    roles,
     db,
 ):
     cli.add_command(command)
@@ -87,7 +89,7 @@ def _terminate() -> None:
 def _report(error: BaseException, settings: Settings | None) -> int:
     """Print an error as one line and return the exit code that goes with it."""
     if isinstance(error, psycopg.Error):
-        error = explain(error)
+        error = explain(error, settings)
     if isinstance(error, click.ClickException):
         error.show()
         return error.exit_code

@@ -60,7 +60,7 @@ def loads(settings: Settings, /, limit: int | None, json_: bool) -> None:
 @click.pass_obj
 def withdraw(settings: Settings, /, load_id: int) -> None:
     """Withdraw a load: its events become invisible at once."""
-    with _database(settings) as conn:
+    with _database(settings, as_owner=True) as conn:
         row = withdraw_load(conn, load_id)
     click.echo(f"load {load_id} is withdrawn, by ledger row {row.load_id}; to update: dbt build")
 
@@ -150,8 +150,8 @@ def alerts(
 
 
 @contextmanager
-def _database(settings: Settings) -> Iterator[Connection]:
+def _database(settings: Settings, *, as_owner: bool = False) -> Iterator[Connection]:
     """Connect to a database that was loaded into before."""
-    with connect(database_dsn(settings)) as conn:
+    with connect(database_dsn(settings), as_owner=as_owner) as conn:
         require_schema(conn)
         yield conn

@@ -9,7 +9,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from loader.embedded import start_embedded
 from loader.errors import DatabaseError, LoaderError, UsageError
-from loader.settings import Settings
+from loader.settings import Settings, user_of
 
 CONNECT_TIMEOUT_SECONDS = 15
 
@@ -26,6 +26,8 @@ _SESSION = (
     ("idle_in_transaction_session_timeout", "0"),
     ("idle_session_timeout", "0"),
     ("client_min_messages", "warning"),
+    # Policies of a table are somebody's functions, which would run with our rights.
+    ("row_security", "off"),
 )
 _SESSION_17 = (("transaction_timeout", "0"),)
 
@@ -56,12 +58,26 @@ def database_dsn(settings: Settings) -> str:
     return settings.dsn
 
 
-def connect(dsn: str, *, purpose: str = "main") -> Connection:
+# Whatever a member of that role creates is then the role's, so that every member can work on it.
+# A superuser is a member of every role.
+_ACT_AS_OWNER = """
+select set_config('role', roles.rolname, false)
+from pg_namespace as namespaces
+inner join pg_roles as roles on namespaces.nspowner = roles.oid
+where
+    namespaces.nspname = 'raw'
+    and roles.rolname <> current_user
+    and pg_has_role(roles.oid, {privilege})
+"""
+
+
+def connect(dsn: str, *, purpose: str = "main", as_owner: bool = True) -> Connection:
     """Open a connection in autocommit mode; use ``conn.transaction()`` for transactions.
 
     Args:
         dsn: a conninfo that ``database_dsn`` has checked.
         purpose: what the connection is for, part of its ``application_name``.
+        as_owner: act as the role that owns schema raw, if there is one that the user belongs to.
 
     Raises:
         DatabaseError: the server cannot be reached, or refuses us.
@@ -87,14 +103,19 @@ def connect(dsn: str, *, purpose: str = "main") -> Connection:
                 )
             )
         )
+        if as_owner:
+            privilege = "SET" if conn.info.server_version >= 160000 else "MEMBER"
+            conn.execute(sql.SQL(_ACT_AS_OWNER).format(privilege=privilege))
     except psycopg.OperationalError as error:
         conn.close()
         raise DatabaseError(f"cannot connect: {_last_line(error)}") from error
     return conn
 
 
-def explain(error: psycopg.Error) -> LoaderError:
+def explain(error: psycopg.Error, settings: Settings | None = None) -> LoaderError:
     """Return the error to show for one that PostgreSQL or libpq reported."""
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return refusal(error, "loader", None if settings is None else user_of(settings))
     state = error.sqlstate
     if state == _DISK_FULL:
         return LoaderError(
@@ -108,6 +129,15 @@ def explain(error: psycopg.Error) -> LoaderError:
             "same command can be run again"
         )
     return LoaderError(f"the database refuses: {_last_line(error)}")
+
+
+def refusal(error: psycopg.Error, role: str, user: str | None) -> LoaderError:
+    """Return the error to show when the user lacks a right that members of a role have."""
+    return LoaderError(
+        f"the database refuses: {_last_line(error)}; what this command needs, members of the role "
+        f'{role} have; an administrator can: grant {role} to "{user or "USER"}" '
+        "(the roles are set up by: loader roles)"
+    )
 
 
 def redact(text: str, settings: Settings | None) -> str:

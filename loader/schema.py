@@ -40,9 +40,6 @@ def require_schema(conn: Connection) -> None:
 
 def _mark(conn: Connection) -> str | None:
     with conn.cursor(row_factory=scalar_row) as cursor:
-        cursor.execute(
-            "select coalesce(obj_description(to_regnamespace('raw'), 'pg_namespace'),"
-            " to_regclass('raw.loads')::text)"
-        )
+        cursor.execute(read_sql("schema_mark.sql").encode())
         value: str | None = cursor.fetchone()
     return value

@@ -83,6 +83,15 @@ def read_settings(
     )
 
 
+def user_of(settings: Settings) -> str | None:
+    """Return the name that the settings log in with; None for the embedded server."""
+    if settings.dsn is None:
+        return None
+    options = Conninfo.get_defaults() + Conninfo.parse(settings.dsn.encode())
+    names = [option.val for option in options if option.keyword == b"user" and option.val]
+    return names[-1].decode() if names else None
+
+
 def export_connection(dsn: str) -> None:
     """Put a conninfo into the variables where dbt in this process, and libpq, look for it."""
     for option in Conninfo.parse(dsn.encode()):

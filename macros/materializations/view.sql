@@ -23,7 +23,7 @@
         {{ get_replace_view_sql(target, sql) }}
     {%- endcall -%}
 
-    {%- do apply_grants(target, grants, should_revoke=should_revoke(existing, full_refresh_mode=True)) -%}
+    {%- do apply_grants(target, grants, should_revoke=existing is not none) -%}
     {%- do persist_docs(target, model) -%}
 
     {{ run_hooks(post_hooks, inside_transaction=True) }}

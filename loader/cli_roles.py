@@ -1,0 +1,41 @@
+"""``loader roles``."""
+
+import click
+from psycopg import errors
+
+from loader.cli_options import with_dsn
+from loader.connection import connect, database_dsn
+from loader.errors import LoaderError
+from loader.roles import Roles, set_up_roles
+from loader.settings import Settings
+
+
+@click.command()
+@click.option("--schema", metavar="NAME", help="dbt's target schema; else DBT_SCHEMA, analytics.")
+@click.option("--loader-role", default="loader", show_default=True, metavar="NAME")
+@click.option("--transformer-role", default="transformer", show_default=True, metavar="NAME")
+@click.option("--reader-role", default="reader", show_default=True, metavar="NAME")
+@with_dsn
+@click.pass_obj
+def roles(
+    settings: Settings,
+    /,
+    schema: str | None,
+    loader_role: str,
+    transformer_role: str,
+    reader_role: str,
+) -> None:
+    """Create the roles that load, transform and read, and give them what they need."""
+    wanted = Roles(loader=loader_role, transformer=transformer_role, reader=reader_role)
+    target = schema or settings.dbt_schema
+    with connect(database_dsn(settings), purpose="roles", as_owner=False) as conn:
+        try:
+            created = set_up_roles(conn, wanted, target)
+        except errors.InsufficientPrivilege as error:
+            raise LoaderError(
+                f"the database refuses: {error.diag.message_primary}; nothing was changed; run "
+                "this as a superuser, or as the owner of the database and its schemas, with "
+                "CREATEROLE"
+            ) from error
+    click.echo(f"new roles: {', '.join(created) or 'none'}")
+    click.echo(f"schema raw belongs to {wanted.loader}, {target} to {wanted.transformer}")

@@ -1,0 +1,25 @@
+{% macro postgres__apply_grants(relation, grant_config, should_revoke=True) %}
+    {#-
+        dbt's own macro, but only for roles that exist here and may use the schema, as they do
+        after `loader roles`. When there are none, what was granted by hand stays.
+    -#}
+    {%- set grants = {} -%}
+    {%- for privilege, wanted in (grant_config or {}).items() -%}
+        {%- set found = [] -%}
+        {%- for name in ([wanted] if wanted is string else wanted) -%}
+            {%- set role = "'" ~ name | replace("'", "''") ~ "'" -%}
+            {%- if run_query(
+                "select rolname from pg_catalog.pg_roles where rolname = " ~ role
+                ~ " and pg_catalog.has_schema_privilege(oid, '" ~ relation.schema | replace("'", "''") ~ "', 'usage')"
+            ) | list -%}
+                {%- do found.append(name) -%}
+            {%- endif -%}
+        {%- endfor -%}
+        {%- if found -%}
+            {%- do grants.update({privilege: found}) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- if grants -%}
+        {%- do dbt.default__apply_grants(relation, grants, should_revoke) -%}
+    {%- endif -%}
+{% endmacro %}

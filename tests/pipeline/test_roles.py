@@ -1,0 +1,111 @@
+"""The roles with dbt: a user of each does the whole work, and nothing else."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+import psycopg
+import pytest
+from psycopg import Connection, errors
+from psycopg.conninfo import make_conninfo
+
+from tests.conftest import Outcome
+
+from .conftest import Dbt, Ledger
+from .oracle import LIVE_VIEWS, MARTS, REPORTS, Oracle
+from .scenarios import Event
+
+NOON = datetime(2024, 5, 13, 12, tzinfo=UTC)
+ROLES = ("loader", "transformer", "reader")
+FUNCTION = "activity_periods_between(interval '5 minutes', '2024-05-13', '2024-05-14')"
+
+
+@pytest.fixture
+def dsns(
+    dsn: str, run_loader: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dict[str, str]]:
+    """The DSNs of a member of each role, on a database where an administrator has been."""
+    outcome = run_loader("roles")
+    assert outcome.exit_code == 0, outcome.stderr
+    with psycopg.connect(dsn, autocommit=True) as admin:
+        for role in ROLES:
+            admin.execute(f"create role a_{role} login in role {role}".encode())
+        admin.execute("alter role a_transformer set role = 'transformer'")
+        dsns = {role: make_conninfo(dsn, user=f"a_{role}") for role in ROLES}
+        monkeypatch.setenv("LOADER_DSN", dsns["loader"])
+        yield dsns
+        for role in ROLES:
+            admin.execute(f"drop owned by {role} cascade".encode())
+            admin.execute(f"drop role a_{role}, {role}".encode())
+
+
+def permitted(conn: Connection, *privileges: str) -> set[str]:
+    """Return to which relations of the two schemas a session has one of these privileges."""
+    rows = conn.execute(
+        "select relnamespace::regnamespace || '.' || relname from pg_class"
+        " where relkind in ('r', 'p', 'v', 'm') and relnamespace::regnamespace::text"
+        " in ('raw', 'analytics') and has_schema_privilege(relnamespace, 'usage')"
+        " and has_table_privilege(oid, %s)",
+        [", ".join(privileges)],
+    )
+    return {name for (name,) in rows}
+
+
+def check_reader(dsn: str) -> None:
+    """Read every mart and live view, and fail to do anything else."""
+    marts = {f"analytics.{name}" for name in (*MARTS, *REPORTS, *LIVE_VIEWS)}
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        assert permitted(conn, "select") == marts
+        assert permitted(conn, "insert", "update", "delete", "truncate", "trigger") == set()
+        for relation in marts:
+            conn.execute(f"select * from {relation}".encode())
+        found = conn.execute(f"select distinct category from analytics.{FUNCTION}".encode())
+        assert ("vehicles",) in found.fetchall()
+        for statement in (
+            "select * from raw.events",
+            "select * from analytics.stg_video_events__events",
+            "select * from analytics.int_event_runs",
+            "delete from analytics.fct_alerts",
+            "create table analytics.mine (x int)",
+        ):
+            with pytest.raises(errors.InsufficientPrivilege):
+                conn.execute(statement.encode())
+
+
+def test_each_role_does_its_work_and_nothing_else(
+    dsns: dict[str, str],
+    conn: Connection[tuple[object, ...]],
+    dbt: Dbt,
+    ledger: Ledger,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PGUSER", "a_transformer")
+    conn.execute("reset role")
+    oracle = Oracle(conn=conn)
+    first = ledger.load([Event("gate", NOON, "car")])
+    dbt("build")
+    check_reader(dsns["reader"])
+
+    # By hand, and so not for long: what dbt_project.yml says is the truth.
+    conn.execute("grant select on analytics.dim_sources, analytics.alerts_live to a_loader")
+    ledger.load([Event("gate", NOON.replace(hour=13), "pedestrian")])
+    ledger.withdraw(first)
+    ledger.load([Event("yard", NOON, "car")])
+    dbt("run")
+    check_reader(dsns["reader"])
+    assert oracle.differences({**MARTS, **LIVE_VIEWS}) == {}
+    ledger.purge()
+    with psycopg.connect(dsns["loader"], autocommit=True) as loader:
+        for statement in ("select * from analytics.dim_sources", f"select analytics.{FUNCTION}"):
+            with pytest.raises(errors.InsufficientPrivilege):
+                loader.execute(statement.encode())
+        readable = {name for name in permitted(loader, "select") if not name.startswith("raw.")}
+        assert readable == {"analytics.model_progress"}
+
+    dbt("run", "--full-refresh", "--threads", "1")
+    check_reader(dsns["reader"])
+    assert oracle.differences({**MARTS, **LIVE_VIEWS}) == {}
+    found = conn.execute(
+        "select distinct relnamespace::regnamespace::text, pg_get_userbyid(relowner) from pg_class"
+        " where relnamespace::regnamespace::text in ('raw', 'analytics')"
+    ).fetchall()
+    assert sorted(found) == [("analytics", "transformer"), ("raw", "loader")]
