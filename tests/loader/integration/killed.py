@@ -119,14 +119,18 @@ class Killed:
 
 def _load(dsn: str, steps_file: Path, step: int, arguments: tuple[str, ...]) -> None:
     vars(inputs)["Limits"] = partial(Limits, block_bytes=BLOCK_BYTES)
-    numbers = _count_steps(step)
+    numbers = die_at_step(step)
     exit_code = loader_on(dsn)("load", *arguments).exit_code
     steps_file.write_text(str(next(numbers) - 1))
     raise SystemExit(exit_code)
 
 
-def _count_steps(last: int) -> Iterator[int]:
-    """Number what this process waits for the server for, and let it die at one of them."""
+def die_at_step(last: int) -> Iterator[int]:
+    """Number what this process waits for the server for, and let it die at one of them.
+
+    Args:
+        last: where to die; 0 for nowhere.
+    """
     numbers = count(1)
     wait = Connection.wait
 

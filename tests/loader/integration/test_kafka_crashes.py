@@ -1,0 +1,192 @@
+"""Each message once, while consumers are killed, and the server and the broker go away."""
+
+import json
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from loader.cluster import Cluster
+from loader.connection import connect
+from loader.errors import ServerError
+from tests.brokers import Broker, running_broker
+from tests.proxies import Proxy
+
+from .consumers import Consumers
+
+KILLS = int(os.environ.get("KAFKA_KILLS", "30"))
+PARTITIONS = 4
+CONSUMERS = 3
+TOPIC = "events"
+BEGINNING = datetime(2026, 3, 2, tzinfo=UTC)
+
+Row = tuple[datetime, str, str, int]
+
+
+@pytest.fixture
+def generator() -> random.Random:
+    """Random numbers; the seed is shown when the test fails."""
+    seed = int(os.environ.get("KAFKA_SEED", random.randrange(2**32)))
+    print(f"KAFKA_SEED={seed}")  # noqa: T201
+    return random.Random(seed)
+
+
+@pytest.fixture
+def cluster(make_cluster: Callable[[], Cluster]) -> Cluster:
+    """A server of the test's own, which it may kill."""
+    cluster = make_cluster()
+    cluster.start()
+    return cluster
+
+
+@pytest.fixture
+def database(cluster: Cluster) -> str:
+    """A database that goes away with its server."""
+    cluster.ensure_database("crashes")
+    return "crashes"
+
+
+@pytest.fixture
+def proxy() -> Iterator[Proxy]:
+    """What consumers and the producer reach the broker through."""
+    proxy = Proxy()
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture
+def broker(proxy: Proxy) -> Iterator[Broker]:
+    with running_broker(through=proxy) as broker:
+        broker.create(TOPIC, PARTITIONS)
+        yield broker
+
+
+@pytest.fixture
+def consumers(
+    dsn: str, broker: Broker, tmp_path: Path, generator: random.Random
+) -> Iterator[Consumers]:
+    arguments = ("--topic", TOPIC, "--brokers", broker.address, "--attributes", "number")
+    consumers = Consumers(dsn=dsn, arguments=arguments, directory=tmp_path, generator=generator)
+    yield consumers
+    consumers.kill_all()
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 90) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def kill_server(cluster: Cluster) -> None:
+    """Kill the server as a failure of power does, and start it again."""
+    os.kill(int((cluster.data_dir / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+
+    def is_started() -> bool:
+        try:
+            return cluster.start()
+        except ServerError:
+            # Some process of the old server has not noticed yet that it is dead.
+            return False
+
+    wait_until(is_started)
+
+
+def end_connections(dsn: str) -> None:
+    """End what the consumers are connected with."""
+    with connect(dsn, purpose="test") as conn:
+        conn.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            " where datname = current_database() and pid <> pg_backend_pid()"
+        )
+
+
+def pause_broker(broker: Broker, seconds: float) -> None:
+    """Let the broker answer nobody for a while."""
+    broker.process.send_signal(signal.SIGSTOP)
+    time.sleep(seconds)
+    broker.process.send_signal(signal.SIGCONT)
+
+
+def event(number: int) -> tuple[Row, bytes]:
+    """Return an event as it is to be found, and as it is sent."""
+    at = BEGINNING + timedelta(seconds=number)
+    kind, source = ("car", "bus")[number % 2], f"camera {number % 7}"
+    sent = {"time": at.isoformat(), "type": kind, "source": source, "number": number}
+    return (at, kind, source, number), json.dumps(sent).encode()
+
+
+def visible(dsn: str) -> Counter[Row]:
+    with connect(dsn, purpose="test") as conn:
+        return Counter(
+            conn.execute(
+                "select events.event_time, event_types.event_type, sources.source_name,"
+                " (events.attributes ->> 'number')::int"
+                " from raw.events join raw.loads using (load_id) join raw.sources using (source_id)"
+                " join raw.event_types using (event_type_id)"
+                " where loads.load_seq is not null and loads.withdrawn_seq is null"
+            ).fetchall()
+        )
+
+
+def loaded(dsn: str) -> int:
+    """Return how far the group has come."""
+    with connect(dsn, purpose="test") as conn:
+        row = conn.execute("select coalesce(sum(next_offset), 0) from raw.kafka_offsets").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def lost_loads(dsn: str) -> int:
+    """Return how many loads were begun of which nothing is left."""
+    with connect(dsn, purpose="test") as conn:
+        row = conn.execute("select max(load_id) - count(*) from raw.loads").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_consumers_killed_at_any_moment_load_each_message_once(
+    broker: Broker, proxy: Proxy, cluster: Cluster, consumers: Consumers, dsn: str,
+    generator: random.Random,    request: pytest.FixtureRequest,
+) -> None:  # fmt: skip
+    sent: Counter[Row] = Counter()
+
+    def produce() -> None:
+        # While nothing is interrupted: what the producer sends twice is there twice.
+        events = [event(len(sent) + at) for at in range(generator.randint(1, 100))]
+        broker.produce(TOPIC, [value for _, value in events], generator.randrange(PARTITIONS))
+        sent.update(row for row, _ in events)
+
+    faults: list[Callable[[], None]] = [
+        lambda: kill_server(cluster),
+        lambda: end_connections(dsn),
+        proxy.reset,
+        lambda: pause_broker(broker, generator.uniform(0.1, 1.5)),
+    ]
+    produce()
+    consumers.start(CONSUMERS, are_mortal=True)
+    faulty = 0
+    while consumers.kills < KILLS:
+        produce()
+        if generator.random() < 0.25:
+            faults[faulty % len(faults)]()
+            faulty += 1
+        if generator.random() < 0.6:
+            consumers.kill_one()
+        consumers.start(consumers.bury(generator.uniform(0.1, 0.8)), are_mortal=True)
+    produce()
+    consumers.kill_all()
+    consumers.start(CONSUMERS, are_mortal=False)
+    wait_until(lambda: loaded(dsn) == sent.total())
+    consumers.stop()
+    found = visible(dsn)
+    assert {"missing": sent - found, "too many": found - sent} == {"missing": {}, "too many": {}}
+    # Some died while they loaded, else the test would show little.
+    assert lost_loads(dsn) > KILLS // 5
+    request.getfixturevalue("nothing_left")()
