@@ -1,5 +1,6 @@
 """The command line: parse, wire, report."""
 
+import io
 import logging
 import os
 import signal
@@ -91,7 +92,9 @@ def _report(error: BaseException, settings: Settings | None) -> int:
     if isinstance(error, psycopg.Error):
         error = explain(error, settings)
     if isinstance(error, click.ClickException):
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        click.echo(redact(shown.getvalue(), settings), err=True, nl=False)
         return error.exit_code
     if isinstance(error, _Terminated):
         message, exit_code = "terminated", TERMINATED

@@ -36,6 +36,10 @@ _SESSION_17 = (("transaction_timeout", "0"),)
 _HOST = r"(\[[0-9a-fA-F:.]+\]|[^@/?#:,\s\[\]]*)(:\d*)?"
 _URI = re.compile(rf"postgres(ql)?://([^@/?#\s]*@)?{_HOST}(,{_HOST})*(/[^@?#\s]*)?(\?[^@#\s]*)?")
 
+# To the end of the line: where a password ends, nobody can tell once it was quoted by others.
+_URI_WITH_PASSWORD = re.compile(r"(postgres(?:ql)?://[^\s:/@]*:).*@")
+_PASSWORD = re.compile(r"(password\s*=).*")
+
 
 def database_dsn(settings: Settings) -> str:
     """Return the conninfo to connect with; the embedded server is started when it is to be used.
@@ -141,15 +145,19 @@ def refusal(error: psycopg.Error, role: str, user: str | None) -> LoaderError:
 
 
 def redact(text: str, settings: Settings | None) -> str:
-    """Remove the DSN and its password from a text that is about to be shown."""
-    if settings is None or not settings.dsn:
-        return text
-    secrets = [settings.dsn]
-    with suppress(psycopg.Error):
-        secrets.append(str(conninfo_to_dict(settings.dsn).get("password") or ""))
-    for secret in filter(None, secrets):
-        text = text.replace(secret, "***")
-    return text
+    """Remove the DSN and its password from a text that is about to be shown.
+
+    Also whatever looks like a password in a connection string: one may stand where no connection
+    string belongs.
+    """
+    if settings is not None and settings.dsn:
+        secrets = [settings.dsn]
+        with suppress(psycopg.Error):
+            secrets.append(str(conninfo_to_dict(settings.dsn).get("password") or ""))
+        for secret in filter(None, secrets):
+            text = text.replace(secret, "***")
+    text = _URI_WITH_PASSWORD.sub(r"\1***@", text)
+    return _PASSWORD.sub(r"\1***", text)
 
 
 def _connect_timeout_is_given(dsn: str) -> bool:
