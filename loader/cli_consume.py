@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from loader.cli_alerts import begin_alerts, with_alerts
 from loader.cli_batches import batching, with_batches
 from loader.cli_options import mapping_of, with_dsn, with_mapping, with_workers
 from loader.kafka.client import Client, read_options
@@ -55,6 +56,7 @@ from loader.settings import Settings
 )
 @with_mapping
 @with_workers
+@with_alerts
 @with_dsn
 @click.pass_obj
 def consume(settings: Settings, /, topic: str, **given: Any) -> int:
@@ -69,7 +71,10 @@ def consume(settings: Settings, /, topic: str, **given: Any) -> int:
         options=read_options(given["kafka_option"], settings.kafka_options),
     )
 
-    with batching(settings, given) as batches:
+    with (
+        batching(settings, given) as batches,
+        begin_alerts(settings, batches.dsn, given) as early_alerts,
+    ):
 
         def loaded(result: LoadResult) -> None:
             batches.loaded(result)
@@ -89,6 +94,7 @@ def consume(settings: Settings, /, topic: str, **given: Any) -> int:
                 new_topic=given["new_topic"],
                 lost=given["lost"],
             ),
+            early_alerts=early_alerts,
             loaded=loaded,
             say=batches.say,
         )

@@ -64,6 +64,7 @@ def load_batches(
     options: LoadOptions,
     details: dict[str, Any],
     in_publication: InPublication,
+    early_alerts: EarlyAlerts | None = None,
 ) -> LoadResult:
     """Load batches that are no file, and publish them together with something else.
 
@@ -76,6 +77,7 @@ def load_batches(
         details: what the ledger is to say of it, beside the mapping.
         in_publication: runs first in the transaction that publishes the load; what it raises
             makes all of the load disappear.
+        early_alerts: raises alerts for what is loaded.
 
     Raises:
         psycopg.Error: the database failed.
@@ -90,10 +92,12 @@ def load_batches(
             options=options,
             details=details,
             in_publication=in_publication,
+            early_alerts=early_alerts,
         )
         outcome = pipeline.run(batches)
         # Only an input with a fingerprint can be there already.
         assert isinstance(outcome, Published)  # noqa: S101
+        _pass_on(early_alerts, conn, pipeline.load_id)
         pipeline.tidy_up()
         return _result(origin, outcome.totals, started, pipeline.load_id, outcome.load_seq)
 
@@ -145,14 +149,18 @@ def load_input(
             outcome = pipeline.run(reading)
             if isinstance(outcome, LedgerRow):
                 return _already_loaded(an_input.label, outcome, started)
-            if early_alerts is not None:
-                # The load is visible; what cannot be passed on now goes out with a later load.
-                with suppress(psycopg.Error):
-                    early_alerts.pass_on(conn, pipeline.load_id)
+            _pass_on(early_alerts, conn, pipeline.load_id)
             pipeline.tidy_up()
             return _result(
                 an_input.label, outcome.totals, started, pipeline.load_id, outcome.load_seq
             )
+
+
+def _pass_on(early_alerts: EarlyAlerts | None, conn: psycopg.Connection, load_id: int) -> None:
+    """Pass on the alerts of a load that is visible; what cannot be goes out with a later load."""
+    if early_alerts is not None:
+        with suppress(psycopg.Error):
+            early_alerts.pass_on(conn, load_id)
 
 
 def _read_only(reading: Reading, options: LoadOptions, progress: ProgressCallback) -> Totals:

@@ -16,6 +16,7 @@ from typing import Any, Final, Literal
 import psycopg
 
 from loader.connection import connect, explain
+from loader.early_alerts import EarlyAlerts
 from loader.errors import DatabaseError, InputError
 from loader.kafka.batches import Buffer, Messages
 from loader.kafka.client import BrokerError, Client, kafka
@@ -65,6 +66,7 @@ class TopicConsumer:
         mapping: how to read the messages.
         load_options: how to load them.
         options: how to consume.
+        early_alerts: raises alerts for what is loaded.
         loaded: called after every load.
         say: tells the user of what is neither a result nor the end.
     """
@@ -78,6 +80,7 @@ class TopicConsumer:
         mapping: Mapping,
         load_options: LoadOptions,
         options: ConsumeOptions,
+        early_alerts: EarlyAlerts | None,
         loaded: Callable[[LoadResult], None],
         say: Callable[[str], None],
     ) -> None:
@@ -87,6 +90,7 @@ class TopicConsumer:
         self._mapping = mapping
         self._load_options = load_options
         self._options = options
+        self._early_alerts = early_alerts
         self._loaded = loaded
         self._say = say
         self._limits = Limits()
@@ -237,6 +241,7 @@ class TopicConsumer:
                 options=self._load_options,
                 details={"kafka": self._details(moves)},
                 in_publication=move,
+                early_alerts=self._early_alerts,
             )
         else:
             with connect(self._dsn) as conn, conn.transaction():

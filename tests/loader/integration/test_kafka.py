@@ -189,6 +189,29 @@ def test_a_zombie_is_fenced_and_its_batch_read_again(
     assert conn.execute("select count(*) from raw.loads").fetchall() == [(1,)]
 
 
+def test_alerts_go_on_over_batches_and_are_told_once(
+    broker: Broker, topic: str, consume: Consume, conn: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = "alert: 2026-03-02T08:00:04Z person_in_5_consecutive_events: gate, people"
+    broker.produce(topic, [event(second, type="pedestrian") for second in range(4)])
+    assert "alert:" not in consume("--alert").stderr
+    broker.produce(topic, [event(second, type="pedestrian") for second in range(4, 9)])
+
+    # The batch that raises it is published by another consumer first: nothing is told of ours.
+    later = iter([False, True])
+
+    def too_late_once(*arguments: Any) -> None:
+        if not next(later):
+            raise FencedError("another consumer has loaded on")
+        move_offsets(*arguments)
+
+    monkeypatch.setattr("loader.kafka.consumer.move_offsets", too_late_once)
+    outcome = consume("--alert", "--cooldown", "0s")
+    assert "another consumer" in outcome.stderr
+    assert [line for line in outcome.stderr.splitlines() if "alert:" in line] == [told]
+    assert conn.execute("select count(*) from raw.early_alerts").fetchone() == (1,)
+
+
 def test_offsets_move_only_from_where_they_stand(conn: Connection) -> None:
     arguments = ("group", "topic", "cluster/id")
     move_offsets(conn, *arguments, {0: Move(old=None, new=5)})
@@ -248,6 +271,7 @@ def start_consumer(
             mapping=Mapping(format="ndjson"),
             load_options=LoadOptions(workers=1),
             options=ConsumeOptions(every=3600),
+            early_alerts=None,
             loaded=lambda result: None,  # noqa: ARG005
             say=lambda text: None,  # noqa: ARG005
         )
