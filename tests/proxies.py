@@ -53,8 +53,11 @@ class Proxy:
 
     async def _reset(self) -> None:
         for writer in self._open:
-            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            writer.transport.abort()
+            # One end may be closed already, while the other is being told.
+            if not writer.is_closing():
+                one = writer.get_extra_info("socket")
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
