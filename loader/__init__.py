@@ -1,3 +1,37 @@
-"""Bulk loader of detector events for PostgreSQL."""
+"""Bulk loader of detector events for PostgreSQL.
+
+A program needs what stands here; the modules below may change without notice.
+"""
 
 __version__ = "0.1.0"
+
+from loader.activity import Alert, Period
+from loader.api import alerts, load_arrow, load_events, load_files, periods
+from loader.decorators import alert_on_consecutive, alert_on_presence
+from loader.errors import DatabaseError, InputError, LoaderError, UsageError
+from loader.frames import Event
+from loader.load import LoadResult
+from loader.mapping import Mapping
+from loader.notify import EarlyAlert
+from loader.pipeline import LoadOptions
+
+__all__ = [
+    "Alert",
+    "DatabaseError",
+    "EarlyAlert",
+    "Event",
+    "InputError",
+    "LoadOptions",
+    "LoadResult",
+    "LoaderError",
+    "Mapping",
+    "Period",
+    "UsageError",
+    "alert_on_consecutive",
+    "alert_on_presence",
+    "alerts",
+    "load_arrow",
+    "load_events",
+    "load_files",
+    "periods",
+]

@@ -20,7 +20,6 @@ from loader.pipeline import (
     InPublication,
     LoadOptions,
     Pipeline,
-    Published,
     check_rejects,
     lock_and_find,
 )
@@ -62,15 +61,15 @@ def load_batches(
     origin: str,
     mapping: Mapping,
     options: LoadOptions,
-    details: dict[str, Any],
-    in_publication: InPublication,
+    details: dict[str, Any] | None = None,
+    in_publication: InPublication | None = None,
     early_alerts: EarlyAlerts | None = None,
 ) -> LoadResult:
-    """Load batches that are no file, and publish them together with something else.
+    """Load batches that are no file, and publish them, perhaps together with something else.
 
     Args:
         dsn: a database that ``prepare_database`` has prepared.
-        batches: what to load; it has no fingerprint.
+        batches: what to load.
         origin: what the ledger calls it.
         mapping: how it was read.
         options: how to load it.
@@ -95,8 +94,8 @@ def load_batches(
             early_alerts=early_alerts,
         )
         outcome = pipeline.run(batches)
-        # Only an input with a fingerprint can be there already.
-        assert isinstance(outcome, Published)  # noqa: S101
+        if isinstance(outcome, LedgerRow):
+            return _already_loaded(origin, outcome, started)
         _pass_on(early_alerts, conn, pipeline.load_id)
         pipeline.tidy_up()
         return _result(origin, outcome.totals, started, pipeline.load_id, outcome.load_seq)
