@@ -11,6 +11,7 @@ class Limits:
 
     Attributes:
         block_bytes: bytes read and parsed at a time.
+        block_lines: lines of a block, of which there may be many more when most are empty.
         line_bytes: longest row; a longer one is rejected.
         name_bytes: longest event type or source, in UTF-8.
         rejects_kept: rejected rows of an input that are kept in full; the others are counted.
@@ -18,6 +19,7 @@ class Limits:
     """
 
     block_bytes: int = 4 << 20
+    block_lines: int = 1 << 18
     line_bytes: int = 1 << 20
     name_bytes: int = 200
     rejects_kept: int = 10_000

@@ -146,20 +146,28 @@ class Blocks:
     def __iter__(self) -> Iterator[Block]:
         """Yield the content, block by block."""
         long_lines: list[LongLine] = []
-        is_last = False
+        is_ended = is_last = is_full = False
         while not is_last:
-            data, self._peeked = self.peek(), None
-            is_last = len(data) < self._limits.block_bytes
-            data = self._rest + data
-            self._rest = b""
-            if not is_last:
+            data, self._rest = self._rest, b""
+            if not is_full:
+                more, self._peeked = self.peek(), None
+                is_ended = len(more) < self._limits.block_bytes
+                data += more
+            # Lines that were given back come again with more behind them, or nothing would end.
+            full = _cut_breaks(data, self._limits.block_lines + 2 * self._back)
+            is_full = full is not None
+            is_last = is_ended and not is_full
+            if full is not None:
+                self._rest, data = data[full:], data[:full]
+            elif not is_last:
                 cut = _cut(data)
                 if cut == 0:
                     if len(data) - data.endswith(b"\r") <= self._limits.line_bytes:
                         self._rest = data
                         continue
-                    long_line, is_last = self._skip_line(data)
+                    long_line, is_ended = self._skip_line(data)
                     long_lines.append(long_line)
+                    is_last = is_ended
                     if not is_last:
                         continue
                     data = b""
@@ -167,10 +175,10 @@ class Blocks:
                     self._rest, data = data[cut:], data[:cut]
             block = Block(data, self._line, is_last, tuple(long_lines))
             long_lines = []
+            self._back = 0
             yield block
             if not is_last:
                 self._line += self._taken(block)
-                self._back = 0
 
     def give_back(self, block: Block, line: int) -> None:
         """Put the lines of a block from this one on (counted from 0) before the next block."""
@@ -207,6 +215,18 @@ def _cut(data: bytes) -> int:
         # Only carriage returns; one at the very end may be half of a CR LF.
         cut = data.rfind(b"\r", 0, -1) + 1
     return cut
+
+
+def _cut_breaks(data: bytes, most: int) -> int | None:
+    """Position behind so many line feeds and carriage returns; None when there are not more."""
+    seen = np.frombuffer(data, np.uint8)
+    count = int(np.count_nonzero(seen == LF)) + (data.count(b"\r") if b"\r" in data else 0)
+    if count <= most:
+        return None
+    # A CR LF is not to be cut in two.
+    cut = int(np.flatnonzero((seen == LF) | (seen == CR))[most - 1]) + 1
+    cut += data[cut - 1 : cut + 1] == b"\r\n"
+    return cut if cut < len(data) else None
 
 
 def _first_end(data: bytes) -> int | None:

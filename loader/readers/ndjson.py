@@ -155,7 +155,7 @@ class NdjsonReader:
         )
         # Each piece a table of Arrow's; of one block there are few different schemas.
         pieces: dict[Schema, list[tuple[Table, NDArray[np.int64]]]] = defaultdict(list)
-        slow = [np.flatnonzero(~regular)]
+        slow = [np.flatnonzero(~regular & (sizes > 0))]
         for table, part in self._pieces(whole, numbers):
             if table is None:
                 slow.append(part)

@@ -141,7 +141,7 @@ def test_what_python_writes_is_read(
         | st.integers(50, 170).map(lambda size: b"x" * size),
         max_size=12,
     ),
-    st.sampled_from([7, 32, 100]),
+    st.sampled_from([7, 32, 100, 2000]),
     st.lists(st.sampled_from([b"\n", b"\r\n", b"\r"]), min_size=12, max_size=12),
 )
 def test_where_blocks_end_makes_no_difference(
@@ -151,8 +151,13 @@ def test_where_blocks_end_makes_no_difference(
     body = b"".join(line + end for line, end in zip(lines, ends, strict=False))
     try:
         whole, parts = (
-            read(HEADER + body, limits=Limits(block_bytes=block, line_bytes=150, raw_bytes=20))
-            for block in (1 << 20, size)
+            read(
+                HEADER + body,
+                limits=Limits(
+                    block_bytes=block, block_lines=block_lines, line_bytes=150, raw_bytes=20
+                ),
+            )
+            for block, block_lines in ((1 << 20, 1 << 20), (size, 2))
         )
     except LoaderError:
         assert any(min(line, default=99) < 32 for line in lines)

@@ -233,7 +233,7 @@ def order(found: Outcome) -> tuple[object, ...]:
 
 
 @EXAMPLES
-@given(lines, st.sampled_from([7, 40, 100]), st.sampled_from([(), ("x",)]))
+@given(lines, st.sampled_from([7, 40, 100, 1000]), st.sampled_from([(), ("x",)]))
 def test_the_fate_of_a_line_does_not_depend_on_its_neighbours(
     read: Read, content: list[bytes], size: int, attributes: tuple[str, ...]
 ) -> None:
@@ -243,10 +243,10 @@ def test_the_fate_of_a_line_does_not_depend_on_its_neighbours(
             read(
                 data,
                 NAME,
-                Limits(block_bytes=block, line_bytes=100, raw_bytes=20),
+                Limits(block_bytes=block, block_lines=most_lines, line_bytes=100, raw_bytes=20),
                 attributes=attributes,
             )
-            for block in (1 << 20, size)
+            for block, most_lines in ((1 << 20, 1 << 20), (size, 2))
         )
     except LoaderError:
         return

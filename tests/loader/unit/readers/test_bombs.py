@@ -1,0 +1,90 @@
+"""Megabytes that stand for a gigabyte: read in bounded memory, each row with its right fate."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pytest
+
+from loader.errors import InputError
+from tests.loader.unit.conftest import read_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+PIECE = 1 << 24
+# Of which Python with Arrow, NumPy and psycopg takes 110.
+MOST_MEMORY_MB = 400
+HEADER = b"time,type,source\n"
+ROW = b"2024-05-13T15:00:00Z,car,north\n"
+OBJECT = b'{"time": "2024-05-13T15:00:00Z", "type": "car", "source": "north"}\n'
+BAD = b"2024-05-13T15:00:00Z,car,"
+
+
+def gz(content: bytes) -> bytes:
+    return gzip.compress(content, 1, mtime=0)
+
+
+def zst(content: bytes) -> bytes:
+    compressed: bytes = pa.compress(content, codec="zstd", asbytes=True)
+    return compressed
+
+
+def dry_run(path: Path) -> tuple[int, str, int]:
+    """Read a file in a process of its own: its exit code, what it said, and its memory in MB."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "loader", "load", "--dry-run", str(path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        said = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    return process.returncode, said, usage.ru_maxrss // 1024
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "fill", "end", "pieces", "compress", "exit_code", "says"),
+    [
+        # One row without an end: a gigabyte of it, and fields of 100 MB.
+        ("a.csv", HEADER + ROW + BAD, b"x", b"\n" + ROW, 64, zst, 3, "2 rows"),
+        ("a.csv", HEADER + ROW + BAD + b'"', b"x", b'"\n' + ROW, 6, gz, 3, "2 rows"),
+        ("a.ndjson", OBJECT + OBJECT[:-3], b"x", b'"}\n' + OBJECT, 6, zst, 3, "2 rows"),
+        # Nothing but zeros, or blank lines.
+        ("a.csv", b"", b"\0", b"", 64, zst, 4, "is not text"),
+        ("a.csv", HEADER + ROW, b"\n", ROW, 1, zst, 0, "2 rows"),
+        ("a.ndjson", OBJECT, b"\n", OBJECT, 1, zst, 0, "2 rows"),
+    ],
+)
+def test_what_unpacks_to_far_more_takes_no_more_memory(
+    tmp_path: Path, name: str, start: bytes, fill: bytes, end: bytes, pieces: int,
+    compress: Callable[[bytes], bytes], exit_code: int, says: str,
+) -> None:  # fmt: skip
+    path = tmp_path / f"{name}.{compress.__name__}"
+    path.write_bytes(compress(start) + compress(fill * PIECE) * pieces + compress(end))
+    assert path.stat().st_size < 1_000_000
+    found, said, memory = dry_run(path)
+    assert found == exit_code, said
+    assert says in said
+    if exit_code == 3:
+        assert "1 rejected" in said
+    assert memory < MOST_MEMORY_MB
+
+
+@pytest.mark.parametrize("compress", [gz, zst])
+@pytest.mark.parametrize("garbage", [b"\0", b"\n", ROW, bytes(512)])
+def test_what_follows_compressed_data_is_never_passed_over(
+    tmp_path: Path, compress: Callable[[bytes], bytes], garbage: bytes
+) -> None:
+    path = tmp_path / f"a.csv.{compress.__name__}"
+    path.write_bytes(compress(HEADER + ROW) + garbage)
+    with pytest.raises(InputError, match="damaged or cut short"):
+        read_path(path)
