@@ -1,7 +1,8 @@
 {#-
     dbt's own view materialization puts a new view in the place of the old one and drops the old
     one with all that depends on it: on every run the live views would be gone for a moment.
-    PostgreSQL can replace a view in place as long as its first columns stay as they are.
+    PostgreSQL can replace a view in place as long as its first columns stay as they are. A view
+    that stays as it is is left alone: to replace it would make its readers wait for each other.
 -#}
 {% materialization view, adapter='postgres' %}
     {%- set existing = load_cached_relation(this) -%}
@@ -16,11 +17,17 @@
         select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended({{ dbt.string_literal('video-events view ' ~ target) }}, 0))
     {%- endcall -%}
 
-    {%- if existing is not none and (not existing.is_view or not is_replaceable(existing, sql)) -%}
+    {%- set change = view_change(existing, sql) -%}
+    {%- if change == 'rebuild' -%}
         {{ drop_relation_if_exists(existing) }}
     {%- endif -%}
     {%- call statement('main') -%}
-        {{ get_replace_view_sql(target, sql) }}
+        {%- if change == 'none' -%}
+            {#- A contract may be another one even so. -#}
+            select 1 {%- if config.get('contract').enforced %}{{ get_assert_columns_equivalent(sql) }}{% endif %}
+        {%- else -%}
+            {{ get_replace_view_sql(target, sql) }}
+        {%- endif -%}
     {%- endcall -%}
 
     {%- do apply_grants(target, grants, should_revoke=existing is not none) -%}

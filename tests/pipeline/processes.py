@@ -104,11 +104,14 @@ class Processes:
         process = self.dbt("parse")
         shutil.copy(process.target / "partial_parse.msgpack", self.directory)
 
-    def start_loader(self, seed: int, *, stops_when_refused: bool = False) -> ForkServerProcess:
-        """Start to publish small loads and to withdraw some, one by one, until ``stop``."""
+    def start_loader(self, seed: int, *, withdraws: bool = True) -> ForkServerProcess:
+        """Start to publish small loads one by one, and to withdraw some, until ``stop``.
+
+        One that withdraws nothing ends with the exit code of the first load that is refused.
+        """
         inbox = self.directory / f"inbox-{len(self.started)}"
         inbox.mkdir()
-        work = _publish_until_refused if stops_when_refused else _publish_and_withdraw
+        work = _publish_and_withdraw if withdraws else _publish_until_refused
         return self._start(work, self.dsn, inbox, seed, self.stop)
 
     def load(self, *paths: Path) -> int:

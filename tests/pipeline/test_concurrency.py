@@ -150,9 +150,7 @@ def test_after_a_crash_of_the_server_the_same_commands_succeed(
         some.parse()
         some.dbt("seed")
         moments = some.dbt("run").moments
-        loaders = [
-            some.start_loader(generator.randrange(2**32), stops_when_refused=True) for _ in range(2)
-        ]
+        loaders = [some.start_loader(generator.randrange(2**32), withdraws=False) for _ in range(2)]
         now = FORKS.Event()
         run = some.start_dbt("run", moment=generator.randrange(1, moments), at_moment=now)
         assert now.wait(TIMEOUT)
