@@ -209,6 +209,39 @@ def test_the_server_refuses_what_is_not_theirs(people: People) -> None:
                     conn.execute(statement.encode())
 
 
+def test_nobody_makes_the_loader_run_their_functions(
+    people: People, run_loader: Run, conn: Connection
+) -> None:
+    """The table that every schema may have, and that the loader looks into."""
+    conn.execute("reset role")
+    conn.execute("create table public.told (who text)")
+    conn.execute("grant insert on public.told to public")
+    with psycopg.connect(people.dsns["transformer"], autocommit=True) as mallory:
+        mallory.execute(
+            "create function analytics.trap() returns bigint language sql"
+            " as 'insert into public.told values (current_user) returning 1'"
+        )
+        for schema, model_progress in (
+            ("mine", "view mine.model_progress as select 'fct' as model_name,"
+             " analytics.trap() as load_seq, now() as updated_at"),
+            ("yours", "table yours.model_progress as select 'fct' as model_name,"
+             " 1::bigint as load_seq, now() as updated_at"),
+        ):  # fmt: skip
+            mallory.execute(f"create schema {schema}".encode())
+            mallory.execute(f"create {model_progress}".encode())
+            mallory.execute(f"grant usage on schema {schema} to public".encode())
+            mallory.execute(f"grant all on {schema}.model_progress to public".encode())
+        mallory.execute("alter table yours.model_progress enable row level security")
+        mallory.execute(
+            "create policy trap on yours.model_progress using (analytics.trap() is not null)"
+        )
+        mallory.execute("grant usage on schema analytics to public")
+    for me in (["--dsn", people.dsns["loader"]], []):
+        assert run_loader(*me, "status").exit_code == 0
+        assert run_loader(*me, "maintain").exit_code == 0
+    assert conn.execute("select who from public.told").fetchall() == []
+
+
 def test_new_tables_of_the_loader_can_be_read_by_the_transformer(people: People) -> None:
     with connect(people.dsns["loader"]) as conn:
         conn.execute("create table raw.new (x int)")
