@@ -4,6 +4,9 @@
         {%- if 'activity_gap' in parts %}
         'activity_gap', jsonb_build_object('gap', {{ activity_gap() }}::text),
         {%- endif %}
+        {%- if 'report_timezone' in parts %}
+        'report_timezone', jsonb_build_object('zone', {{ report_timezone() }}),
+        {%- endif %}
         {%- if 'alert_rules' in parts %}
         'alert_rules', (
             select coalesce(jsonb_object_agg(rules.rule_name, concat_ws(' ', rules.kind, rules.category, rules.threshold, rules.min_duration)), '{}')

@@ -156,7 +156,73 @@ DAILY_ALERTS = f"""
     from ({ALERTS}) alerts group by 1, 2, 3, 4, 7
 """
 
+DAILY_ACTIVITY = """
+    select source_id, source_name, category, event_count, coalesce(period_count, 0) as period_count,
+           day as activity_date, coalesce(active_duration, '0') as active_duration
+    from (
+        select source_id, source_name, category, (t at time zone 'UTC')::date as day,
+               count(*) as event_count
+        from visible group by 1, 2, 3, 4
+    ) events
+    left join (
+        select source_id, category, (started_at at time zone 'UTC')::date as day,
+               count(*) as period_count
+        from periods group by 1, 2, 3
+    ) begun using (source_id, category, day)
+    left join (
+        select source_id, category, day::date, sum(upper(within) - lower(within)) as active_duration
+        from (
+            select source_id, category, day,
+                   tsrange(day, day + interval '1 day')
+                   * tsrange(started_at at time zone 'UTC', ended_at at time zone 'UTC') as within
+            from periods
+            cross join generate_series(
+                (select min(t) at time zone 'UTC' from visible)::date::timestamp,
+                (select max(t) at time zone 'UTC' from visible), '1 day'
+            ) day
+            where started_at at time zone 'UTC' < day + interval '1 day'
+              and ended_at at time zone 'UTC' >= day
+        ) split
+        where not isempty(within)
+        group by 1, 2, 3
+    ) active using (source_id, category, day)
+"""
+
+WEEKLY_CHANGES = f"""
+    select * from (with days as (
+        select *, activity_date - extract(isodow from activity_date)::int + 1 as week_date
+        from ({DAILY_ACTIVITY}) daily
+    ),
+    weeks as (
+        select s.source_id, s.source_name, s.category, w.week::date as week_date,
+               (select coalesce(sum(d.event_count), 0)::bigint from days d
+                where d.source_id = s.source_id and d.category = s.category
+                  and d.week_date = w.week::date) as event_count
+        from (select source_id, source_name, category, min(week_date) as first_week
+              from days group by 1, 2, 3) s
+        cross join generate_series(
+            (select min(week_date) from days)::timestamp, (select max(week_date) from days),
+            '1 week'
+        ) w (week)
+        where w.week::date >= s.first_week
+    )
+    select now.*, past.event_count as previous_event_count
+    from weeks now left join weeks past
+      on past.source_id = now.source_id and past.category = now.category
+     and past.week_date = now.week_date - 7
+    ) changes
+"""
+
+SOURCE_ACTIVITY = """
+    select v.source_id, v.source_name, count(*) as event_count,
+           (select count(*) from periods p where p.source_id = v.source_id) as period_count,
+           count(distinct (v.t at time zone 'UTC')::date) as active_day_count,
+           (select max(t) from visible) - max(v.t) as silent_duration
+    from visible v group by 1, 2
+"""
+
 MARTS = {
+    "fct_daily_activity": DAILY_ACTIVITY,
     "fct_activity_periods": ACTIVITY_PERIODS,
     "fct_category_activity_periods": CATEGORY_PERIODS,
     "fct_hourly_detections": HOURLY,
@@ -169,6 +235,8 @@ REPORTS = {
     "rpt_dwell_times": DWELL_TIMES,
     "rpt_dwell_distribution": DWELL_DISTRIBUTION,
     "rpt_daily_alerts": DAILY_ALERTS,
+    "rpt_weekly_changes": WEEKLY_CHANGES,
+    "rpt_source_activity": SOURCE_ACTIVITY,
 }
 LIVE_VIEWS = {
     "activity_periods_live": ACTIVITY_PERIODS,

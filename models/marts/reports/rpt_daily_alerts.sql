@@ -3,7 +3,7 @@ with
 alerts as (
     select
         *,
-        (triggered_at at time zone {{ report_timezone() }})::date as alert_date
+        {{ report_date('triggered_at') }} as alert_date
     from {{ ref('fct_alerts') }}
 ),
 

@@ -18,6 +18,11 @@ totals as (
     from {{ ref('fct_hourly_detections') }}
     union all
     select
+        'fct_daily_activity' as model_name,
+        sum(event_count) as event_count
+    from {{ ref('fct_daily_activity') }}
+    union all
+    select
         'dim_sources' as model_name,
         sum(event_count) as event_count
     from {{ ref('dim_sources') }}

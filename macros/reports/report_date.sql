@@ -1,0 +1,3 @@
+{% macro report_date(moment) -%}
+    (({{ moment }}) at time zone {{ report_timezone() }})::date
+{%- endmacro %}
