@@ -5,6 +5,7 @@ Readers ask it, so that a row it refuses is rejected like any other, with its li
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_MONTH: Final = int(np.datetime64(f"{FIRST_YEAR}-01", "M").astype(np.int64))
 _MONTHS: Final = (LAST_YEAR + 1 - FIRST_YEAR) * 12
 
@@ -25,24 +27,35 @@ class Refusal(IntEnum):
     """Why a time is refused; 0 for one that is not."""
 
     NONE = 0
-    MONTH = 1
+    OLD = 1
+    MONTH = 2
 
 
 class Gate:
-    """Bounds the months that a load begins: without that, wrong times fill the catalog with tables.
+    """Keeps out what is older than what is retained, and bounds the months that a load begins.
+
+    Without that bound wrong times fill the catalog with tables.
 
     Months that have a partition are always open. The others open in the order in which the input
     first names them, until there are too many. One gate for one load, asked in the order of the
     input: then what it refuses depends on nothing but the input and the partitions before it.
     """
 
-    def __init__(self, existing: Iterable[np.datetime64], max_new: int) -> None:
+    def __init__(
+        self,
+        existing: Iterable[np.datetime64],
+        max_new: int,
+        retained_from: datetime | None = None,
+    ) -> None:
         """Open the months that have a partition.
 
         Args:
             existing: months with a partition.
             max_new: how many others the load may begin.
+            retained_from: older times are refused; None refuses none.
         """
+        self._retained_from = retained_from
+        self._oldest = _micros(retained_from) if retained_from is not None else None
         self._room = self._max_new = max_new
         self._is_open = np.zeros(_MONTHS, np.bool_)
         for month in existing:
@@ -52,6 +65,16 @@ class Gate:
 
     def refuse(self, micros: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return the `Refusal` of each of some times, microseconds since 1970 in UTC."""
+        refusals = np.zeros(len(micros), np.uint8)
+        if self._oldest is not None:
+            refusals[micros < self._oldest] = Refusal.OLD
+            if refusals.any():
+                kept = refusals == Refusal.NONE
+                refusals[kept] = self._refuse_months(micros[kept])
+                return refusals
+        return self._refuse_months(micros)
+
+    def _refuse_months(self, micros: NDArray[np.int64]) -> NDArray[np.uint8]:
         refusals = np.zeros(len(micros), np.uint8)
         if not len(micros):
             return refusals
@@ -68,13 +91,22 @@ class Gate:
             refusals[~self._is_open[months]] = Refusal.MONTH
         return refusals
 
-    def reason(self, text: str) -> str:
+    def reason(self, refusal: int, text: str) -> str:
         """Say why a time was refused."""
+        if refusal == Refusal.OLD:
+            return (
+                f'"{text}" is older than {self._retained_from:%Y-%m-%dT%H:%M:%SZ}, from when on '
+                "events are kept (loader maintain --retain)"
+            )
         return (
             f'"{text}" lies in a month that has no events yet, and this load has begun '
             f"{self._max_new} such months before; is --time-format right? If it is: "
             "--max-new-partitions"
         )
+
+
+def _micros(moment: datetime) -> int:
+    return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
 def _months(micros: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -112,19 +112,24 @@ def withdraw(conn: Connection, load_id: int) -> LedgerRow:
 
     Raises:
         CommitLostError: nobody knows whether it is withdrawn.
-        UsageError: there is no such load, or it is not visible.
+        UsageError: there is no such load, it is not visible, or too old.
     """
     with _publication(conn, f"whether load {load_id} is withdrawn"):
         found = conn.execute(read_sql("lock_load.sql").encode(), {"load_id": load_id}).fetchone()
         if found is None:
             raise UsageError(f"there is no load {load_id}; see: loader loads")
-        kind, load_seq, withdrawn_seq = found
+        kind, load_seq, withdrawn_seq, is_too_old = found
         if kind != "load":
             raise UsageError(f"{load_id} is itself a withdrawal; to undo it, load the file again")
         if load_seq is None:
             raise UsageError(f"load {load_id} is not published; the next load removes what is left")
         if withdrawn_seq is not None:
             raise UsageError(f"load {load_id} was withdrawn already")
+        if is_too_old:
+            raise UsageError(
+                f"load {load_id} cannot be withdrawn any more: it has events that are older than "
+                "what `loader maintain --retain` keeps, and no model could take them back"
+            )
         with conn.cursor(row_factory=class_row(LedgerRow)) as cursor:
             cursor.execute(
                 read_sql("begin_withdrawal.sql").encode(),

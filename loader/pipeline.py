@@ -21,6 +21,7 @@ from loader.locks import FINGERPRINT, lock
 from loader.mapping import Mapping
 from loader.partitions import MAX_NEW_PARTITIONS, Partitions, create_missing_indexes, tidy_up
 from loader.rejects import readable, store_rejects
+from loader.retention import retained_from
 from loader.shards import ShardBy
 from loader.totals import Totals, add_batch
 
@@ -134,7 +135,13 @@ class Pipeline:
 
     def _copy_and_publish(self, batches: Batches) -> Published | LedgerRow:
         totals = Totals()
-        batches.guard(Gate(self._partitions.months, self._options.max_new_partitions))
+        batches.guard(
+            Gate(
+                self._partitions.months,
+                self._options.max_new_partitions,
+                retained_from(self._conn, self.load_id),
+            )
+        )
         if self._options.dedupe:
             create_staging(self._conn, self.load_id)
         with self._copier as copier:

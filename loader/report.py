@@ -99,15 +99,18 @@ def print_maintenance(done: Maintenance) -> None:
         (done.created_partitions, "created partitions"),
         (done.created_indexes, "created missing indexes"),
         (done.purged_loads, f"purged withdrawn loads, {done.purged_rows:,} rows"),
+        (done.dropped_partitions, "dropped partitions older than what is retained"),
         (done.analyzed, "analyzed"),
     ]
     for what, text in lines:
         if what:
             names = map(str, what) if isinstance(what, list) else [str(what)]
             click.echo(f"{text}: {', '.join(names)}")
-    if done.purge_waits_for is not None:
-        click.echo(f"the purge waits for {done.purge_waits_for}")
-    elif not any(what for what, _ in lines):
+    waits = {"purge": done.purge_waits_for, "drop": done.drop_waits_for}
+    for what_waits, cause in waits.items():
+        if cause is not None:
+            click.echo(f"the {what_waits} waits for {cause}")
+    if not any(waits.values()) and not any(what for what, _ in lines):
         click.echo("nothing was due")
 
 

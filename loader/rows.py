@@ -180,7 +180,9 @@ class Assembler:
             column, text = mapping.source_column, _text(rows.source, row)
             reason = names.reason(int(faults.source[row]), text, "source", longest)
         elif self.gate is not None and faults.refusal[row]:
-            return mapping.time_column, self.gate.reason(_text(rows.time, row))
+            return mapping.time_column, self.gate.reason(
+                int(faults.refusal[row]), _text(rows.time, row)
+            )
         else:
             return rows.attribute_reason(row)
         return column, rows.origins.reason(row, column) or reason

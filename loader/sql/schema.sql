@@ -44,6 +44,10 @@ create table if not exists raw.loads (
 
 alter table raw.loads add column if not exists purged_at timestamptz;
 
+alter table raw.loads add column if not exists retained_from timestamptz;
+
+comment on column raw.loads.retained_from is
+'What raw.retention said when the load began: its older rows were rejected.';
 comment on column raw.loads.load_seq is
 'Position in the commit order of the ledger, gapless; null until the load is published.';
 comment on column raw.loads.withdrawn_seq is
@@ -64,6 +68,21 @@ create table if not exists raw.load_counter (
     is_only_row boolean primary key default true check (is_only_row)
 );
 insert into raw.load_counter (load_seq) values (0) on conflict do nothing;
+
+-- One row. Rows before retained_from are rejected, raw events before dropped_before are no more;
+-- what lies between is still read, see docs/decisions/0010. Null until loader maintain --retain.
+create table if not exists raw.retention (
+    retained_from timestamptz,
+    dropped_before timestamptz,
+    is_only_row boolean primary key default true check (is_only_row)
+);
+insert into raw.retention (is_only_row) values (true) on conflict do nothing;
+
+-- Of each source, the last visible event among those that retention has dropped.
+create table if not exists raw.dropped_sources (
+    source_id int primary key,
+    last_event_at timestamptz not null
+);
 
 -- Widest columns first, so that a row takes 48 bytes instead of 56.
 create table if not exists raw.events (

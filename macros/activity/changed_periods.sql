@@ -1,4 +1,4 @@
-{% macro changed_periods(stored, key, lo, hi, recount_from) %}
+{% macro changed_periods(stored, key, lo, hi, recount_from, dropped_before=none) %}
     {%- set is_across_sources = 'source_id' not in key -%}
     with
 
@@ -57,6 +57,10 @@
     {#- Events that were withdrawn may have held a period together: only a look at what is left tells. #}
     left_over as (
         {{ parts_within('merged', recount_from, key, hi) | indent(8) }}
+        {%- if dropped_before %}
+        union all
+        {{ dropped_parts('touched', 'merged', recount_from, key, lo, dropped_before) | indent(8) }}
+        {%- endif %}
     ),
 
     recounted as (

@@ -1,4 +1,4 @@
-{% macro consecutive_alerts(runs, hi) %}
+{% macro consecutive_alerts(runs, hi, stored=none) %}
     select
         rules.rule_name,
         runs.source_id,
@@ -16,15 +16,33 @@
             and runs.event_count >= rules.threshold
     {#- The time of the n-th event needs no order among equal times: the index gives it at once. #}
     cross join lateral (
-        select history.occurred_at
-        from {{ ref('stg_video_events__event_history') }} as history
-        where
-            history.source_id = runs.source_id
-            and history.occurred_at between runs.started_at and runs.ended_at
-            and (history.occurred_at, history.event_type collate "C")
-            >= (runs.started_at, runs.first_event_type collate "C")
-            and {{ visible_at(hi, 'history') }}
-        order by history.occurred_at
-        limit 1 offset rules.threshold - 1
+        (
+            select history.occurred_at
+            from {{ ref('stg_video_events__event_history') }} as history
+            where
+                history.source_id = runs.source_id
+                and history.occurred_at between runs.started_at and runs.ended_at
+                and (history.occurred_at, history.event_type collate "C")
+                >= (runs.started_at, runs.first_event_type collate "C")
+                and {{ visible_at(hi, 'history') }}
+                and runs.dropped_event_count < rules.threshold
+            order by history.occurred_at
+            limit 1 offset greatest(rules.threshold - runs.dropped_event_count - 1, 0)
+        )
+        {%- if stored %}
+        union all
+        {#- The n-th event was dropped; nothing before it can change any more. #}
+        (
+            select alerts.triggered_at as occurred_at
+            from {{ stored }} as alerts
+            where
+                alerts.source_id = runs.source_id
+                and alerts.started_at = runs.started_at
+                and alerts.first_event_type = runs.first_event_type
+                and alerts.rule_name = rules.rule_name
+                and runs.dropped_event_count >= rules.threshold
+            offset 0
+        )
+        {%- endif %}
     ) as trigger_event
 {% endmacro %}

@@ -1,4 +1,4 @@
-{% macro changed_source_totals(stored, lo, hi) %}
+{% macro changed_source_totals(stored, lo, hi, dropped_before) %}
     with
 
     changed_events as (
@@ -16,11 +16,20 @@
     select
         differences.source_id,
         coalesce(stored.event_count, 0) + differences.event_count as event_count,
-        {#- Two ends of an index on (source_id, event_time); a withdrawal may move them inwards. #}
-        first_event.occurred_at as first_event_at,
-        last_event.occurred_at as last_event_at
+        {#-
+            Two ends of an index on (source_id, event_time); a withdrawal may move them inwards.
+            What was dropped cannot be withdrawn: then the first one stays, and the last one of
+            them comes back when nothing later is left.
+        #}
+        case
+            when stored.first_event_at < {{ dropped_before }} then stored.first_event_at
+            else first_event.occurred_at
+        end as first_event_at,
+        coalesce(last_event.occurred_at, dropped_sources.last_event_at) as last_event_at
     from differences
     left join {{ stored }} as stored on differences.source_id = stored.source_id
+    left join {{ source('raw', 'dropped_sources') }} as dropped_sources
+        on differences.source_id = dropped_sources.source_id
     {%- for name, direction in [('first_event', 'asc'), ('last_event', 'desc')] %}
     left join lateral (
         select history.occurred_at

@@ -1,6 +1,7 @@
 {% macro begin_batch() %}
     {%- set progress = source('progress', 'model_progress') -%}
     {%- set counter = source('raw', 'load_counter') -%}
+    {%- set retention = source('raw', 'retention') -%}
     {%- if execute -%}
         {%- set name = dbt.string_literal(this.identifier) -%}
         {%- set follows = (config.get('meta') or {}).get('follows', []) -%}
@@ -12,8 +13,14 @@
         {%- set stored = run_query(
             "select load_seq, definition from " ~ progress ~ " where model_name = " ~ name ~ " for update"
         ) | list | first -%}
+        {#- Nothing is dropped from here on: that needs a lock on the table of marks. -#}
+        {%- set dropped_before = run_query(
+            "select coalesce(max(dropped_before)::text, '') as moment from " ~ retention
+        )[0][0] -%}
         {%- if is_incremental() -%}
             {%- do check_definition(stored['load_seq'], stored['definition']) -%}
+        {%- elif config.get('materialized') == 'incremental' -%}
+            {%- do refuse_history_loss(dropped_before) -%}
         {%- endif -%}
 
         {#-
@@ -35,7 +42,8 @@
         {%- set lo = stored['load_seq'] if is_incremental() else 0 -%}
         select
             set_config('video_events.batch_lo', '{{ lo }}', true),
-            set_config('video_events.batch_hi', '{{ hi['hi'] }}', true)
+            set_config('video_events.batch_hi', '{{ hi['hi'] }}', true),
+            set_config('video_events.dropped_before', '{{ dropped_before }}', true)
             {%- if not is_incremental() %},
             set_config('work_mem', '{{ var("full_refresh_work_mem") }}', true)
             {%- endif %}

@@ -14,7 +14,7 @@ EVENTS = """
     visible as (
         select e.source_id, s.source_name, t.event_type_id, t.event_type,
                coalesce(c.category, 'other') as category, e.event_time as t
-        from raw.events e
+        from {events} e
         join raw.loads l on l.load_id = e.load_id
         join raw.sources s on s.source_id = e.source_id
         join raw.event_types t on t.event_type_id = e.event_type_id
@@ -252,6 +252,7 @@ class Oracle:
     conn: Connection[TupleRow]
     schema: str = "analytics"
     gap: str = "1 minute"
+    events: str = "raw.events"
 
     def differences(self, relations: dict[str, str]) -> dict[str, list[TupleRow]]:
         """Return, per relation, up to ten rows that are missing or too many; empty when exact."""
@@ -259,7 +260,9 @@ class Oracle:
         self.conn.prepare_threshold = None
         found = {}
         for relation, query in relations.items():
-            text = f"with {EVENTS}, {PERIODS} {query}".format(schema=self.schema, gap=self.gap)
+            text = f"with {EVENTS}, {PERIODS} {query}".format(
+                schema=self.schema, gap=self.gap, events=self.events
+            )
             # Materialized once each: a live view is not cheap, and neither is this query.
             self.conn.execute("drop table if exists expected, actual")
             self.conn.execute(f"create temporary table expected as {text}".encode())

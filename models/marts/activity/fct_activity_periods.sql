@@ -22,6 +22,7 @@ periods as (
             lo=batch_lo(),
             hi=batch_hi(),
             recount_from=ref('stg_video_events__event_history'),
+            dropped_before=batch_dropped_before(),
         ) | indent(4)
     }}
 ),

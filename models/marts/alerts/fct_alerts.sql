@@ -65,6 +65,7 @@ changed_extents as (
         runs=ref('int_event_runs'),
         changed_periods='changed_periods',
         changed_extents='changed_extents',
+        dropped_before=batch_dropped_before(),
     )
 }},
 
@@ -82,7 +83,7 @@ pieces as (
 ),
 
 runs as (
-    {{ joined_runs('pieces') | indent(4) }}
+    {{ joined_runs('pieces', batch_dropped_before()) | indent(4) }}
 ),
 
 alerts as (

@@ -5,13 +5,18 @@
     )
 }}
 
--- depends_on: {{ ref('stg_video_events__loads') }}
+-- depends_on: {{ ref('stg_video_events__loads') }}, {{ source('raw', 'dropped_sources') }}
 with
 
 {% if is_incremental() %}
 
 totals as (
-    {{ changed_source_totals(stored=this, lo=batch_lo(), hi=batch_hi()) | indent(4) }}
+    {{ changed_source_totals(
+        stored=this,
+        lo=batch_lo(),
+        hi=batch_hi(),
+        dropped_before=batch_dropped_before(),
+    ) | indent(4) }}
 ),
 
 {% else %}

@@ -8,6 +8,7 @@ changed_periods as materialized (
             lo=live_lo('fct_activity_periods'),
             hi=live_hi(),
             recount_from=ref('stg_video_events__event_history'),
+            dropped_before=live_dropped_before(),
         ) | indent(4)
     }}
 ),

@@ -28,6 +28,7 @@ newer_periods as materialized (
             lo=live_lo('fct_activity_periods'),
             hi=live_hi(),
             recount_from=ref('stg_video_events__event_history'),
+            dropped_before=live_dropped_before(),
         ) | indent(4)
     }}
 ),
@@ -74,6 +75,7 @@ changed_extents as (
         runs=ref('int_event_runs_live'),
         changed_periods='changed_periods',
         changed_extents='changed_extents',
+        dropped_before=live_dropped_before(),
     )
 }},
 

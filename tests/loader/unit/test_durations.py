@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from loader.durations import read_duration
+from loader.durations import read_age, read_duration
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,27 @@ def test_durations(text: str, seconds: float) -> None:
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(ValueError, match="is not a duration"):
         read_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "interval"),
+    [
+        ("13months", "13 months"),
+        ("1 month", "1 months"),
+        ("90d", "90 days"),
+        ("7 days", "7 days"),
+        ("8 Weeks", "8 weeks"),
+        ("2years", "2 years"),
+        ("1y", "1 years"),
+    ],
+)
+def test_ages(text: str, interval: str) -> None:
+    assert read_age(text) == interval
+
+
+@pytest.mark.parametrize(
+    "text", [" ", "13", "13m", "6d", "0 years", "1.5 years", "-1 year", "5 min"]
+)
+def test_no_ages(text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        read_age(text)

@@ -1,10 +1,11 @@
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loader.gate import Gate
+from loader.gate import Gate, Refusal
 
 
 def times(*values: str) -> Any:
@@ -61,7 +62,21 @@ def test_what_is_refused_does_not_depend_on_the_batches(
 
 
 def test_the_reason_names_the_time_and_the_way_out() -> None:
-    reason = Gate([], max_new=7).reason("2030-01-01")
+    reason = Gate([], max_new=7).reason(Refusal.MONTH, "2030-01-01")
     assert "2030-01-01" in reason
     assert "7 such months" in reason
     assert "--max-new-partitions" in reason
+
+
+def test_nothing_older_than_what_is_retained() -> None:
+    gate = Gate([], max_new=1, retained_from=datetime(2024, 5, 2, tzinfo=UTC))
+    # What is too old opens no month.
+    assert refused(
+        gate, "2024-03-01", "2024-05-01T23:59:59.999999", "2024-05-02", "2024-06-01"
+    ) == [
+        True,
+        True,
+        False,
+        True,
+    ]
+    assert "2024-05-02T00:00:00Z" in gate.reason(Refusal.OLD, "2024-03-01")
