@@ -138,8 +138,13 @@ models: .venv/dev .test/profiles.yml ## dbt build, with all of dbt's tests
 			| loader load --quiet - && \
 		dbt --quiet build
 
+# What these are about is not the server's version; they take long.
+same_on_every_server := $(wildcard tests/loader/integration/test_kafka*.py) $(addprefix tests/, \
+	loader/integration/test_moving_inputs.py loader/integration/test_watch.py \
+	pipeline/test_board.py pipeline/test_docs.py pipeline/test_readers.py)
+
 postgres15: .venv/dev ## the tests with a database again, on PostgreSQL 15
-	@$(pytest) --postgres $(POSTGRES15) --ignore-glob 'tests/loader/integration/test_kafka*.py' \
+	@$(pytest) --postgres $(POSTGRES15) $(addprefix --ignore ,$(same_on_every_server)) \
 		tests/loader/integration tests/pipeline
 
 MINUTES ?= 60

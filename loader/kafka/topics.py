@@ -37,6 +37,8 @@ def identity(consumer: Any, admin: Any, topic: str) -> str:
         if code != library.KafkaError._UNSUPPORTED_FEATURE:
             raise BrokerError(f"topic {topic}: {raised.args[0].str()}") from None
         topic_id = _NO_ID
+    except TimeoutError:
+        raise BrokerError(f"topic {topic}: the broker did not say what it is in time") from None
     return f"{found.cluster_id}/{topic_id}"
 
 
