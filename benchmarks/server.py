@@ -74,8 +74,13 @@ class Bench:
 
 
 @contextmanager
-def bench_server(*, log_statements: bool = True) -> Iterator[Cluster]:
-    """Start a server in a temporary directory, and remove it afterwards."""
+def bench_server(*, log_statements: bool = True, **settings: str) -> Iterator[Cluster]:
+    """Start a server in a temporary directory, and remove it afterwards.
+
+    Args:
+        log_statements: needed to know what the server spends on a model of dbt.
+        settings: of the server, on top of those that the embedded one has.
+    """
     is_root = os.geteuid() == 0
     programs = find_programs()
     home = Path(tempfile.mkdtemp(prefix="video-events-bench-"))
@@ -83,7 +88,11 @@ def bench_server(*, log_statements: bool = True) -> Iterator[Cluster]:
         bin_dir=reachable_programs(programs, ensure_system_user()) if is_root else programs,
         home=home,
         run_as=ensure_system_user() if is_root else None,
-        settings={**SETTINGS, "log_min_duration_statement": "0" if log_statements else "-1"},
+        settings={
+            **SETTINGS,
+            **settings,
+            "log_min_duration_statement": "0" if log_statements else "-1",
+        },
     )
     try:
         cluster.start()
