@@ -30,7 +30,7 @@ def _age(context: click.Context, parameter: click.Parameter, value: str | None) 
     "--retain",
     metavar="AGE",
     callback=_age,
-    help="Drop raw events of months that ended longer ago, such as 13months, 90d, 2years.",
+    help="Drop raw events of months that ended longer ago, and old early alerts: 90d, 13months.",
 )
 @click.option("--json", "json_", is_flag=True, help="Print what was done as JSON.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")

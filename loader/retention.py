@@ -39,14 +39,16 @@ def retained_from(conn: Connection, load_id: int) -> datetime | None:
 
 
 def retain(conn: Connection, age: str, now: datetime) -> Retained:
-    """Drop the months that ended longer ago than an age.
+    """Drop the months that ended longer ago than an age, and early alerts passed on before.
 
     Args:
         conn: a connection in autocommit mode.
         age: an interval as PostgreSQL reads it.
         now: from when it is counted.
     """
-    conn.execute(read_sql("move_retention.sql").encode(), {"age": age, "now": now})
+    limit = {"age": age, "now": now}
+    conn.execute(read_sql("forget_early_alerts.sql").encode(), limit)
+    conn.execute(read_sql("move_retention.sql").encode(), limit)
     found = conn.execute(read_sql("droppable_partitions.sql").encode()).fetchall()
     if not found:
         return Retained(dropped_partitions=[], waits_for=None)

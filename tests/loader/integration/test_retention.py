@@ -116,3 +116,17 @@ def test_the_command_says_what_it_retains(run_loader: Run, write_events: Write) 
     outcome = run_loader("maintain", "--retain", "13months", "--json")
     assert json.loads(outcome.stdout)["dropped_partitions"] == ["events_2019_04"]
     assert json.loads(outcome.stdout)["drop_waits_for"] is None
+
+
+@pytest.mark.usefixtures("two_months")
+def test_early_alerts_go_too_once_they_were_passed_on(retain: Retain, conn: Connection) -> None:
+    conn.execute(
+        "insert into raw.early_alerts"
+        " (load_id, source_id, rule_name, category, started_at, triggered_at, passed_on_at)"
+        " select 1, 1, name, 'people', now(), now(), passed_on_at"
+        " from (values ('old', timestamptz '2019-01-01'), ('new', 'infinity'), ('waits', null))"
+        " as alerts (name, passed_on_at)"
+    )
+    retain()
+    left = conn.execute("select rule_name from raw.early_alerts order by rule_name").fetchall()
+    assert left == [("new",), ("waits",)]
