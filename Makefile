@@ -102,7 +102,7 @@ lint models: export DBT_LOG_PATH := $(CURDIR)/.test/logs
 POSTGRES15 := $(patsubst %/initdb,%,$(firstword $(wildcard $(addsuffix /initdb, \
 	/usr/lib/postgresql/15/bin /usr/pgsql-15/bin /opt/homebrew/opt/postgresql@15/bin))))
 # Tests of one file share what it has prepared.
-pytest := pytest -n 2 --dist loadfile
+pytest := pytest -n 2 --dist loadfile --durations 8
 
 STEPS := lint unit integration pipeline models $(if $(POSTGRES15),postgres15)
 

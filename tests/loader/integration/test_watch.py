@@ -33,7 +33,7 @@ Run = Callable[..., Outcome]
 Write = Callable[..., Path]
 Scalar = Callable[[str], object]
 
-KILLS = int(os.environ.get("CRASH_KILLS", "12"))
+KILLS = int(os.environ.get("CRASH_KILLS", "5"))
 HEADER = "time,type,source\n"
 ROW = "2024-05-13T15:00:{:02}Z,car,gate\n"
 FORKS.set_forkserver_preload([__name__])
