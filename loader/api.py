@@ -185,7 +185,7 @@ def _prepared(dsn: str | None) -> str:
 @contextmanager
 def _database(dsn: str | None) -> Iterator[tuple[Connection, Settings]]:
     settings = read_settings(dsn=dsn)
-    with _errors_explained(), connect(database_dsn(settings)) as conn:
+    with _errors_explained(), connect(database_dsn(settings), as_owner=False) as conn:
         require_schema(conn)
         yield conn, settings
 

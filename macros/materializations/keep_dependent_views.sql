@@ -5,11 +5,30 @@
         swap they are pointed at the new table instead. One that no longer fits its columns goes.
     -#}
     {%- if execute -%}
+    {%- set backup = make_backup_relation(this, 'table') -%}
     do $$
     declare
         dependent record;
     begin
-        {{ point_dependent_views(make_backup_relation(this, 'table'), this) | indent(8) }}
+        for dependent in
+            select
+                views.oid::regclass as name,
+                coalesce('with (' || array_to_string(views.reloptions, ', ') || ')', '') as options,
+                pg_catalog.pg_get_viewdef(views.oid) as definition
+            from ({{ dependent_views(backup) | indent(12) }}) as dependent_views
+            inner join pg_catalog.pg_class as views on dependent_views.view_id = views.oid
+        loop
+            begin
+                execute format(
+                    'create or replace view %s %s as %s',
+                    dependent.name,
+                    dependent.options,
+                    replace(dependent.definition, {{ dbt.string_literal(backup.identifier) }}, {{ dbt.string_literal(this.identifier) }})
+                );
+            exception when invalid_table_definition or undefined_column or datatype_mismatch then
+                raise notice '% does not fit the rebuilt table', dependent.name;
+            end;
+        end loop;
     end
     $$
     {%- endif -%}

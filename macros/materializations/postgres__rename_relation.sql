@@ -7,11 +7,7 @@
         nothing yet. If a later one is not to be had soon, it gives back those it has: a transaction
         that read one view may be waiting for another one. Only where readers leave no gap for half
         a minute it waits with what it has.
-        (To replace a view by itself locks that view and nothing below it; `lock table` would.)
     -#}
-    {%- set be_patient -%}
-        perform set_config('lock_timeout', case when clock_timestamp() < hurry_at then '300ms' else '0' end, true);
-    {%- endset -%}
     {%- call statement('lock_for_swap') -%}
         do $$
         declare
@@ -21,7 +17,24 @@
         begin
             loop
                 begin
-                    {{ point_dependent_views(from_relation, from_relation, and_then=be_patient) | indent(20) }}
+                    -- A view on another one is the younger one: it comes first, as for its readers.
+                    for dependent in
+                        select
+                            views.oid::regclass as name,
+                            pg_catalog.pg_get_userbyid(views.relowner) as owner
+                        from ({{ dependent_views(from_relation) | indent(24) }}) as dependent_views
+                        inner join pg_catalog.pg_class as views on dependent_views.view_id = views.oid
+                        order by views.oid desc
+                    loop
+                        begin
+                            -- Changes nothing, but locks the view, and unlike `lock table` only it.
+                            execute format('alter view %s owner to %I', dependent.name, dependent.owner);
+                        exception when undefined_table then
+                            -- Somebody has just dropped it.
+                            null;
+                        end;
+                        perform set_config('lock_timeout', case when clock_timestamp() < hurry_at then '300ms' else '0' end, true);
+                    end loop;
                     lock table {{ from_relation.render() }} in access exclusive mode;
                     exit;
                 exception when lock_not_available or deadlock_detected then
