@@ -8,7 +8,8 @@ from loader.cli_alerts import begin_alerts, with_alerts
 from loader.cli_batches import batching, with_batches
 from loader.cli_options import mapping_of, with_dsn, with_mapping, with_workers
 from loader.kafka.client import Client, read_options
-from loader.kafka.consumer import ConsumeOptions, TopicConsumer
+from loader.kafka.consumer import TopicConsumer
+from loader.kafka.options import ConsumeOptions
 from loader.load import LoadResult
 from loader.pipeline import LoadOptions
 from loader.settings import Settings

@@ -2,6 +2,7 @@
 
 import re
 from contextlib import suppress
+from typing import Final
 
 import psycopg
 from psycopg import Connection, sql
@@ -114,6 +115,10 @@ def connect(dsn: str, *, purpose: str = "main", as_owner: bool = True) -> Connec
         conn.close()
         raise DatabaseError(f"cannot connect: {_last_line(error)}") from error
     return conn
+
+
+# What is raised when the database cannot be reached, or goes away: a later attempt may succeed.
+UNAVAILABLE: Final = (psycopg.OperationalError, psycopg.InterfaceError, DatabaseError)
 
 
 def explain(error: psycopg.Error, settings: Settings | None = None) -> LoaderError:

@@ -9,9 +9,9 @@ from typing import Final
 
 import psycopg
 
-from loader.connection import explain
+from loader.connection import UNAVAILABLE, explain
 from loader.early_alerts import EarlyAlerts
-from loader.errors import DatabaseError, InputError
+from loader.errors import InputError
 from loader.inbox import Inbox, Seen, see
 from loader.load import LoadResult, load_input, prepare_database
 from loader.mapping import Mapping
@@ -101,12 +101,7 @@ class Watcher:
                 self._load_batch(must_stop)
                 pause = _FIRST_PAUSE_SECONDS
                 wait -= time.monotonic()
-            except (
-                psycopg.OperationalError,
-                psycopg.InterfaceError,
-                DatabaseError,
-                InputError,
-            ) as error:
+            except (*UNAVAILABLE, InputError) as error:
                 if self._options.once:
                     raise
                 cause = explain(error) if isinstance(error, psycopg.Error) else error

@@ -10,18 +10,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from dataclasses import replace
+from typing import Any, Final
 
 import psycopg
 
-from loader.connection import connect, explain
+from loader.connection import UNAVAILABLE, connect, explain
 from loader.early_alerts import EarlyAlerts
-from loader.errors import DatabaseError, InputError
-from loader.kafka.batches import Buffer, Messages
+from loader.errors import InputError
+from loader.kafka.batches import Messages
 from loader.kafka.client import BrokerError, Client, kafka
 from loader.kafka.offsets import FencedError, Move, forget_offsets, move_offsets, read_offsets
-from loader.kafka.topics import TIMEOUT_SECONDS, identity, is_same
+from loader.kafka.options import ConsumeOptions
+from loader.kafka.share import Share
+from loader.kafka.topics import TIMEOUT_SECONDS, another_topic, identity, is_same
 from loader.limits import Limits
 from loader.load import LoadResult, load_batches, prepare_database
 from loader.mapping import Mapping
@@ -31,29 +33,6 @@ from loader.signals import StopRequest
 _AT_ONCE: Final = 10_000
 _WAIT_SECONDS: Final = 0.2
 _PAUSE_SECONDS: Final = 1.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class ConsumeOptions:
-    """How to consume.
-
-    Attributes:
-        every: seconds between two loads.
-        max_rows: a load begins earlier when so many messages wait.
-        max_bytes: or when their values take so much memory.
-        once: load what is there, then stop.
-        begin: where a group starts that has not loaded the topic before.
-        new_topic: what to do when the topic was made anew under the same name.
-        lost: what to do when the broker has deleted messages that were not loaded.
-    """
-
-    every: float = 300.0
-    max_rows: int = 1_000_000
-    max_bytes: int = 256 << 20
-    once: bool = False
-    begin: Literal["beginning", "end"] = "beginning"
-    new_topic: Literal["stop", "restart"] = "stop"
-    lost: Literal["stop", "skip"] = "stop"
 
 
 class TopicConsumer:
@@ -102,16 +81,13 @@ class TopicConsumer:
         self._must_restart = False
         self._is_closing = False
         self._failure: Exception | None = None
-        self._buffer = Buffer()
-        self._begun: dict[int, int] = {}
-        self._next: dict[int, int] = {}
-        self._at_end: set[int] = set()
+        self._share = Share({})
         self._next_load = 0.0
 
     @property
     def buffered(self) -> int:
         """How many messages wait to be loaded."""
-        return self._buffer.rows
+        return self._share.buffer.rows
 
     @property
     def is_assigned(self) -> bool:
@@ -147,7 +123,7 @@ class TopicConsumer:
                 except FencedError as error:
                     self._say(f"{error}; starting again from there")
                     self._must_restart = True
-                except (psycopg.OperationalError, psycopg.InterfaceError, DatabaseError) as error:
+                except UNAVAILABLE as error:
                     if self._options.once or must_end:
                         raise
                     cause = explain(error) if isinstance(error, psycopg.Error) else error
@@ -162,7 +138,7 @@ class TopicConsumer:
         """Take some messages, and load if it is time; tell whether all is done."""
         if self._must_restart and self._assigned is not None:
             self._restart(self._assigned)
-        room = max(1, min(_AT_ONCE, self._options.max_rows - self._buffer.rows))
+        room = max(1, min(_AT_ONCE, self._options.max_rows - self.buffered))
         wait = max(0.0, min(_WAIT_SECONDS, self._next_load - time.monotonic()))
         messages = self._consumer.consume(room, timeout=wait)
         if self._failure is not None:
@@ -172,12 +148,12 @@ class TopicConsumer:
             # Some of these messages may be of a share that we do not have any more.
             return False
         self._take(messages)
-        is_at_end = self._options.once and self._at_end.issuperset(self._assigned)
+        is_at_end = self._options.once and self._share.is_at_end(self._assigned)
         if (
             is_at_end
             or time.monotonic() >= self._next_load
-            or self._buffer.rows >= self._options.max_rows
-            or self._buffer.size >= self._options.max_bytes
+            or self.buffered >= self._options.max_rows
+            or self._share.buffer.size >= self._options.max_bytes
         ):
             self._load()
         return is_at_end
@@ -188,24 +164,15 @@ class TopicConsumer:
             for message in messages:
                 if message.error() is not None:
                     self._notice(message)
-        if not good:
-            return
-        self._buffer.add(good, self._limits)
-        # The offsets of a partition only grow, so its last message decides.
-        last = {message.partition(): message.offset() for message in good}
-        for partition, offset in last.items():
-            self._next[partition] = offset + 1
+        self._share.add(good, self._limits)
 
     def _notice(self, message: Any) -> None:
         """Look at what came instead of a message."""
         error, errors = message.error(), kafka().KafkaError
         partition = message.partition()
         if error.code() == errors._PARTITION_EOF:
-            self._at_end.add(partition)
-            # Past the marks of transactions, which are no messages.
-            if message.offset() > self._next.get(partition, -1):
-                self._next[partition] = message.offset()
-            if self._begun.get(partition) is None and self._options.begin == "end":
+            self._share.end_at(partition, message.offset())
+            if self._share.is_new(partition) and self._options.begin == "end":
                 # Now, so that a restart begins here and skips nothing.
                 self._next_load = 0.0
         elif error.code() in (errors._AUTO_OFFSET_RESET, errors.OFFSET_OUT_OF_RANGE):
@@ -218,11 +185,7 @@ class TopicConsumer:
     def _load(self) -> None:
         """Load what is buffered, together with the offsets."""
         self._next_load = time.monotonic() + self._options.every
-        moves = {
-            partition: Move(old=self._begun.get(partition), new=following)
-            for partition, following in self._next.items()
-            if following != self._begun.get(partition)
-        }
+        moves = self._share.moves()
         if not moves:
             return
         # Offsets say nothing about another topic of this name; not even when it has as many.
@@ -232,10 +195,10 @@ class TopicConsumer:
             move_offsets(conn, self._group, self._topic, self._identity, moves)
 
         result = None
-        if self._buffer.rows:
+        if self.buffered:
             result = load_batches(
                 self._dsn,
-                Messages(self._buffer, self._mapping, self._limits),
+                Messages(self._share.buffer, self._mapping, self._limits),
                 origin=f"kafka:{self._topic}",
                 mapping=self._mapping,
                 options=self._load_options,
@@ -246,9 +209,7 @@ class TopicConsumer:
         else:
             with connect(self._dsn) as conn, conn.transaction():
                 move(conn)
-        at_end = self._at_end
-        self._clear({**self._begun, **self._next})
-        self._at_end = at_end
+        self._begin(self._share.after_load())
         self._mirror(moves)
         if result is not None:
             self._loaded(result)
@@ -259,7 +220,7 @@ class TopicConsumer:
             "group": self._group,
             "topic": self._topic,
             "identity": self._identity,
-            "tombstones": self._buffer.tombstones,
+            "tombstones": self._share.buffer.tombstones,
             "offsets": {
                 str(partition): [move.old, move.new] for partition, move in sorted(moves.items())
             },
@@ -284,7 +245,7 @@ class TopicConsumer:
             stored = read_offsets(conn, self._group, self._topic)
             if stored.identity is not None and not is_same(stored.identity, found):
                 if self._options.new_topic == "stop":
-                    raise _another_topic(self._topic, self._group)
+                    raise another_topic(self._topic, self._group)
                 self._say(f"topic {self._topic} is another one now: starting at its beginning")
                 forget_offsets(conn, self._group, self._topic)
                 stored = replace(stored, identity=None, next={})
@@ -298,14 +259,11 @@ class TopicConsumer:
                 for partition in partitions
             ]
         )
-        self._clear({p: stored.next[p] for p in partitions if p in stored.next})
+        self._begin(Share({p: stored.next[p] for p in partitions if p in stored.next}))
         self._must_restart = False
 
-    def _clear(self, begun: dict[int, int]) -> None:
-        self._buffer = Buffer()
-        self._begun = begun
-        self._next = {}
-        self._at_end = set()
+    def _begin(self, share: Share) -> None:
+        self._share = share
         self._next_load = time.monotonic() + self._options.every
 
     def _check_identity(self, found: str) -> None:
@@ -318,13 +276,13 @@ class TopicConsumer:
         library = kafka()
         here = library.TopicPartition(self._topic, partition)
         low, high = self._consumer.get_watermark_offsets(here, timeout=TIMEOUT_SECONDS)
-        wanted = self._next.get(partition, self._begun.get(partition))
+        wanted = self._share.wanted(partition)
         if wanted is None or low <= wanted <= high:
             self._must_restart = True
             return
         if wanted > high:
             if self._options.new_topic == "stop":
-                raise _another_topic(self._topic, self._group)
+                raise another_topic(self._topic, self._group)
             with connect(self._dsn) as conn:
                 forget_offsets(conn, self._group, self._topic)
             self._must_restart = True
@@ -336,7 +294,7 @@ class TopicConsumer:
         if self._options.lost == "stop":
             raise InputError(f"{message}; to go on behind them: loader consume --lost skip")
         self._say(message)
-        self._next[partition] = low
+        self._share.skip_to(partition, low)
         self._load()
         self._must_restart = True
 
@@ -356,14 +314,6 @@ class TopicConsumer:
         self._on_lost(consumer, partitions)
 
     def _on_lost(self, consumer: Any, partitions: list[Any]) -> None:  # noqa: ARG002
-        self._clear({})
+        self._begin(Share({}))
         self._assigned = None
         self._must_restart = True
-
-
-def _another_topic(topic: str, group: str) -> InputError:
-    return InputError(
-        f"topic {topic} is not the one that group {group} has loaded: it was deleted and made "
-        "anew, or is on another cluster; to load the new one from its beginning: "
-        "loader consume --new-topic restart"
-    )

@@ -47,3 +47,12 @@ def is_same(stored: str, found: str) -> bool:
     if stored.endswith(f"/{_NO_ID}") or found.endswith(f"/{_NO_ID}"):
         return stored.rpartition("/")[0] == found.rpartition("/")[0]
     return stored == found
+
+
+def another_topic(topic: str, group: str) -> InputError:
+    """Return the error to raise when a topic is not the one that a group has loaded."""
+    return InputError(
+        f"topic {topic} is not the one that group {group} has loaded: it was deleted and made "
+        "anew, or is on another cluster; to load the new one from its beginning: "
+        "loader consume --new-topic restart"
+    )

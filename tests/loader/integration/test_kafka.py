@@ -13,8 +13,9 @@ import pytest
 from psycopg import Connection
 
 from loader.kafka.client import Client
-from loader.kafka.consumer import ConsumeOptions, TopicConsumer
+from loader.kafka.consumer import TopicConsumer
 from loader.kafka.offsets import FencedError, Move, move_offsets
+from loader.kafka.options import ConsumeOptions
 from loader.mapping import Mapping
 from loader.pipeline import LoadOptions
 from loader.signals import StopRequest
