@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from loader import attributes
 from loader.arrow import Array, ArrowError, DataType, Schema, Table, arrow_json, pa, pc
 from loader.errors import InputError
-from loader.events import EventBatch, Reject
-from loader.limits import too_long
+from loader.events import EventBatch
 from loader.readers import header, objects
 from loader.readers.lines import LF, Block, Blocks, long_lines
+from loader.readers.ndjson_lines import Origins, read_lines
 from loader.rows import Assembler, Broken, Rows
 from loader.times import TimeFault, epochs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -78,7 +78,7 @@ class NdjsonReader:
 
     def broken(self, broken: Broken) -> EventBatch:
         """Return a batch of nothing but rejects."""
-        return self._slow(Block(b"", 0), np.empty(0, np.int64), broken)
+        return self._by_line(Block(b"", 0), np.empty(0, np.int64), broken)
 
     def _texts_only(self) -> Schema:
         return pa.schema([(name, pa.string()) for name in self._keys.needed.values()])
@@ -115,7 +115,7 @@ class NdjsonReader:
         if self._is_regular(block):
             table = self._parse(block.data)
             if table is not None and not isinstance(table, int) and len(table) == block.line_count:
-                yield self.assembler.batch(self._rows(table, _Origins(block, None)), before)
+                yield self.assembler.batch(self._rows(table, Origins(block, None)), before)
                 return
         yield from self._careful(block, before)
 
@@ -141,7 +141,7 @@ class NdjsonReader:
     def _careful(self, block: Block, before: Broken | None) -> Iterator[EventBatch]:
         lines = block.lines
         if len(lines) == 0:
-            yield self._slow(block, np.empty(0, np.int64), before)
+            yield self._by_line(block, np.empty(0, np.int64), before)
             return
         seen = np.frombuffer(block.data, np.uint8)
         sizes = lines.ends - lines.starts[:-1]
@@ -164,8 +164,8 @@ class NdjsonReader:
         for found in pieces.values():
             table = pa.concat_tables([table for table, _ in found])
             at = np.concatenate([part for _, part in found])
-            yield self.assembler.batch(self._rows(table, _Origins(block, at)))
-        yield self._slow(block, np.sort(np.concatenate(slow)), before)
+            yield self.assembler.batch(self._rows(table, Origins(block, at)))
+        yield self._by_line(block, np.sort(np.concatenate(slow)), before)
 
     def _pieces(
         self, whole: Array, numbers: NDArray[np.int64]
@@ -247,7 +247,7 @@ class NdjsonReader:
                     return False
         return True
 
-    def _rows(self, table: Table, origins: _Origins) -> Rows:
+    def _rows(self, table: Table, origins: Origins) -> Rows:
         mapping, keys = self._mapping, self._keys
 
         def column(name: str) -> Array:
@@ -273,74 +273,18 @@ class NdjsonReader:
             origins=replace(origins, keys=keys.needed),
         )
 
-    def _slow(self, block: Block, numbers: NDArray[np.int64], before: Broken | None) -> EventBatch:
-        """Read lines one by one; blank ones are none."""
-        keys = self._keys
-        rows: list[dict[str, Any]] = []
-        at: list[int] = []
-        refused: list[tuple[int, str]] = []
-        for number in numbers.tolist():
-            line = block.lines.line(number)
-            if not line.strip(b" \t\r\n"):
-                continue
-            if len(line) > self._limits.line_bytes:
-                kept = min(len(line), self._limits.raw_bytes)
-                refused.append((number, too_long(len(line), kept, self._limits)))
-                continue
-            found = objects.parse(line, keys.all)
-            if isinstance(found, objects.NotAnObject):
-                refused.append((number, found.reason))
-                continue
-            rows.append(found)
-            at.append(number)
-
-        def column(key: str) -> Array:
-            name = keys.needed[key]
-            return pa.array([objects.text(row.get(name)) for row in rows], pa.binary())
-
-        def rejects(room: int) -> Sequence[Reject]:
-            first = list(before.rejects(room)) if before is not None else []
-            return first + [_reject(block, self._limits, *one) for one in refused[:room]]
-
-        mapping = self._mapping
-        kept_keys = tuple(keys.attributes.values())
-        return self.assembler.batch(
-            Rows(
-                time=column(mapping.time_column),
-                event_type=column(mapping.type_column),
-                source=None if mapping.source is not None else column(mapping.source_column),
-                attributes=(
-                    pa.array([objects.attributes(row, kept_keys) for row in rows], pa.string())
-                    if kept_keys
-                    else None
-                ),
-                origins=_Origins(block, np.array(at, np.int64), keys.needed),
-            ),
-            Broken(
-                count=len(refused) + (before.count if before is not None else 0), rejects=rejects
-            ),
+    def _by_line(
+        self, block: Block, numbers: NDArray[np.int64], before: Broken | None
+    ) -> EventBatch:
+        rows, broken = read_lines(
+            block,
+            numbers,
+            keys=self._keys,
+            mapping=self._mapping,
+            limits=self._limits,
+            before=before,
         )
-
-
-@dataclass(frozen=True)
-class _Origins:
-    """Rows that are lines of a block: all, or those numbered from 0."""
-
-    block: Block
-    at: NDArray[np.int64] | None
-    keys: dict[str, str] | None = None
-
-    def line_number(self, row: int) -> int:
-        return self.block.first_line + self._line(row)
-
-    def raw(self, row: int) -> bytes:
-        return self.block.lines.line(self._line(row))
-
-    def reason(self, row: int, column_name: str) -> str | None:
-        return objects.why(self.raw(row), (self.keys or {}).get(column_name, column_name))
-
-    def _line(self, row: int) -> int:
-        return row if self.at is None else int(self.at[row])
+        return self.assembler.batch(rows, broken)
 
 
 def _arrow(data: bytes, schema: Schema, unexpected: str) -> Table | int:
@@ -368,15 +312,3 @@ def _from_numbers(time: Array, unit: int | None) -> tuple[Moments | None, Array]
         moments = epochs.from_floats(time.fill_null(0).to_numpy(zero_copy_only=False), unit)
     moments.fault[time.is_null().to_numpy(zero_copy_only=False)] = TimeFault.EMPTY
     return moments, time
-
-
-def _reject(block: Block, limits: Limits, number: int, reason: str) -> Reject:
-    raw = block.lines.line(number)
-    is_cut = len(raw) > limits.line_bytes
-    return Reject(
-        line_number=block.first_line + number,
-        column_name=None,
-        reason=reason,
-        raw=raw[: limits.raw_bytes] if is_cut else raw,
-        is_cut=is_cut,
-    )
