@@ -5,6 +5,7 @@ PostgreSQL 15, or any directory with its programs. Every pytest-xdist worker has
 """
 
 import os
+import random
 import shutil
 import tempfile
 import uuid
@@ -40,6 +41,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="embedded",
         help="the PostgreSQL to test on: embedded, a major version such as 15, or a directory",
     )
+
+
+@pytest.fixture
+def generator() -> random.Random:
+    """Random numbers; a test that fails shows the seed, and TEST_SEED gives them again."""
+    seed = int(os.environ.get("TEST_SEED", random.randrange(2**32)))
+    print(f"TEST_SEED={seed}")  # noqa: T201
+    return random.Random(seed)
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,10 @@
 """Loaders, runs of dbt and crashes, all at once: nothing of it shows in the marts."""
 
-import os
 import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
 from psycopg import Connection, IsolationLevel
 from psycopg.rows import TupleRow
 
@@ -23,14 +21,6 @@ from .scenarios import BASE, Event
 LOADERS = 4
 ROUNDS = 3
 CANNOT_CONNECT = 5
-
-
-@pytest.fixture
-def generator() -> random.Random:
-    """Random numbers; the seed is shown when the test fails."""
-    seed = int(os.environ.get("CONCURRENCY_SEED", random.randrange(2**32)))
-    print(f"CONCURRENCY_SEED={seed}")  # noqa: T201
-    return random.Random(seed)
 
 
 def test_loaders_and_killed_runs_two_at_a_time_leave_everything_exact(

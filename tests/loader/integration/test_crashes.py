@@ -36,14 +36,6 @@ NO_LOADER_IS_CONNECTED = (
 
 
 @pytest.fixture
-def generator() -> random.Random:
-    """Random numbers; the seed is shown when the test fails."""
-    seed = int(os.environ.get("CRASH_SEED", random.randrange(2**32)))
-    print(f"CRASH_SEED={seed}")  # noqa: T201
-    return random.Random(seed)
-
-
-@pytest.fixture
 def killed(dsn: str, tmp_path: Path) -> Killed:
     return Killed(dsn=dsn, directory=tmp_path)
 

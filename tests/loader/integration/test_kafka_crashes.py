@@ -30,14 +30,6 @@ Row = tuple[datetime, str, str, int]
 
 
 @pytest.fixture
-def generator() -> random.Random:
-    """Random numbers; the seed is shown when the test fails."""
-    seed = int(os.environ.get("KAFKA_SEED", random.randrange(2**32)))
-    print(f"KAFKA_SEED={seed}")  # noqa: T201
-    return random.Random(seed)
-
-
-@pytest.fixture
 def cluster(make_cluster: Callable[[], Cluster]) -> Cluster:
     """A server of the test's own, which it may kill."""
     cluster = make_cluster()

@@ -348,10 +348,8 @@ def test_watchers_that_are_killed_at_any_moment_load_each_file_once(
     conn: Connection[TupleRow],
     wait_for: Callable[[str], None],
     nothing_left: Callable[[], None],
+    generator: random.Random,
 ) -> None:
-    seed = int(os.environ.get("CRASH_SEED", random.randrange(2**32)))
-    print(f"CRASH_SEED={seed}")  # noqa: T201
-    generator = random.Random(seed)
     (tmp_path / "written").mkdir()
     killed = Killed(dsn=dsn, directory=tmp_path / "written")
     options = ("--attributes", "note")
