@@ -45,5 +45,9 @@
         end
         $$
     {%- endcall -%}
+    {%- if to_relation == make_backup_relation(from_relation, to_relation.type) -%}
+        {#- dbt drops an old table after the commit: that of another run may still be there. -#}
+        {%- do drop_relation_if_exists(to_relation) -%}
+    {%- endif -%}
     {{ default__rename_relation(from_relation, to_relation) }}
 {%- endmacro %}

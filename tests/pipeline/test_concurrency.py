@@ -75,6 +75,24 @@ def test_two_runs_of_a_model_at_the_same_moment_take_each_load_once(
         assert Oracle(conn=conn).differences(MARTS | LIVE_VIEWS) == {}
 
 
+def test_a_run_is_not_in_the_way_of_one_that_has_not_cleaned_up(
+    conn: Connection[TupleRow], dsn: str, profiles: Path, tmp_path: Path
+) -> None:
+    with processes(dsn, profiles, tmp_path) as some:
+        some.parse()
+        some.dbt("seed")
+        some.dbt("run")
+        # dbt looks for the old table of an earlier swap at its start, and drops its own at its end.
+        with connect(dsn) as other, other.transaction():
+            other.execute("select 1 from analytics.model_progress for update")
+            run = some.start_dbt("run", "--select", "dim_event_types")
+            while number_of_waiting(conn) < 1:
+                assert not run.wait(timeout=0.05)
+            conn.execute("create table analytics.dim_event_types__dbt_backup ()")
+        assert run.wait()
+        assert run.failure is None, run.failure
+
+
 def test_two_first_builds_at_once_leave_nothing_to_repair(
     conn: Connection[TupleRow], dsn: str, profiles: Path, tmp_path: Path, ledger: Ledger
 ) -> None:
