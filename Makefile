@@ -44,12 +44,12 @@ endef
 	@touch $@
 
 .venv/runtime: .venv/created requirements/runtime.txt pyproject.toml
-	@echo "Installing the loader, dbt and PostgreSQL into .venv (half a minute, once)"
+	@echo "Installing the loader, dbt and PostgreSQL into .venv (a minute, once)"
 	@$(call install,requirements/runtime.txt)
 	@touch $@
 
 .venv/dev: .venv/created requirements/dev.txt pyproject.toml
-	@echo "Installing everything that the tests need into .venv (a minute, once)"
+	@echo "Installing everything that the tests need into .venv (two minutes, once)"
 	@$(call install,requirements/dev.txt)
 	@touch $@ .venv/runtime
 
