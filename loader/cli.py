@@ -1,25 +1,19 @@
 """The command line: parse, wire, report."""
 
+import importlib
 import io
 import logging
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import click
 import psycopg
 
 from loader import __version__
-from loader.cli_consume import consume
-from loader.cli_db import db
-from loader.cli_generate import generate
-from loader.cli_ledger import alerts, loads, periods, rejects, status, withdraw
-from loader.cli_load import load
-from loader.cli_maintain import maintain
-from loader.cli_roles import roles
-from loader.cli_watch import watch
 from loader.connection import explain, redact
 from loader.errors import LoaderError
 from loader.settings import Settings, read_settings
@@ -34,7 +28,38 @@ class _Terminated(KeyboardInterrupt):
     """SIGTERM; it ends a command as Ctrl-C does."""
 
 
-@click.group("loader", context_settings={"help_option_names": ["-h", "--help"]})
+# The commands in the order of ``loader --help``, and the module that each is in.
+COMMANDS: Mapping[str, str] = {
+    "load": "cli_load",
+    "consume": "cli_consume",
+    "watch": "cli_watch",
+    "status": "cli_ledger",
+    "loads": "cli_ledger",
+    "withdraw": "cli_ledger",
+    "rejects": "cli_ledger",
+    "periods": "cli_ledger",
+    "alerts": "cli_ledger",
+    "generate": "cli_generate",
+    "maintain": "cli_maintain",
+    "roles": "cli_roles",
+    "db": "cli_db",
+}
+
+
+class _Commands(click.Group):
+    """Imports a command when it is asked for: what all of them need would delay each of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        module: Any = importlib.import_module(f"loader.{COMMANDS[cmd_name]}")
+        return cast("click.Command", getattr(module, cmd_name))
+
+
+@click.group("loader", cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="loader")
 @click.option("--dsn", help="The database; else LOADER_DSN, PG* variables, the embedded server.")
 @click.option("--debug", is_flag=True, help="Show tracebacks (also: LOADER_DEBUG=1).")
@@ -42,24 +67,6 @@ class _Terminated(KeyboardInterrupt):
 def cli(context: click.Context, dsn: str | None, debug: bool) -> None:
     """Load detector events into PostgreSQL, and look after them."""
     context.obj = read_settings(dsn=dsn, debug=debug)
-
-
-for command in (
-    load,
-    consume,
-    watch,
-    status,
-    loads,
-    withdraw,
-    rejects,
-    periods,
-    alerts,
-    generate,
-    maintain,
-    roles,
-    db,
-):
-    cli.add_command(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

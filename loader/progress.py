@@ -1,11 +1,11 @@
 """Progress on standard error: a bar on a terminal, a line now and then elsewhere."""
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+import click
 
 from loader.inputs import Reading
 from loader.load import ProgressCallback
@@ -17,24 +17,32 @@ _SECONDS_BETWEEN_LINES = 10.0
 @contextmanager
 def show_progress(name: str, *, quiet: bool) -> Iterator[ProgressCallback]:
     """Give the callback that shows how far the load of one input is."""
-    console = Console(stderr=True)
     if quiet:
         yield lambda reading, totals: None  # noqa: ARG005
-    elif console.is_terminal:
-        with _bar(console, name) as callback:
+    elif sys.stderr.isatty():
+        with _bar(name) as callback:
             yield callback
     else:
-        yield _lines(console, name)
+        yield _lines(name)
 
 
 @contextmanager
-def _bar(console: Console, name: str) -> Iterator[ProgressCallback]:
+def _bar(name: str) -> Iterator[ProgressCallback]:
+    # Imported only here: without a terminal a load would wait for nothing.
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import (  # noqa: PLC0415
+        BarColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
     with Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.fields[rows]:,} rows"),
         TimeElapsedColumn(),
-        console=console,
+        console=Console(stderr=True),
         transient=True,
     ) as progress:
         task = progress.add_task(name, total=None, rows=0)
@@ -50,7 +58,7 @@ def _bar(console: Console, name: str) -> Iterator[ProgressCallback]:
         yield show
 
 
-def _lines(console: Console, name: str) -> ProgressCallback:
+def _lines(name: str) -> ProgressCallback:
     last = time.monotonic()
 
     def show(reading: Reading, totals: Totals) -> None:
@@ -60,9 +68,6 @@ def _lines(console: Console, name: str) -> ProgressCallback:
             share = (
                 f" ({reading.bytes_read / reading.bytes_total:.0%})" if reading.bytes_total else ""
             )
-            console.print(
-                f"{name}: {totals.rows_read:,} rows{share}",
-                markup=False, highlight=False, soft_wrap=True,
-            )  # fmt: skip
+            click.echo(f"{name}: {totals.rows_read:,} rows{share}", err=True)
 
     return show

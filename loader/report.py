@@ -7,10 +7,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from loader.activity import Alert, Period, iso_utc
 from loader.ledger import LedgerRow
@@ -172,6 +168,12 @@ def print_alerts(alerts: Sequence[Alert]) -> None:
 def _print_table(
     columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()
 ) -> None:
+    # Imported only where a table is printed: a load would wait for it a twentieth of a second.
+    from rich import box  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")

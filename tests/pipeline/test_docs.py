@@ -153,7 +153,10 @@ def test_the_tree_in_the_readme_is_the_tree() -> None:
 
 
 def commands(group: click.Group, prefix: str = "loader") -> Iterator[tuple[str, click.Command]]:
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
         if isinstance(command, click.Group):
             yield from commands(command, f"{prefix} {name}")
         else:
