@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Final, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from loader.encoder import Rows
 
@@ -29,7 +30,7 @@ def split(rows: Rows, batch_number: int, workers: int, by: ShardBy) -> Iterator[
         by: rows with the same source, or the same type, always go to the same worker; ``none``
             gives whole batches to one worker after the other.
     """
-    in_order = np.argsort(rows.source_id, kind="stable")
+    in_order = _order_of(rows.source_id)
     if workers == 1 or by == "none" or len(in_order) < _FEWEST_ROWS:
         yield batch_number % workers if by == "none" else 0, rows.take(in_order)
         return
@@ -39,3 +40,10 @@ def split(rows: Rows, batch_number: int, workers: int, by: ShardBy) -> Iterator[
         indices = in_order[worker_of == worker]
         if len(indices):
             yield worker, rows.take(indices)
+
+
+def _order_of(ids: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+    """Return the indices that sort ids, equal ones in the order in which they stand."""
+    # NumPy has a radix sort for 16 bits, which takes a fifth of the time.
+    small = ids.astype(np.uint16) if ids.size and ids.min() >= 0 and ids.max() < 2**16 else ids
+    return np.argsort(small, kind="stable")

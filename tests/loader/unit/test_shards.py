@@ -13,7 +13,9 @@ from loader import shards
 from loader.encoder import Rows
 from loader.shards import ShardBy, split
 
-EVENTS = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 5)), max_size=50)
+# Ids around what 16 bits hold, too.
+SOURCES = st.integers(1, 9) | st.integers(2**16 - 2, 2**16 + 2)
+EVENTS = st.lists(st.tuples(SOURCES, st.integers(1, 5)), max_size=50)
 
 
 def rows(events: list[tuple[int, int]]) -> Rows:
