@@ -67,12 +67,37 @@ changed_extents as (
     from newer_periods
 ),
 
+run_changes as materialized (
+    {{
+        changed_event_runs(
+            stored=ref('int_event_runs'),
+            lo=live_lo('int_event_runs'),
+            hi=live_hi(),
+        ) | indent(4)
+    }}
+),
+
+-- Not materialized: it is asked for a few rows at a time, and stands for all that is stored.
+live_runs as not materialized (
+    {{
+        with_changes(
+            stored=ref('int_event_runs'),
+            changes='run_changes',
+            key=['source_id', 'started_at', 'first_event_type'],
+            columns=[
+                'source_id', 'category', 'first_event_type', 'event_count', 'is_first_in_bucket',
+                'is_last_in_bucket', 'bucket_started_at', 'started_at', 'ended_at',
+            ],
+        ) | indent(4)
+    }}
+),
+
 {{
     changed_alerts(
         stored=ref('fct_alerts'),
         lo=live_lo('fct_alerts'),
         hi=live_hi(),
-        runs=ref('int_event_runs_live'),
+        runs='live_runs',
         changed_periods='changed_periods',
         changed_extents='changed_extents',
         dropped_before=live_dropped_before(),
