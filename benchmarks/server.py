@@ -19,8 +19,26 @@ from loader.embedded import ensure_system_user, find_programs, reachable_program
 from loader.schema import ensure_schema
 
 PROJECT = Path(__file__).parents[1]
-# The node of a statement stands in the comment that dbt puts before it.
-_STATEMENT = re.compile(r'duration: ([0-9.]+) ms .*"node_id": "model\.video_events\.(\w+)"')
+# What log_statement_stats writes of a statement. Its node stands in the comment that dbt puts
+# before it.
+_STATEMENT = re.compile(
+    r"!\t([0-9.]+) s user, ([0-9.]+) s system, ([0-9.]+) s elapsed\n(?:!.*\n)*"
+    r'.*STATEMENT: .*"node_id": "model\.video_events\.(\w+)"'
+)
+
+
+@dataclass(kw_only=True)
+class Spent:
+    """What a server spent on something, in seconds.
+
+    Attributes:
+        elapsed: from the beginning of its statements to their end, added up.
+        processor: of these, on a processor. On a machine that does other things too this is what
+            can be compared; that of parallel workers is not in it.
+    """
+
+    elapsed: float = 0.0
+    processor: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,15 +73,17 @@ class Bench:
             sys.exit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
         return done.stdout
 
-    def dbt(self, *arguments: str) -> dict[str, float]:
-        """Run dbt and return the milliseconds that the server spent on each model."""
+    def dbt(self, *arguments: str) -> dict[str, Spent]:
+        """Run dbt and return what the server spent on each model."""
         start = self.cluster.log_file.stat().st_size
         self.run("dbt.cli.main", *arguments)
-        spent: dict[str, float] = {}
+        spent: dict[str, Spent] = {}
         with self.cluster.log_file.open(errors="replace") as log:
             log.seek(start)
-            for duration, model in _STATEMENT.findall(log.read()):
-                spent[model] = spent.get(model, 0.0) + float(duration)
+            for user, system, elapsed, model in _STATEMENT.findall(log.read()):
+                of_model = spent.setdefault(model, Spent())
+                of_model.elapsed += float(elapsed)
+                of_model.processor += float(user) + float(system)
         return spent
 
     def sql(self, statement: str) -> list[Any]:
@@ -91,7 +111,7 @@ def bench_server(*, log_statements: bool = True, **settings: str) -> Iterator[Cl
         settings={
             **SETTINGS,
             **settings,
-            "log_min_duration_statement": "0" if log_statements else "-1",
+            "log_statement_stats": "on" if log_statements else "off",
         },
     )
     try:

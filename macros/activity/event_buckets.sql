@@ -18,8 +18,12 @@
             {{ sign }} as sign,
             date_bin({{ gap or activity_gap() }}, occurred_at, timestamptz '2000-01-01 00:00:00+00') as bucket
         from {{ events }}
-        {#- A fence: PostgreSQL would expect as many buckets as events, and sort instead of hash. #}
-        offset 0
+        {#-
+            A fence: PostgreSQL would expect as many buckets as events, and sort instead of hash.
+            As a number it also forbids parallel workers, which a batch is too small for; written
+            as text it does not.
+        #}
+        offset {{ "'0'" if sign == '1' else '0' }}
     ) as bucketed
     group by
         bucketed.source_id,
