@@ -22,7 +22,7 @@ PROJECT = Path(__file__).parents[1]
 # What log_statement_stats writes of a statement. Its node stands in the comment that dbt puts
 # before it.
 _STATEMENT = re.compile(
-    r"!\t([0-9.]+) s user, ([0-9.]+) s system, ([0-9.]+) s elapsed\n(?:!.*\n)*"
+    r"!\t([0-9.]+) s user, ([0-9.]+) s system, ([0-9.]+) s elapsed\n(?:\t!.*\n)*"
     r'.*STATEMENT: .*"node_id": "model\.video_events\.(\w+)"'
 )
 
