@@ -18,7 +18,7 @@ from loader.ledger import withdraw as withdraw_load
 from loader.rejects import count_unkept, export_rejects, read_rejects
 from loader.schema import require_schema
 from loader.settings import Settings
-from loader.status import ledger_status, model_statuses
+from loader.status import ledger_status, models_status
 
 
 @click.command()
@@ -28,11 +28,12 @@ from loader.status import ledger_status, model_statuses
 def status(settings: Settings, /, json_: bool) -> None:
     """Show what is loaded, and how far behind the models are."""
     with _database(settings) as conn:
-        ledger, models = ledger_status(conn), model_statuses(conn)
+        ledger, models = ledger_status(conn), models_status(conn)
     if json_:
         parts = {
             "ledger": json.loads(report.as_json(ledger)),
-            "models": json.loads(report.as_json(models)),
+            "models": json.loads(report.as_json(models.found)),
+            "unreadable_models": models.unreadable,
         }
         click.echo(json.dumps(parts))
     else:

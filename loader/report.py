@@ -13,7 +13,7 @@ from loader.ledger import LedgerRow
 from loader.load import LoadResult
 from loader.maintain import Maintenance
 from loader.rejects import RejectedRow
-from loader.status import LedgerStatus, ModelStatus
+from loader.status import LedgerStatus, Models
 
 _NO_EDGE = 10_000
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
@@ -110,7 +110,7 @@ def print_maintenance(done: Maintenance) -> None:
         click.echo("nothing was due")
 
 
-def print_status(ledger: LedgerStatus, models: Sequence[ModelStatus]) -> None:
+def print_status(ledger: LedgerStatus, models: Models) -> None:
     """Print the status."""
     lines = {
         "loads": f"{ledger.loads:,} visible, {ledger.withdrawals:,} withdrawn, "
@@ -125,12 +125,21 @@ def print_status(ledger: LedgerStatus, models: Sequence[ModelStatus]) -> None:
     }
     for name, text in lines.items():
         click.echo(f"{name + ':':<11}{text}")
-    if not models:
-        click.echo("models:    none built yet; run: dbt build")
+    for schema in models.unreadable:
+        click.echo(
+            f"models:    those in schema {schema} are not shown: this user may not read "
+            f"{schema}.model_progress"
+        )
+    if not models.found:
+        if not models.unreadable:
+            click.echo("models:    none built yet; run: dbt build")
         return
     _print_table(
         ("model", "loads behind", "updated"),
-        ((model.model, f"{model.loads_behind:,}", _time(model.updated_at)) for model in models),
+        (
+            (model.model, f"{model.loads_behind:,}", _time(model.updated_at))
+            for model in models.found
+        ),
         right=("loads behind",),
     )
 

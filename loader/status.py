@@ -46,6 +46,19 @@ class ModelStatus:
     updated_at: datetime | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Models:
+    """What is known of the models, in every schema that dbt has built models in.
+
+    Attributes:
+        found: how far each is.
+        unreadable: schemas of models that this user may not ask about.
+    """
+
+    found: list[ModelStatus]
+    unreadable: list[str]
+
+
 def ledger_status(conn: Connection) -> LedgerStatus:
     """Return the totals of the ledger."""
     with conn.cursor(row_factory=class_row(LedgerStatus)) as cursor:
@@ -55,17 +68,20 @@ def ledger_status(conn: Connection) -> LedgerStatus:
     return status
 
 
-def model_statuses(conn: Connection) -> list[ModelStatus]:
-    """Return how far each model is, in every schema that dbt has built models in."""
-    statuses: list[ModelStatus] = []
+def models_status(conn: Connection) -> Models:
+    """Return how far the models are."""
+    found: list[ModelStatus] = []
+    unreadable: list[str] = []
     for (schema,) in conn.execute(read_sql("progress_schemas.sql").encode()).fetchall():
         statement = sql.SQL(read_sql("model_status.sql")).format(
             schema=sql.Literal(schema), progress=sql.Identifier(schema, "model_progress")
         )
         try:
             with conn.cursor(row_factory=class_row(ModelStatus)) as cursor:
-                statuses += cursor.execute(statement).fetchall()
-        except (errors.UndefinedTable, errors.UndefinedColumn, errors.InsufficientPrivilege):
-            # Dropped this moment, another thing of the same name, or not ours to read.
+                found += cursor.execute(statement).fetchall()
+        except (errors.UndefinedTable, errors.UndefinedColumn):
+            # Dropped this moment, or another thing of the same name.
             continue
-    return statuses
+        except errors.InsufficientPrivilege:
+            unreadable.append(schema)
+    return Models(found=found, unreadable=unreadable)

@@ -108,6 +108,13 @@ def test_a_loader_does_all_of_its_work(
     assert [model["loads_behind"] for model in status["models"]] == [0]
     done = json.loads(run_loader(*me, "maintain", "--json").stdout)
     assert (done["purged_rows"], done["purge_waits_for"]) == (5, None)
+    conn.execute("create schema secret")
+    conn.execute("create table secret.model_progress (like analytics.model_progress)")
+    status = json.loads(run_loader(*me, "status", "--json").stdout)
+    assert (len(status["models"]), status["unreadable_models"]) == (1, ["secret"])
+    shown = run_loader(*me, "status").stdout
+    assert "this user may not read secret.model_progress" in shown
+    assert "analytics.fct" in shown
     assert owners(conn, "raw") == {people.roles["loader"]}
 
 
