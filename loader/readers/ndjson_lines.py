@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,6 +51,7 @@ class Origins:
 def read_lines(
     block: Block,
     numbers: NDArray[np.int64],
+    none: NDArray[np.int64],
     *,
     keys: objects.Keys,
     mapping: Mapping,
@@ -61,6 +63,7 @@ def read_lines(
     Args:
         block: where the lines are.
         numbers: which ones, counted from 0.
+        none: lines that are no objects, for certain.
         keys: how the keys are written.
         mapping: what they mean.
         limits: how long a line may be, and how much of it is kept.
@@ -93,7 +96,10 @@ def read_lines(
 
     def rejects(room: int) -> Sequence[Reject]:
         first = list(before.rejects(room)) if before is not None else []
-        return first + [_reject(block, limits, *one) for one in refused[:room]]
+        why = (
+            (number, objects.why_none(block.lines.line(number))) for number in none[:room].tolist()
+        )
+        return first + [_reject(block, limits, *one) for one in chain(refused[:room], why)]
 
     kept_keys = tuple(keys.attributes.values())
     return (
@@ -108,7 +114,10 @@ def read_lines(
             ),
             origins=Origins(block, np.array(at, np.int64), keys.needed),
         ),
-        Broken(count=len(refused) + (before.count if before is not None else 0), rejects=rejects),
+        Broken(
+            count=len(refused) + len(none) + (before.count if before is not None else 0),
+            rejects=rejects,
+        ),
     )
 
 

@@ -94,6 +94,14 @@ def attributes(found: dict[str, Any], keys: Sequence[str]) -> str | None:
     return rendered if is_storable(rendered) else None
 
 
+def why_none(line: bytes) -> str:
+    """Say why a line that is no object is none."""
+    found = parse(line, ())
+    if not isinstance(found, NotAnObject):
+        raise AssertionError(f"an object after all: {line!r}")
+    return found.reason
+
+
 def why(line: bytes, key: str) -> str | None:
     """Say why a line has no usable value for a key; None when the value itself is at fault."""
     found = parse(line, ())
