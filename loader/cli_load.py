@@ -21,7 +21,7 @@ from loader.inputs import Input, expand
 from loader.load import LoadResult, load_input, prepare_database
 from loader.mapping import Mapping
 from loader.partitions import MAX_NEW_PARTITIONS
-from loader.pipeline import LoadOptions
+from loader.pipeline import MAX_NEW_TYPES, MAX_SOURCES, LoadOptions
 from loader.progress import show_progress
 from loader.report import as_json, describe_load
 from loader.settings import Settings
@@ -61,6 +61,22 @@ from loader.settings import Settings
     help="Rows of further months that have no events yet are rejected.",
 )
 @click.option(
+    "--max-new-types",
+    type=click.IntRange(0),
+    default=MAX_NEW_TYPES,
+    show_default=True,
+    metavar="N",
+    help="Rows of further types that are new are rejected.",
+)
+@click.option(
+    "--max-sources",
+    type=click.IntRange(1),
+    default=MAX_SOURCES,
+    show_default=True,
+    metavar="N",
+    help="Rows of further sources are rejected.",
+)
+@click.option(
     "--indexes",
     type=click.Choice(["auto", "keep", "rebuild"]),
     default="auto",
@@ -85,6 +101,8 @@ def load(settings: Settings, /, paths: tuple[str, ...], **given: Any) -> int:
         shard_by=given["shard_by"],
         max_rejects=given["max_rejects"],
         max_new_partitions=given["max_new_partitions"],
+        max_new_types=given["max_new_types"],
+        max_sources=given["max_sources"],
         rebuilds_indexes=given["indexes"] == "rebuild",
         dry_run=given["dry_run"],
     )

@@ -12,6 +12,7 @@ from psycopg import Connection
 
 from loader.encoder import Rows
 from loader.errors import InputError
+from loader.gate import NameGate
 from loader.schema import read_sql
 
 
@@ -32,11 +33,15 @@ class Dictionary:
     def ids_of(self, column: Any) -> npt.NDArray[np.int64]:
         """Return the ids of the names in a dictionary-encoded column without nulls."""
         names: list[str] = column.dictionary.to_pylist()
-        unknown = [name for name in names if name not in self._ids]
-        if unknown:
-            self._learn(unknown)
-        ids = np.fromiter((self._ids[name] for name in names), dtype=np.int64, count=len(names))
         indices: npt.NDArray[np.int32] = column.indices.to_numpy(zero_copy_only=False)
+        if any(name not in self._ids for name in names):
+            # Those that only rejected rows had are still in the dictionary of the column.
+            used = [names[place] for place in np.unique(indices).tolist()]
+            unknown = [name for name in used if name not in self._ids]
+            if unknown:
+                self._learn(unknown)
+        # A name that no row has needs no number.
+        ids = np.fromiter((self._ids.get(name, 0) for name in names), np.int64, count=len(names))
         return np.take(ids, indices)
 
     def _learn(self, names: list[str]) -> None:
@@ -62,6 +67,29 @@ class Dictionary:
 
     def _statement(self, verb: str) -> bytes:
         return read_sql(f"{verb}_{self._table}.sql").encode()
+
+
+def type_gate(conn: Connection, max_new: int) -> NameGate:
+    """Let a load bring so many new types, as far as ``raw.event_types`` can number them."""
+    row = conn.execute(read_sql("event_type_room.sql").encode()).fetchone()
+    known, room = row or ([], 0)
+    if room < max_new:
+        why = "is a new type, and raw.event_types cannot number any more; is --type-column right?"
+    else:
+        why = (
+            f"is a new type, and this load has brought {max_new:,} of them before; is "
+            "--type-column right? If it is: --max-new-types"
+        )
+    return NameGate(known, min(room, max_new), why)
+
+
+def source_gate(most: int) -> NameGate:
+    """Let a load have so many sources; their names are kept in memory until its end."""
+    why = (
+        f"is one source more than the {most:,} that a load may have; is --source-column right? "
+        "If it is: --max-sources"
+    )
+    return NameGate((), most, why)
 
 
 class Dictionaries:

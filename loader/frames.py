@@ -73,7 +73,7 @@ class Frames:
         self._gate: Gate | None = None
 
     def guard(self, gate: Gate) -> None:
-        """Reject the rows whose times this gate refuses; before the first batch."""
+        """Reject the rows that this gate refuses; before the first batch."""
         self._gate = gate
 
     def __iter__(self) -> Iterator[EventBatch]:

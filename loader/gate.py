@@ -1,4 +1,4 @@
-"""The gate of a load: which times it may hold.
+"""The gate of a load: which times it may hold, and how many names that are new.
 
 Readers ask it, so that a row it refuses is rejected like any other, with its line and its text.
 """
@@ -18,17 +18,59 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from loader.arrow import Array
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_MONTH: Final = int(np.datetime64(f"{FIRST_YEAR}-01", "M").astype(np.int64))
 _MONTHS: Final = (LAST_YEAR + 1 - FIRST_YEAR) * 12
 
 
 class Refusal(IntEnum):
-    """Why a time is refused; 0 for one that is not."""
+    """Why a row is refused; 0 for one that is not."""
 
     NONE = 0
     OLD = 1
     MONTH = 2
+    TYPE = 3
+    SOURCE = 4
+
+
+class NameGate:
+    """Bounds how many names a load may bring, so that a wrong column fills no dictionary.
+
+    Names open in the order in which the input first has them, until there are too many.
+    """
+
+    def __init__(self, known: Iterable[str], room: int, why: str) -> None:
+        """Open the known names.
+
+        Args:
+            known: they do not count.
+            room: how many others there may be.
+            why: what to say of one that is refused, behind the name itself.
+        """
+        self._open = set(known)
+        self._room = room
+        self._why = why
+
+    def refuse(self, names: Array, good: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Tell which of the good rows of a dictionary-encoded column have a name too many."""
+        values = names.dictionary.to_pylist()
+        closed = np.array([name not in self._open for name in values], np.bool_)
+        if not closed.any():
+            return np.zeros(len(good), np.bool_)
+        at = names.indices.fill_null(0).to_numpy(zero_copy_only=False)
+        new, first = np.unique(at[good & closed[at]], return_index=True)
+        opened = new[np.argsort(first)][: self._room]
+        self._open.update(values[place] for place in opened.tolist())
+        self._room -= len(opened)
+        closed[opened] = False
+        refused: NDArray[np.bool_] = good & closed[at]
+        return refused
+
+    def reason(self, text: str) -> str:
+        """Say why a name was refused."""
+        return f'"{text}" {self._why}'
 
 
 class Gate:
@@ -46,6 +88,9 @@ class Gate:
         existing: Iterable[np.datetime64],
         max_new: int,
         retained_from: datetime | None = None,
+        *,
+        types: NameGate | None = None,
+        sources: NameGate | None = None,
     ) -> None:
         """Open the months that have a partition.
 
@@ -53,7 +98,10 @@ class Gate:
             existing: months with a partition.
             max_new: how many others the load may begin.
             retained_from: older times are refused; None refuses none.
+            types: which types are refused; None refuses none.
+            sources: which sources are refused; None refuses none.
         """
+        self._names = {Refusal.TYPE: types, Refusal.SOURCE: sources}
         self._retained_from = retained_from
         self._oldest = _micros(retained_from) if retained_from is not None else None
         self._room = self._max_new = max_new
@@ -91,8 +139,22 @@ class Gate:
             refusals[~self._is_open[months]] = Refusal.MONTH
         return refusals
 
+    def refuse_names(
+        self, types: Array, sources: Array, good: NDArray[np.bool_]
+    ) -> NDArray[np.uint8]:
+        """Return the `Refusal` of each row for its names; of those that are good until now."""
+        refusals = np.zeros(len(good), np.uint8)
+        for refusal, column in ((Refusal.TYPE, types), (Refusal.SOURCE, sources)):
+            names = self._names[refusal]
+            if names is not None:
+                refusals[names.refuse(column, good & (refusals == Refusal.NONE))] = refusal
+        return refusals
+
     def reason(self, refusal: int, text: str) -> str:
-        """Say why a time was refused."""
+        """Say why a row was refused, from what stands in the column at fault."""
+        names = self._names.get(Refusal(refusal))
+        if names is not None:
+            return names.reason(text)
         if refusal == Refusal.OLD:
             return (
                 f'"{text}" is older than {self._retained_from:%Y-%m-%dT%H:%M:%SZ}, from when on '

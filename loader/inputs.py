@@ -77,7 +77,7 @@ class Reading:
         return self._reader.header
 
     def guard(self, gate: Gate) -> None:
-        """Reject the rows whose times this gate refuses; before the first batch."""
+        """Reject the rows that this gate refuses; before the first batch."""
         self._reader.assembler.gate = gate
 
     def __iter__(self) -> Iterator[EventBatch]:

@@ -11,7 +11,7 @@ from psycopg import Connection
 from loader.aftermath import find_load_seq, remove_lost_load
 from loader.copier import Copier
 from loader.dedupe import create_staging, insert_new_events
-from loader.dictionaries import Dictionaries
+from loader.dictionaries import Dictionaries, source_gate, type_gate
 from loader.early_alerts import EarlyAlerts
 from loader.errors import CommitLostError, DatabaseError, TooManyRejectsError
 from loader.events import EventBatch
@@ -24,6 +24,11 @@ from loader.rejects import readable, store_rejects
 from loader.retention import retained_from
 from loader.shards import ShardBy
 from loader.totals import Totals, add_batch
+
+# More of them are rather a wrong column: a database can number 32,767 types, and the names of a
+# load are kept in memory.
+MAX_NEW_TYPES = 1_000
+MAX_SOURCES = 100_000
 
 # Runs first in the transaction that publishes a load, which fails with it.
 InPublication = Callable[[Connection], None]
@@ -39,6 +44,8 @@ class LoadOptions:
         shard_by: what decides which worker copies an event.
         max_rejects: more rejected rows than that, and nothing is loaded; None for any number.
         max_new_partitions: rows that would need more new ones are rejected.
+        max_new_types: rows of further types that are new are rejected.
+        max_sources: rows of further sources are rejected.
         rebuilds_indexes: index the partitions that the load creates when they are full, instead
             of row by row.
         dry_run: read and check everything, write nothing.
@@ -49,6 +56,8 @@ class LoadOptions:
     shard_by: ShardBy = "source"
     max_rejects: int | None = None
     max_new_partitions: int = MAX_NEW_PARTITIONS
+    max_new_types: int = MAX_NEW_TYPES
+    max_sources: int = MAX_SOURCES
     rebuilds_indexes: bool = False
     dry_run: bool = False
 
@@ -67,7 +76,7 @@ class Batches(Protocol):
         ...
 
     def guard(self, gate: Gate) -> None:
-        """Reject the rows whose times this gate refuses; before the first batch."""
+        """Reject the rows that this gate refuses; before the first batch."""
         ...
 
     def __iter__(self) -> Iterator[EventBatch]:
@@ -140,6 +149,8 @@ class Pipeline:
                 self._partitions.months,
                 self._options.max_new_partitions,
                 retained_from(self._conn, self.load_id),
+                types=type_gate(self._conn, self._options.max_new_types),
+                sources=source_gate(self._options.max_sources),
             )
         )
         if self._options.dedupe:

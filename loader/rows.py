@@ -10,6 +10,7 @@ import numpy as np
 from loader import names
 from loader.arrow import Array, pa
 from loader.events import EventBatch, Reject
+from loader.gate import Gate, Refusal
 from loader.texts import Texts, value_at
 from loader.times import Clock, Moments
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from loader.gate import Gate
     from loader.limits import Limits
     from loader.mapping import Mapping
 
@@ -84,7 +84,7 @@ class Assembler:
 
     Attributes:
         clock: reads times.
-        gate: refuses times that the load may not hold; None refuses none.
+        gate: refuses times and names that the load may not hold; None refuses none.
 
     Args:
         mapping: what the columns mean.
@@ -127,6 +127,9 @@ class Assembler:
         events = pa.RecordBatch.from_pydict(columns)
         refusals = self._refuse(micros, faulty)
         faulty |= refusals != 0
+        if self.gate is not None:
+            refusals |= self.gate.refuse_names(types, sources, ~faulty)
+            faulty |= refusals != 0
         bad = np.flatnonzero(faulty)
         if len(bad):
             events = events.filter(pa.array(~faulty))
@@ -180,9 +183,12 @@ class Assembler:
             column, text = mapping.source_column, _text(rows.source, row)
             reason = names.reason(int(faults.source[row]), text, "source", longest)
         elif self.gate is not None and faults.refusal[row]:
-            return mapping.time_column, self.gate.reason(
-                int(faults.refusal[row]), _text(rows.time, row)
-            )
+            refusal = Refusal(faults.refusal[row])
+            column, values = {
+                Refusal.TYPE: (mapping.type_column, rows.event_type),
+                Refusal.SOURCE: (mapping.source_column, rows.source),
+            }.get(refusal, (mapping.time_column, rows.time))
+            return column, self.gate.reason(refusal, _text(values, row))
         else:
             return rows.attribute_reason(row)
         return column, rows.origins.reason(row, column) or reason

@@ -97,7 +97,7 @@ class Messages:
         self._prefetch = Prefetch(self._batches())
 
     def guard(self, gate: Gate) -> None:
-        """Reject the messages whose times this gate refuses; before the first batch."""
+        """Reject the messages that this gate refuses; before the first batch."""
         self._gate = gate
 
     def __iter__(self) -> Iterator[EventBatch]:

@@ -79,3 +79,47 @@ def test_rejects_that_were_only_counted_are_told(
     exported = run_loader("rejects", "--load", "1", "--export", tmp_path / "mend.csv")
     assert "10,000 rows" in exported.stdout
     assert exported.stderr.startswith("3 more rejected rows")
+
+
+def names_of(conn: Connection, table: str, name: str) -> set[str]:
+    return {row[0] for row in conn.execute(f"select {name} from raw.{table}".encode())}
+
+
+def test_a_wrong_column_fills_no_dictionary(
+    run_loader: Callable[..., Any], conn: Connection, tmp_path: Path
+) -> None:
+    path = tmp_path / "events.csv"
+    rows = [b"2024-05-13T15:00:00Z,t%d,s%d\n" % (row, row) for row in range(1_500)]
+    path.write_bytes(HEADER + b"".join(rows))
+    assert run_loader("load", path, "--max-sources", "900").exit_code == 3
+    found = conn.execute(
+        "select column_name, count(*), min(reason) from raw.rejected_events group by 1 order by 1"
+    ).fetchall()
+    assert [row[:2] for row in found] == [("source", 100), ("type", 500)]
+    assert found[0][2] == (
+        '"s900" is one source more than the 900 that a load may have; is --source-column right? '
+        "If it is: --max-sources"
+    )
+    assert found[1][2].startswith('"t1000" is a new type, and this load has brought 1,000 of them')
+    assert len(names_of(conn, "event_types", "event_type")) == 900
+    assert names_of(conn, "sources", "source_name") == {f"s{row}" for row in range(900)}
+
+
+def test_types_that_cannot_be_numbered_are_rejected(
+    run_loader: Callable[..., Any], conn: Connection, tmp_path: Path
+) -> None:
+    conn.execute("select setval('raw.event_types_event_type_id_seq', 32765)")
+    path = tmp_path / "events.csv"
+    for names, rejected in (
+        ([b"car", b"bus", b"van", b"car"], {"van"}),
+        ([b"bike", b"car", b"bus", b"tram"], {"bike", "tram"}),
+    ):
+        conn.execute("truncate raw.rejected_events")
+        rows = [b"2024-05-13T15:00:00Z,%s,north\n" % name for name in names]
+        path.write_bytes(HEADER + b"".join(rows))
+        assert run_loader("load", path).exit_code == 3
+        found = conn.execute("select raw_text, reason from raw.rejected_events").fetchall()
+        assert {text.split(",")[1] for text, _ in found} == rejected
+        assert all("raw.event_types cannot number any more" in reason for _, reason in found)
+    assert names_of(conn, "event_types", "event_type") == {"car", "bus"}
+    assert conn.execute("select count(*) from raw.events").fetchone() == (5,)

@@ -2,10 +2,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loader.gate import Gate, Refusal
+from loader.gate import Gate, NameGate, Refusal
 
 
 def times(*values: str) -> Any:
@@ -80,3 +81,35 @@ def test_nothing_older_than_what_is_retained() -> None:
         True,
     ]
     assert "2024-05-02T00:00:00Z" in gate.reason(Refusal.OLD, "2024-03-01")
+
+
+def test_a_name_that_only_bad_rows_have_does_not_count() -> None:
+    gate = NameGate(["car"], 1, "is one too many")
+    names = pa.array(["bus", "car", None, "van", "bus"]).dictionary_encode()
+    good = np.array([False, True, False, True, True])
+    assert gate.refuse(names, good).tolist() == [False, False, False, False, True]
+    assert gate.reason("bus") == '"bus" is one too many'
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.booleans()), max_size=40),
+    st.sets(st.integers(0, 9)),
+    st.integers(0, 6),
+    st.integers(1, 8),
+)
+def test_which_names_are_refused_does_not_depend_on_the_batches(
+    rows: list[tuple[int, bool]], known: set[int], room: int, size: int
+) -> None:
+    open_names, expected, left = set(known), [], room
+    for name, is_good in rows:
+        if is_good and name not in open_names and left:
+            open_names.add(name)
+            left -= 1
+        expected.append(is_good and name not in open_names)
+    gate = NameGate(map(str, known), room, "")
+    found: list[bool] = []
+    for at in range(0, len(rows), size):
+        part = rows[at : at + size]
+        names = pa.array([str(name) for name, _ in part]).dictionary_encode()
+        found += gate.refuse(names, np.array([is_good for _, is_good in part])).tolist()
+    assert found == expected
