@@ -155,6 +155,8 @@ soak: .venv/dev ## the laws and crashes with new seeds, for MINUTES=60
 		FUZZ_EXAMPLES=3000 KAFKA_KILLS=300 CRASH_KILLS=300 pytest --quiet \
 			tests/pipeline/test_law.py tests/pipeline/test_concurrency.py \
 			tests/loader/integration/test_crashes.py \
+			tests/loader/integration/test_server_crashes.py \
+			tests/loader/integration/test_retention_crashes.py \
 			tests/loader/integration/test_kafka_crashes.py \
 			tests/loader/unit/readers/test_against_reference.py; \
 	done

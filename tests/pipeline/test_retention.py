@@ -9,6 +9,7 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from loader.maintain import Maintenance, maintain
+from tests.loader.integration.killed import maintain_until
 
 from .conftest import Dbt, Ledger, messages
 from .oracle import LIVE_VIEWS, MARTS, Oracle
@@ -22,6 +23,9 @@ VARS = ("--vars", f"activity_gap: {GAP}")
 # the one after that withdraws some of them.
 DROPS = {0: datetime(2024, 4, 1, tzinfo=UTC), 2: datetime(2024, 5, 1, tzinfo=UTC)}
 ROUNDS = 5
+AGE = "13 months"
+KILLS = 2
+STEPS_OF_MAINTENANCE = 33
 # With such steps periods and runs go over the bound of a month and on, past the day after it.
 STEPS = [
     *[timedelta(hours=6, microseconds=more) for more in (-1, 0, 1)],
@@ -54,13 +58,23 @@ def slots(generator: random.Random) -> list[list[Event]]:
     return loads
 
 
+def after_age(bound: datetime) -> datetime:
+    """Return when it is 13 months and a bit later."""
+    return bound + timedelta(days=31 * 13 + 5)
+
+
 def drop_before(bound: datetime, conn: Connection[TupleRow]) -> Maintenance:
     """Maintain as if it were 13 months and a bit later."""
-    return maintain(conn, 0, age="13 months", now=bound + timedelta(days=31 * 13 + 5))
+    return maintain(conn, 0, age=AGE, now=after_age(bound))
 
 
 def test_marts_keep_what_raw_events_have_lost(
-    conn: Connection[TupleRow], dbt: Dbt, ledger: Ledger, generator: random.Random
+    conn: Connection[TupleRow],
+    dsn: str,
+    dbt: Dbt,
+    ledger: Ledger,
+    generator: random.Random,
+    tmp_path: Path,
 ) -> None:
     oracle = Oracle(conn=conn, gap=GAP, events="public.accepted")
     conn.execute("create table public.accepted as table raw.events with no data")
@@ -87,11 +101,13 @@ def test_marts_keep_what_raw_events_have_lost(
             assert "take note" in str(done.drop_waits_for)
         dbt("run", *VARS)
         if number in DROPS:
-            assert drop_before(DROPS[number], conn).dropped_partitions
+            # Killed wherever they are, those before leave nothing that is not exact.
+            for step in generator.sample(range(1, STEPS_OF_MAINTENANCE), k=KILLS):
+                maintain_until(dsn, tmp_path, AGE, after_age(DROPS[number]), step)
+                assert oracle.differences(MARTS | LIVE_VIEWS) == {}, f"killed at step {step}"
+            drop_before(DROPS[number], conn)
+            assert_dropped(DROPS[number], conn)
         assert oracle.differences(MARTS | LIVE_VIEWS) == {}, f"round {number}"
-    first = conn.execute("select min(event_time) from raw.events").fetchone()
-    assert first is not None
-    assert first[0] >= DROPS[2]
     result = dbt.attempt("run", "--full-refresh", *VARS)
     assert not result.success
     assert "allow_history_loss: true" in messages(result)
@@ -100,6 +116,14 @@ def test_marts_keep_what_raw_events_have_lost(
     forced = f"{{activity_gap: {GAP}, allow_history_loss: true}}"
     dbt("run", "--full-refresh", "--threads", "1", "--vars", forced)
     assert Oracle(conn=conn, gap=GAP).differences(MARTS | LIVE_VIEWS) == {}
+
+
+def assert_dropped(bound: datetime, conn: Connection[TupleRow]) -> None:
+    """Check that raw events begin at a bound."""
+    assert conn.execute(
+        "select min(event_time) >= %s, max(dropped_before) = %s from raw.events, raw.retention",
+        [bound, bound],
+    ).fetchone() == (True, True)
 
 
 def load(ledger: Ledger, path: Path) -> int:

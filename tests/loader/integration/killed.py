@@ -1,14 +1,15 @@
 """Loaders in processes of their own, killed at a step or at a moment; and what must be left then.
 
 A step is anything that a loader waits for the server for: a statement, a piece of a COPY, a commit.
+Who dies there may also be the server.
 """
 
 import os
 import signal
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from itertools import count
 from multiprocessing.context import ForkServerProcess
@@ -20,7 +21,9 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from loader import inputs
+from loader.connection import connect
 from loader.limits import Limits
+from loader.maintain import maintain
 from tests.forks import FORKS, TIMEOUT, loader_on
 
 FORKS.set_forkserver_preload([__name__])
@@ -29,6 +32,24 @@ BLOCK_BYTES = 400
 EVENTS = 40
 REJECTS = 3
 OPTIONS = ("--quiet", "--attributes", "note", "--workers", "2")
+
+# Ends a process; gets the connection that waits.
+Death = Callable[[Connection[Any]], None]
+
+
+def die(_: Connection[Any]) -> None:
+    """Kill the process itself."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def kill_backend(conn: Connection[Any]) -> None:
+    """Kill the server's process that serves this connection: the whole server then recovers."""
+    os.kill(conn.info.backend_pid, signal.SIGKILL)
+
+
+def kill_process(pid: int, _: Connection[Any]) -> None:
+    """Kill some process."""
+    os.kill(pid, signal.SIGKILL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +81,13 @@ class Killed:
         process.join(TIMEOUT)
         return process.exitcode == -signal.SIGKILL
 
+    def lose_server_at_step(self, step: int, death: Death, *options: str) -> tuple[int, str]:
+        """Kill the server when a loader has sent its step; what becomes of that one."""
+        process = self._start(self.write(), options, step, death)
+        process.join(TIMEOUT)
+        assert process.exitcode is not None
+        return process.exitcode, (self.directory / "said").read_text()
+
     def kill_after(self, seconds: float, *options: str) -> None:
         """Kill a loader some time after it was started."""
         process = self._start(self.write(), options, 0)
@@ -73,9 +101,12 @@ class Killed:
         process.join(TIMEOUT)
         return int((self.directory / "steps").read_text())
 
-    def _start(self, path: Path, options: Iterable[str], step: int) -> ForkServerProcess:
-        arguments = (self.dsn, self.directory / "steps", step, (*OPTIONS, *options, str(path)))
-        process = FORKS.Process(target=_load, args=arguments, daemon=True)
+    def _start(
+        self, path: Path, options: Iterable[str], step: int, death: Death = die
+    ) -> ForkServerProcess:
+        command = ("load", *OPTIONS, *options, str(path))
+        arguments = (self.dsn, self.directory, command, step, death)
+        process = FORKS.Process(target=_run, args=arguments, daemon=True)
         process.start()
         return process
 
@@ -117,30 +148,73 @@ class Killed:
         )  # fmt: skip
 
 
-def _load(dsn: str, steps_file: Path, step: int, arguments: tuple[str, ...]) -> None:
+def maintain_until(
+    dsn: str, directory: Path, age: str, now: datetime, step: int = 0, death: Death = die
+) -> int | None:
+    """Maintain in a process of its own, in which something dies at a step.
+
+    Returns:
+        its exit code; the steps of one that nobody disturbs are in the file ``steps``.
+    """
+    arguments = (dsn, directory, age, now, step, death)
+    process = FORKS.Process(target=_maintain, args=arguments, daemon=True)
+    process.start()
+    process.join(TIMEOUT)
+    return process.exitcode
+
+
+def _run(dsn: str, directory: Path, command: tuple[str, ...], step: int, death: Death) -> None:
     vars(inputs)["Limits"] = partial(Limits, block_bytes=BLOCK_BYTES)
-    numbers = die_at_step(step)
-    exit_code = loader_on(dsn)("load", *arguments).exit_code
-    steps_file.write_text(str(next(numbers) - 1))
-    raise SystemExit(exit_code)
+    numbers = die_at_step(step, death)
+    outcome = loader_on(dsn)(*command)
+    (directory / "steps").write_text(str(next(numbers) - 1))
+    (directory / "said").write_text(outcome.stderr)
+    raise SystemExit(outcome.exit_code)
 
 
-def die_at_step(last: int) -> Iterator[int]:
-    """Number what this process waits for the server for, and let it die at one of them.
+def _maintain(dsn: str, directory: Path, age: str, now: datetime, step: int, death: Death) -> None:
+    numbers = die_at_step(step, death)
+    with connect(dsn) as conn:
+        # The command itself knows no other moment than the present.
+        maintain(conn, 0, age=age, now=now)
+    (directory / "steps").write_text(str(next(numbers) - 1))
+
+
+def die_at_step(last: int, death: Death = die) -> Iterator[int]:
+    """Number what this process waits for the server for, and let something die at one of them.
 
     Args:
         last: where to die; 0 for nowhere.
+        death: who dies.
     """
     numbers = count(1)
     wait = Connection.wait
 
     def counted(conn: Connection[Any], generator: Any, *others: Any, **more: Any) -> Any:
-        if next(numbers) == last:
-            # What is to be sent is sent, and its answer never read.
-            with suppress(StopIteration, psycopg.Error):
-                next(generator)
-            os.kill(os.getpid(), signal.SIGKILL)
-        return wait(conn, generator, *others, **more)
+        if next(numbers) != last:
+            return wait(conn, generator, *others, **more)
+        # What is to be sent is sent, and its answer not read before somebody is dead.
+        try:
+            waits_for = next(generator)
+        except StopIteration as ended:
+            death(conn)
+            return ended.value
+        except psycopg.Error:
+            death(conn)
+            raise
+        death(conn)
+        return wait(conn, _again(waits_for, generator), *others, **more)
 
     Connection.wait = counted  # type: ignore[method-assign, assignment]
     return numbers
+
+
+def _again(first: Any, generator: Any) -> Any:
+    """The generator as it was before its first value was taken."""
+    ready = yield first
+    while True:
+        try:
+            waits_for = generator.send(ready)
+        except StopIteration as ended:
+            return ended.value
+        ready = yield waits_for

@@ -14,11 +14,11 @@ import pytest
 
 from loader.cluster import Cluster
 from loader.connection import connect
-from loader.errors import ServerError
 from tests.brokers import Broker, running_broker
 from tests.proxies import Proxy
 
 from .consumers import Consumers
+from .servers import kill_server, wait_until
 
 KILLS = int(os.environ.get("KAFKA_KILLS", "30"))
 PARTITIONS = 4
@@ -67,27 +67,6 @@ def consumers(
     consumers = Consumers(dsn=dsn, arguments=arguments, directory=tmp_path, generator=generator)
     yield consumers
     consumers.kill_all()
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 90) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
-def kill_server(cluster: Cluster) -> None:
-    """Kill the server as a failure of power does, and start it again."""
-    os.kill(int((cluster.data_dir / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
-
-    def is_started() -> bool:
-        try:
-            return cluster.start()
-        except ServerError:
-            # Some process of the old server has not noticed yet that it is dead.
-            return False
-
-    wait_until(is_started)
 
 
 def end_connections(dsn: str) -> None:
