@@ -4,6 +4,6 @@
     inner join pg_catalog.pg_rewrite as rules
         on depends.classid = 'pg_catalog.pg_rewrite'::regclass and depends.objid = rules.oid
     inner join pg_catalog.pg_class as views
-        on rules.ev_class = views.oid and views.relkind = 'v'
+        on rules.ev_class = views.oid and views.relkind in ('v', 'm')
     where depends.refobjid = to_regclass({{ dbt.string_literal(relation | string) }})
 {%- endmacro %}

@@ -3,9 +3,13 @@
         A rebuilt table takes the place of the old one, and dbt then drops the old one together
         with the views on it: the live ones and those of BI users. Within the transaction of the
         swap they are pointed at the new table instead. One that no longer fits its columns goes.
+        Only its owner can do that with a view, and nobody with a materialized one.
     -#}
     {%- if execute -%}
     {%- set backup = make_backup_relation(this, 'table') -%}
+    {%- if run_query(fixed_views(backup)) | length -%}
+        {{ return(put_rows_into_old_table(backup)) }}
+    {%- endif -%}
     do $$
     declare
         dependent record;

@@ -24,6 +24,8 @@
                             pg_catalog.pg_get_userbyid(views.relowner) as owner
                         from ({{ dependent_views(from_relation) | indent(24) }}) as dependent_views
                         inner join pg_catalog.pg_class as views on dependent_views.view_id = views.oid
+                        -- Those of others, and materialized ones, stay as they are.
+                        where views.relkind = 'v' and pg_catalog.pg_has_role(views.relowner, 'usage')
                         order by views.oid desc
                     loop
                         begin

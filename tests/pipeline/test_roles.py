@@ -10,13 +10,17 @@ from psycopg.conninfo import make_conninfo
 
 from tests.conftest import Outcome
 
-from .conftest import Dbt, Ledger
+from .conftest import Dbt, Ledger, messages
 from .oracle import LIVE_VIEWS, MARTS, REPORTS, Oracle
 from .scenarios import Event
 
 NOON = datetime(2024, 5, 13, 12, tzinfo=UTC)
 ROLES = ("loader", "transformer", "reader")
 FUNCTION = "activity_periods_between(interval '5 minutes', '2024-05-13', '2024-05-14')"
+HOURLY_INDEXES = (
+    "select regexp_replace(indexdef, 'INDEX \\S+', '') from pg_indexes"
+    " where tablename = 'fct_hourly_detections' order by 1"
+)
 
 
 @pytest.fixture
@@ -34,7 +38,7 @@ def dsns(
         monkeypatch.setenv("LOADER_DSN", dsns["loader"])
         yield dsns
         for role in ROLES:
-            admin.execute(f"drop owned by {role} cascade".encode())
+            admin.execute(f"drop owned by {role}, a_{role} cascade".encode())
             admin.execute(f"drop role a_{role}, {role}".encode())
 
 
@@ -71,6 +75,34 @@ def check_reader(dsn: str) -> None:
                 conn.execute(statement.encode())
 
 
+def check_rebuild_below_views_of_others(
+    conn: Connection[tuple[object, ...]], reader: str, dbt: Dbt
+) -> None:
+    """Rebuild everything; the views of a role that dbt has no rights of show the new rows."""
+    conn.execute("create schema bi authorization a_reader")
+    with psycopg.connect(reader, autocommit=True) as bi:
+        bi.execute("create view bi.sources as select * from analytics.dim_sources")
+        bi.execute("create materialized view bi.hours as table analytics.fct_hourly_detections")
+        bi.execute("create view bi.live as table analytics.activity_periods_live")
+        expected = bi.execute("select * from bi.sources order by 1").fetchall()
+        indexes = conn.execute(HOURLY_INDEXES).fetchall()
+        # So that it can be seen whether the rows are new ones.
+        conn.execute("delete from analytics.dim_sources")
+        dbt("run", "--full-refresh", "--threads", "1")
+        assert bi.execute("select * from bi.sources order by 1").fetchall() == expected != []
+        bi.execute("refresh materialized view bi.hours")
+        bi.execute("table bi.live")
+
+        conn.execute("alter table analytics.dim_sources add column extra int")
+        failed = dbt.attempt("run", "--full-refresh", "--select", "dim_sources")
+        assert "dim_sources gets other columns" in messages(failed)
+        assert "bi.sources (of a_reader)" in messages(failed)
+        assert bi.execute("select * from bi.sources order by 1").fetchall() == expected
+        bi.execute("drop view bi.sources")
+        dbt("run", "--full-refresh", "--select", "dim_sources")
+    assert conn.execute(HOURLY_INDEXES).fetchall() == indexes
+
+
 def test_each_role_does_its_work_and_nothing_else(
     dsns: dict[str, str],
     conn: Connection[tuple[object, ...]],
@@ -101,7 +133,7 @@ def test_each_role_does_its_work_and_nothing_else(
         readable = {name for name in permitted(loader, "select") if not name.startswith("raw.")}
         assert readable == {"analytics.model_progress"}
 
-    dbt("run", "--full-refresh", "--threads", "1")
+    check_rebuild_below_views_of_others(conn, dsns["reader"], dbt)
     check_reader(dsns["reader"])
     assert oracle.differences({**MARTS, **LIVE_VIEWS}) == {}
     found = conn.execute(
