@@ -15,7 +15,7 @@ export DO_NOT_TRACK := 1
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo board test lint unit integration pipeline models postgres15 soak bench docs clean
+.PHONY: help demo board test lint tests unit integration pipeline models postgres15 soak bench docs clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -101,10 +101,10 @@ lint models: export DBT_LOG_PATH := $(CURDIR)/.test/logs
 # Its programs, where they are installed; make test POSTGRES15=/its/bin for another place.
 POSTGRES15 := $(patsubst %/initdb,%,$(firstword $(wildcard $(addsuffix /initdb, \
 	/usr/lib/postgresql/15/bin /usr/pgsql-15/bin /opt/homebrew/opt/postgresql@15/bin))))
-# Tests of one file share what it has prepared.
-pytest := pytest -n 2 --dist loadfile --durations 8
+# Tests of one file share what it has prepared. Those that take longest come first.
+pytest := pytest -n 3 --dist loadfile --no-loadscope-reorder --durations 10
 
-STEPS := lint unit integration pipeline models $(if $(POSTGRES15),postgres15)
+STEPS := lint tests models $(if $(POSTGRES15),postgres15)
 
 test: .venv/dev ## everything that CI runs
 	@took=""; \
@@ -122,6 +122,9 @@ lint: .venv/dev .test/profiles.yml ## ruff, mypy and sqlfluff
 	@mypy $(wildcard loader tests benchmarks)
 	@$(use_server_once) sqlfluff lint --disable-progress-bar $(wildcard models tests/dbt)
 
+tests: .venv/dev ## unit, integration and pipeline at once
+	@$(pytest) tests/pipeline tests/loader/integration tests/loader/unit
+
 unit: .venv/dev ## the loader's parts, without a database
 	@$(pytest) tests/loader/unit
 
@@ -138,14 +141,13 @@ models: .venv/dev .test/profiles.yml ## dbt build, with all of dbt's tests
 			| loader load --quiet - && \
 		dbt --quiet build
 
-# What these are about is not the server's version; they take long.
-same_on_every_server := $(wildcard tests/loader/integration/test_kafka*.py) $(addprefix tests/, \
-	loader/integration/test_moving_inputs.py loader/integration/test_watch.py \
-	pipeline/test_board.py pipeline/test_docs.py pipeline/test_readers.py)
+# What these are about may differ between servers: statements, locks, partitions, plans, roles.
+on_every_server := $(addprefix tests/loader/integration/test_, \
+	copy.py dedupe.py load.py maintain.py partitions.py publish.py retention.py roles.py) \
+	$(addprefix tests/pipeline/test_, concurrency.py law.py marts.py retention.py roles.py)
 
-postgres15: .venv/dev ## the tests with a database again, on PostgreSQL 15
-	@$(pytest) --postgres $(POSTGRES15) $(addprefix --ignore ,$(same_on_every_server)) \
-		tests/loader/integration tests/pipeline
+postgres15: .venv/dev ## what depends on the server, again on PostgreSQL 15
+	@$(pytest) --postgres $(POSTGRES15) $(on_every_server)
 
 MINUTES ?= 60
 
