@@ -4,7 +4,7 @@ import json
 import sys
 
 from benchmarks.server import bench_database, bench_server
-from tests.brokers import QUICK, running_broker
+from tests.brokers import running_broker
 
 PARTITIONS = 4
 
@@ -23,7 +23,7 @@ def main(events: int) -> None:
         with bench_database(server, "kafka", has_seeds=False) as bench:
             printed = bench.run(
                 "loader", "consume", "--topic", "bench", "--brokers", broker.address,
-                "--once", "--json", "--quiet", *QUICK,
+                "--once", "--json", "--quiet",
             )  # fmt: skip
             loads = [json.loads(line) for line in printed.splitlines()]
             assert sum(load["rows_loaded"] for load in loads) == len(values) * PARTITIONS

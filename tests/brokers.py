@@ -13,33 +13,23 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 
 from tests.proxies import Proxy
 
-# A group is at rest sooner than by default; the tests need not wait for it.
-QUICK = ("--kafka-option", "session.timeout.ms=6000", "--kafka-option", "heartbeat.interval.ms=200")
+# A group is at rest sooner than by default, and so is a broker without news.
+QUICK = {
+    "session.timeout.ms": "1500",
+    "heartbeat.interval.ms": "200",
+    "fetch.wait.max.ms": "50",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Broker:
-    """A running broker.
+class Producing:
+    """What takes messages.
 
     Attributes:
         address: where clients reach it.
-        process: the broker itself.
     """
 
     address: str
-    process: "subprocess.Popen[bytes]"
-
-    def create(self, topic: str, partitions: int = 1) -> None:
-        """Create a topic."""
-        # Held until it has answered: it ends with its last reference.
-        admin = AdminClient({"bootstrap.servers": self.address})
-        made = admin.create_topics([NewTopic(topic, partitions, 1)])
-        made[topic].result(10)
-
-    def delete(self, topic: str) -> None:
-        """Delete a topic, with its messages."""
-        admin = AdminClient({"bootstrap.servers": self.address})
-        admin.delete_topics([topic])[topic].result(10)
 
     def produce(self, topic: str, values: Iterable[bytes | None], partition: int = 0) -> None:
         """Append messages to a partition and wait until the broker has them."""
@@ -53,6 +43,29 @@ class Broker:
                 except BufferError:
                     producer.poll(0.1)
         assert producer.flush(30) == 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Broker(Producing):
+    """A running broker.
+
+    Attributes:
+        process: the broker itself.
+    """
+
+    process: "subprocess.Popen[bytes]"
+
+    def create(self, topic: str, partitions: int = 1) -> None:
+        """Create a topic."""
+        # Held until it has answered: it ends with its last reference.
+        admin = AdminClient({"bootstrap.servers": self.address})
+        made = admin.create_topics([NewTopic(topic, partitions, 1)])
+        made[topic].result(10)
+
+    def delete(self, topic: str) -> None:
+        """Delete a topic, with its messages."""
+        admin = AdminClient({"bootstrap.servers": self.address})
+        admin.delete_topics([topic])[topic].result(10)
 
 
 @contextmanager

@@ -38,6 +38,10 @@ class BrokerError(DatabaseError):
     """Kafka cannot be reached, or refuses us; nothing is lost, offsets are in the database."""
 
 
+class FatalBrokerError(BrokerError):
+    """The client library says that this consumer can do nothing any more; another one may."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Client:
     """How to reach Kafka.

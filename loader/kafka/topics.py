@@ -2,44 +2,99 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Final
 
 from loader.errors import InputError
-from loader.kafka.client import BrokerError, kafka
+from loader.kafka.client import BrokerError, Client, kafka
+from loader.kafka.offsets import Move
 
 TIMEOUT_SECONDS: Final = 15.0
 # Brokers before Kafka 2.8 give topics no id.
 _NO_ID: Final = "?"
 
 
-def identity(consumer: Any, admin: Any, topic: str) -> str:
-    """Return the cluster and the id of a topic; ``?`` for the id where the broker has none.
+class Topic:
+    """A topic as the broker has it.
 
-    Raises:
-        InputError: there is no such topic.
-        BrokerError: the broker does not answer.
+    Args:
+        name: its name.
+        client: how to reach Kafka.
+
+    Attributes:
+        name: its name.
+        consumer: the client library's consumer of the group.
     """
-    library = kafka()
-    try:
-        # The consumer asks: an admin client might create the topic by asking.
-        found = consumer.list_topics(topic, timeout=TIMEOUT_SECONDS)
-        error = found.topics[topic].error
-        if error is not None:
-            raise library.KafkaException(error)
-        described = admin.describe_topics(
-            library.TopicCollection([topic]), request_timeout=TIMEOUT_SECONDS
+
+    def __init__(self, name: str, client: Client) -> None:
+        self.name = name
+        self.consumer = client.consumer()
+        self._admin = client.admin()
+
+    def identity(self) -> str:
+        """Return the cluster and the id of the topic; ``?`` for the id where the broker has none.
+
+        Raises:
+            InputError: there is no such topic.
+            BrokerError: the broker does not answer.
+        """
+        library = kafka()
+        try:
+            # The consumer asks: an admin client might create the topic by asking.
+            found = self.consumer.list_topics(self.name, timeout=TIMEOUT_SECONDS)
+            error = found.topics[self.name].error
+            if error is not None:
+                raise library.KafkaException(error)
+            described = self._admin.describe_topics(
+                library.TopicCollection([self.name]), request_timeout=TIMEOUT_SECONDS
+            )
+            topic_id = str(described[self.name].result(TIMEOUT_SECONDS).topic_id or _NO_ID)
+        except library.KafkaException as raised:
+            code = raised.args[0].code()
+            if code == library.KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise InputError(
+                    f"there is no topic {self.name}; create it, then run this again"
+                ) from None
+            if code != library.KafkaError._UNSUPPORTED_FEATURE:
+                raise BrokerError(f"topic {self.name}: {raised.args[0].str()}") from None
+            topic_id = _NO_ID
+        except TimeoutError:
+            raise BrokerError(
+                f"topic {self.name}: the broker did not say what it is in time"
+            ) from None
+        return f"{found.cluster_id}/{topic_id}"
+
+    def bounds(self, partition: int) -> tuple[int, int]:
+        """Return the first offset that the broker has, and the one after the last.
+
+        Raises:
+            BrokerError: the broker does not answer.
+        """
+        library = kafka()
+        here = library.TopicPartition(self.name, partition)
+        try:
+            low, high = self.consumer.get_watermark_offsets(here, timeout=TIMEOUT_SECONDS)
+        except library.KafkaException as raised:
+            raise BrokerError(f"topic {self.name}: {raised.args[0].str()}") from None
+        return low, high
+
+    def assign(self, offsets: Mapping[int, int]) -> None:
+        """Read these partitions, each from its offset."""
+        library = kafka()
+        self.consumer.assign(
+            [library.TopicPartition(self.name, partition, at) for partition, at in offsets.items()]
         )
-        topic_id = str(described[topic].result(TIMEOUT_SECONDS).topic_id or _NO_ID)
-    except library.KafkaException as raised:
-        code = raised.args[0].code()
-        if code == library.KafkaError.UNKNOWN_TOPIC_OR_PART:
-            raise InputError(f"there is no topic {topic}; create it, then run this again") from None
-        if code != library.KafkaError._UNSUPPORTED_FEATURE:
-            raise BrokerError(f"topic {topic}: {raised.args[0].str()}") from None
-        topic_id = _NO_ID
-    except TimeoutError:
-        raise BrokerError(f"topic {topic}: the broker did not say what it is in time") from None
-    return f"{found.cluster_id}/{topic_id}"
+
+    def mirror(self, moves: Mapping[int, Move]) -> None:
+        """Tell the broker how far we are, for whoever watches it; nothing depends on it."""
+        library = kafka()
+        offsets = [
+            library.TopicPartition(self.name, partition, move.new)
+            for partition, move in moves.items()
+        ]
+        with suppress(library.KafkaException):
+            self.consumer.commit(offsets=offsets, asynchronous=True)
 
 
 def is_same(stored: str, found: str) -> bool:
@@ -47,12 +102,3 @@ def is_same(stored: str, found: str) -> bool:
     if stored.endswith(f"/{_NO_ID}") or found.endswith(f"/{_NO_ID}"):
         return stored.rpartition("/")[0] == found.rpartition("/")[0]
     return stored == found
-
-
-def another_topic(topic: str, group: str) -> InputError:
-    """Return the error to raise when a topic is not the one that a group has loaded."""
-    return InputError(
-        f"topic {topic} is not the one that group {group} has loaded: it was deleted and made "
-        "anew, or is on another cluster; to load the new one from its beginning: "
-        "loader consume --new-topic restart"
-    )

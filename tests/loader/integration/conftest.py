@@ -2,11 +2,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from psycopg import Connection
 
+from tests.brokers import Broker
+from tests.conftest import Outcome
+from tests.mock_brokers import MockBrokers
+
+from .topics import Running, Topic, start
+
+_numbers = count(1)
 HEADER = "time,type,source\n"
 
 
@@ -99,3 +108,25 @@ def nothing_left(conn: Connection) -> Callable[[], None]:
             assert conn.execute(query.encode()).fetchone() == (0,), query
 
     return check
+
+
+@pytest.fixture
+def topic(broker: Broker | MockBrokers, run_loader: Callable[..., Outcome]) -> Topic:
+    """A topic of two partitions, on the broker of the module."""
+    name = f"events-{next(_numbers)}"
+    broker.create(name, 2)
+    return Topic(name=name, broker=broker, run_loader=run_loader)
+
+
+@pytest.fixture
+def start_consumer(dsn: str, topic: Topic) -> Iterator[Callable[..., Running]]:
+    """Start a consumer in a thread; those still running at the end are stopped."""
+    started: list[Running] = []
+
+    def start_one(*, client: dict[str, str] | None = None, **options: Any) -> Running:
+        started.append(start(dsn, topic, client or {}, **options))
+        return started[-1]
+
+    yield start_one
+    for one in started:
+        one.stop()

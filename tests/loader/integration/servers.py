@@ -3,8 +3,7 @@
 import os
 import random
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 
@@ -12,16 +11,9 @@ import psycopg
 
 from loader.cluster import Cluster
 from loader.errors import ServerError
+from tests.waits import wait_until
 
 from .killed import Death, kill_backend, kill_process
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 90) -> None:
-    """Wait for a condition, and fail the test when it does not come."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def durable_database(cluster: Cluster) -> str:

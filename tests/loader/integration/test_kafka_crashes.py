@@ -16,9 +16,10 @@ from loader.cluster import Cluster
 from loader.connection import connect
 from tests.brokers import Broker, running_broker
 from tests.proxies import Proxy
+from tests.waits import wait_until
 
 from .consumers import Consumers
-from .servers import kill_server, wait_until
+from .servers import kill_server
 
 KILLS = int(os.environ.get("KAFKA_KILLS", "30"))
 PARTITIONS = 4

@@ -15,9 +15,10 @@ from psycopg.rows import TupleRow
 from loader.cluster import Cluster
 from loader.connection import connect
 from tests.conftest import Outcome
+from tests.waits import wait_until
 
 from .killed import OPTIONS, Killed
-from .servers import durable_database, dying, revive, server_death, wait_until
+from .servers import durable_database, dying, revive, server_death
 
 Run = Callable[..., Outcome]
 

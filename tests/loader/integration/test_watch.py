@@ -6,7 +6,6 @@ import random
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -25,6 +24,7 @@ from loader.signals import StopRequest
 from loader.watch import Watcher, WatchOptions
 from tests.conftest import Outcome
 from tests.forks import FORKS, TIMEOUT, loader_on
+from tests.waits import wait_until
 
 from .killed import Killed
 from .test_crashes import NO_LOADER_IS_CONNECTED
@@ -53,13 +53,6 @@ def files_in(inbox: Path) -> dict[str, list[str]]:
         names = sorted(path.name for path in folder.iterdir() if path.is_file())
         found[folder.name] = [name for name in names if name != ".lock"]
     return {folder: names for folder, names in found.items() if names}
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def test_each_file_goes_where_it_belongs(
