@@ -28,7 +28,7 @@ from loader.watch import Watcher, WatchOptions
     default="10s",
     show_default=True,
     callback=duration,
-    help="A file is complete when it has not changed for so long.",
+    help="A file must not have changed for so long.",
 )
 @with_batches
 @with_files

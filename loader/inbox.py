@@ -1,5 +1,7 @@
 """A directory that files come into: which of them are complete, and where they go.
 
+A file that somebody still has open for writing is left alone, where the system tells that.
+
 A file is moved into ``loading`` before it is read. Nobody who writes into the directory knows it
 there, so what is moved on afterwards is what was read, and not a new file of the same name.
 """
@@ -10,13 +12,14 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal
 
 from loader.errors import InputError
 from loader.mapping import Mapping
 from loader.paths import Input, file_input, printable
+from loader.writers import can_tell, has_writer
 
 Folder = Literal["loading", "done", "rejected", "failed"]
 _FOLDERS: Final[tuple[Folder, ...]] = ("loading", "done", "rejected", "failed")
@@ -40,6 +43,21 @@ class Seen:
     modified: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What there was at one moment.
+
+    Attributes:
+        files: to be loaded, if they stay as they are.
+        written: names of files that somebody still has open for writing.
+        others: names of files that look like no events.
+    """
+
+    files: set[Seen] = field(default_factory=set)
+    written: set[str] = field(default_factory=set)
+    others: set[str] = field(default_factory=set)
+
+
 class Inbox:
     """The directory, and in it one for each fate of a file.
 
@@ -54,6 +72,7 @@ class Inbox:
     def __init__(self, directory: Path, mapping: Mapping) -> None:
         self._directory = directory
         self._mapping = mapping
+        self._can_tell = False
 
     def prepare(self) -> None:
         """Create the directories for files that are dealt with.
@@ -66,36 +85,41 @@ class Inbox:
         try:
             for folder in _FOLDERS:
                 (self._directory / folder).mkdir(exist_ok=True)
+            self._can_tell = can_tell(self._directory / "loading")
         except OSError as error:
             raise InputError(f"{error.filename}: {error.strerror}") from error
 
-    def look(self) -> tuple[set[Seen], set[str]]:
-        """Return the files to be loaded, and the names of those that look like no events.
+    def look(self) -> Look:
+        """Return what there is now.
 
         Raises:
             InputError: the directory cannot be read.
         """
-        files: set[Seen] = set()
-        others: set[str] = set()
+        look = Look()
         # What a process left that was killed is taken up like a file that has just come.
         for directory in (self._directory, self._directory / "loading"):
             try:
                 with os.scandir(directory) as entries:
                     for entry in entries:
                         if _may_be_events(entry):
-                            self._note(Path(entry.path), files, others)
+                            self._note(Path(entry.path), look)
             except OSError as error:
                 raise InputError(f"{directory}: {error.strerror}") from error
-        return files, others
+        return look
 
-    def _note(self, path: Path, files: set[Seen], others: set[str]) -> None:
+    def _note(self, path: Path, look: Look) -> None:
         try:
             self.input_of(path)
         except InputError:
-            others.add(printable(path.name))
+            look.others.add(printable(path.name))
             return
-        if (seen := see(path)) is not None:
-            files.add(seen)
+        if self._is_written(path):
+            look.written.add(printable(path.name))
+        elif (seen := see(path)) is not None:
+            look.files.add(seen)
+
+    def _is_written(self, path: Path) -> bool:
+        return self._can_tell and has_writer(path)
 
     def input_of(self, path: Path) -> Input:
         """Return the input that a file is, by the name under which it came.
@@ -112,13 +136,16 @@ class Inbox:
         Raises:
             InputError: it cannot be moved.
         """
+        if self._is_written(seen.path):
+            return None
         if seen.path.parent.name != "loading":
             moved = self.put(seen, "loading")
             if moved is None:
                 return None
             seen = replace(seen, path=moved)
         # If somebody wrote to it at the last moment, it is complete some other time.
-        return seen if see(seen.path) == seen else None
+        is_at_rest = see(seen.path) == seen and not self._is_written(seen.path)
+        return seen if is_at_rest else None
 
     def put(self, seen: Seen, folder: Folder, note: str = "") -> Path | None:
         """Move a file into a folder, under a new name if there is one of its name already.

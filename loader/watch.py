@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import psycopg
@@ -22,6 +23,7 @@ from loader.signals import StopRequest
 
 _FIRST_PAUSE_SECONDS: Final = 1.0
 _LONGEST_PAUSE_SECONDS: Final = 60.0
+_REMEMBERED: Final = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +87,9 @@ class Watcher:
         self._unusable = unusable
         self._say = say
         self._left_alone: set[str] = set()
+        self._written: set[str] = set()
+        # What was put into done and rejected lately, by load: somebody may still write to it.
+        self._put: deque[tuple[Seen, LoadResult]] = deque(maxlen=_REMEMBERED)
 
     def run(self, must_stop: StopRequest) -> None:
         """Watch; when told to stop, finish the file that is being loaded.
@@ -112,6 +117,7 @@ class Watcher:
             must_stop.wait(wait)
 
     def _load_batch(self, must_stop: StopRequest) -> None:
+        self._look_back()
         before = self._look()
         if not before or must_stop.wait(self._options.settle):
             return
@@ -134,12 +140,28 @@ class Watcher:
                 self._batch_loaded()
 
     def _look(self) -> set[Seen]:
-        files, others = self._inbox.look()
-        if new := others - self._left_alone:
+        look = self._inbox.look()
+        if new := look.others - self._left_alone:
             names = ", ".join(sorted(new))
             self._say(f"left alone, for want of a format in the name or in --format: {names}")
-        self._left_alone = others
-        return files
+        if new := look.written - self._written:
+            names = ", ".join(sorted(new))
+            self._say(f"left until nobody has it open for writing: {names}")
+        self._left_alone, self._written = look.others, look.written
+        return look.files
+
+    def _look_back(self) -> None:
+        """Find files that grew after they were loaded and moved: what was added is not loaded."""
+        for _ in range(len(self._put)):
+            put, result = self._put.popleft()
+            now = see(put.path)
+            if now is None or now.inode != put.inode:
+                # Taken away, as it may be.
+                continue
+            if now == put:
+                self._put.append((put, result))
+            else:
+                self._fail(now, _was_incomplete(self._inbox.input_of(put.path), result))
 
     def _load(self, seen: Seen) -> bool:
         """Load one file and move it to where it belongs; tell whether it was loaded."""
@@ -166,7 +188,9 @@ class Watcher:
         if (now := see(taken.path)) is not None and now != taken:
             self._fail(now, _was_incomplete(an_input, result))
         else:
-            self._inbox.put(taken, "rejected" if result.rows_rejected else "done")
+            target = self._inbox.put(taken, "rejected" if result.rows_rejected else "done")
+            if target is not None:
+                self._put.append((replace(taken, path=target), result))
         return True
 
     def _fail(self, taken: Seen, reason: str) -> None:

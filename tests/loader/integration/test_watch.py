@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from psycopg import Connection
@@ -214,19 +214,73 @@ def test_a_file_that_is_replaced_while_it_is_loaded_is_loaded_too(inbox: Path, p
     assert files_in(inbox) == {"done": ["2-same.csv", "3-same.csv", "same.csv"]}
 
 
-def test_a_file_that_grew_after_it_was_loaded_is_no_success(inbox: Path, play: Any) -> None:
+def test_a_file_that_somebody_has_open_is_left_until_it_is_closed(inbox: Path, play: Any) -> None:
+    """However long the writer rests: here nothing has to settle."""
     file = inbox / "a.csv"
-    file.write_text(HEADER + ROW.format(0))
-    with file.open("a") as writer:
+    writer = file.open("w")
+    writer.write(HEADER + ROW.format(0))
+    writer.flush()
+    other = inbox / "b.csv"
+    other.write_text(HEADER + ROW.format(1))
+    opened: list[IO[str]] = []
 
-        def write() -> None:
-            writer.write(ROW.format(1))
-            writer.flush()
+    def open_other() -> None:
+        # Before it is taken, but after it was seen.
+        opened.append(other.open("a"))
 
-        results, complaints = play(nothing, nothing, nothing, loaded=write)
+    def close() -> None:
+        with writer:
+            writer.write(ROW.format(2) * 2)
+        opened[0].close()
+
+    results, complaints = play(open_other, nothing, nothing, close, nothing, nothing)
+    assert sorted(one.rows_loaded for one in results) == [1, 3]
+    assert complaints == [
+        "left until nobody has it open for writing: a.csv",
+        "left until nobody has it open for writing: b.csv",
+    ]
+    assert files_in(inbox) == {"done": ["a.csv", "b.csv"]}
+
+
+def write_more(file: Path) -> None:
+    with file.open("a") as opened:
+        opened.write(ROW.format(1))
+
+
+def test_a_file_that_grew_while_it_was_loaded_is_no_success(inbox: Path, play: Any) -> None:
+    (inbox / "a.csv").write_text(HEADER + ROW.format(0))
+    results, complaints = play(
+        nothing, nothing, nothing, loaded=lambda: write_more(inbox / "loading" / "a.csv")
+    )
     assert [one.rows_loaded for one in results] == [1]
     assert "was still written to after load 1 had read it" in complaints[0]
     assert "loader withdraw 1" in (inbox / "failed" / "a.csv.error.txt").read_text()
+
+
+def test_a_file_that_grew_after_it_was_moved_is_no_success_any_more(
+    inbox: Path, play: Any, scalar: Scalar, run_loader: Run
+) -> None:
+    """Its writer has it open, which not every system tells."""
+    for name, content in (("a.csv", ROW.format(0)), ("b.csv", ROW.format(2) + "never,car,gate\n")):
+        (inbox / name).write_text(HEADER + content)
+
+    def grow() -> None:
+        write_more(inbox / "done" / "a.csv")
+        write_more(inbox / "rejected" / "b.csv")
+
+    results, complaints = play(nothing, grow, nothing, nothing)
+    assert [one.rows_loaded for one in results] == [1, 1]
+    assert files_in(inbox) == {
+        "failed": ["a.csv", "a.csv.error.txt", "b.csv", "b.csv.error.txt"],
+    }
+    told = f"{inbox / 'a.csv'}: was still written to after load 1 had read it; to load it whole: "
+    assert complaints[0].startswith(told + "loader withdraw 1, then move it back;")
+    # As the message says.
+    assert run_loader("withdraw", "1").exit_code == 0
+    (inbox / "failed" / "a.csv").rename(inbox / "a.csv")
+    assert run_loader("watch", inbox, "--once", "--settle", "0s", "--quiet").exit_code == 0
+    visible = "select count(*) from raw.events join raw.loads using (load_id)"
+    assert scalar(f"{visible} where load_seq is not null and withdrawn_seq is null") == 3
 
 
 def test_a_file_that_vanishes_is_no_error(inbox: Path, play: Any) -> None:
