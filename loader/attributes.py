@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from loader.arrow import Array, InvalidError, pa, pc
@@ -49,7 +51,10 @@ def find_fault(columns: abc.Mapping[str, Array], row: int) -> tuple[str | None, 
     for name, column in columns.items():
         _, faulty = _values(column.slice(row, 1))
         if faulty is not None and faulty[0].as_py():
-            return name, "the value is not UTF-8, or holds a NUL, which JSON in the database cannot"
+            why = "the value is not UTF-8, or holds a NUL, which JSON in the database cannot"
+            if pa.types.is_nested(column.type):
+                why += "; or a key twice, or a time that is finer than a microsecond"
+            return name, why
     return None, "the attributes cannot be kept"
 
 
@@ -102,11 +107,42 @@ def _dumped(column: Array) -> tuple[Array, Array | None]:
 
 
 def _dump(value: Any) -> str | None:
+    """A nested value of Arrow as JSON; None for null."""
     try:
         found = value.as_py()
-    except UnicodeDecodeError:
+        return None if found is None else dump(found)
+    except (UnicodeDecodeError, ValueError, OverflowError):
+        # Bytes that are no text; times that Python cannot hold; keys that are there twice.
         return _UNSTORABLE
-    return None if found is None else json.dumps(found, ensure_ascii=False, default=str)
+
+
+def dump(value: object) -> str:
+    """A value as JSON, numbers with all their digits.
+
+    What JSON has no number for becomes text, as do times; bytes are text.
+
+    Raises:
+        UnicodeDecodeError: bytes are no text.
+    """
+    match value:
+        case dict():
+            members = (f"{_text(str(key))}: {dump(one)}" for key, one in value.items())
+            return "{" + ", ".join(members) + "}"
+        case list() | tuple():
+            return "[" + ", ".join(map(dump, value)) + "]"
+        case float() if not math.isfinite(value):
+            value = json.dumps(value)
+        case None | bool() | int() | float():
+            return json.dumps(value)
+        case Decimal():
+            return str(value)
+        case bytes():
+            value = value.decode()
+    return _text(str(value))
+
+
+def _text(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def is_storable(text: str) -> bool:

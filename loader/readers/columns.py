@@ -13,6 +13,7 @@ from loader import attributes
 from loader.arrow import Array, DataType, RecordBatch, Schema, pa, pc
 from loader.errors import InputError
 from loader.readers import header
+from loader.readers.plain import plain_batch, plain_type
 from loader.rows import Assembler, Rows
 from loader.texts import value_at
 from loader.times import Clock, Moments, TimeFault, epochs
@@ -52,7 +53,7 @@ class ColumnReader:
         at = header.positions(schema.names, wanted, mapping, origin)
         self._names = {name: schema.names[place] for name, place in at.items()}
         self.columns = list(dict.fromkeys(self._names.values()))
-        types = {name: schema.field(place).type for name, place in at.items()}
+        types = {name: plain_type(schema.field(place).type) for name, place in at.items()}
         self._check_types(types, has_rows=has_rows)
 
     def batch(self, batch: RecordBatch, first_row: int) -> EventBatch:
@@ -63,6 +64,7 @@ class ColumnReader:
             first_row: number of its first row in the input, counted from 1.
         """
         mapping = self._mapping
+        batch = plain_batch(batch)
         columns = {name: batch.column(actual) for name, actual in self._names.items()}
         time = columns[mapping.time_column]
         if pa.types.is_dictionary(time.type):
@@ -124,9 +126,10 @@ def _moments(time: Array, clock: Clock) -> tuple[Moments | None, Array]:
     elif clock.unit is None:
         raise AssertionError("numbers need an epoch")
     elif pa.types.is_integer(kind):
+        whole = time
         if pa.types.is_uint64(kind):
-            time = pc.min_element_wise(time, pa.scalar(2**63 - 1, pa.uint64()), skip_nulls=False)
-        ticks = time.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+            whole = pc.min_element_wise(time, pa.scalar(2**63 - 1, pa.uint64()), skip_nulls=False)
+        ticks = whole.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
         moments = epochs.from_integers(ticks, clock.unit)
     elif pa.types.is_decimal(kind):
         return None, _as_binary(time.cast(pa.string()))
@@ -157,8 +160,8 @@ def _name(column: Array) -> Array:
         if pa.types.is_dictionary(column.type):
             column = column.dictionary_decode()
         # A column of integers with a gap becomes one of floats in many tools: 82.0 means 82.
-        texts = column.cast(pa.float64()).cast(pa.string())
-        return pc.replace_substring_regex(texts, r"\.0$", "")
+        texts = pc.replace_substring_regex(column.cast(pa.string()), r"(\.\d*?)0+$", r"\1")
+        return pc.replace_substring_regex(texts, r"\.$", "")
     if pa.types.is_large_string(kind) or pa.types.is_large_binary(kind) or not _is_text(kind):
         if pa.types.is_dictionary(column.type):
             column = column.dictionary_decode()

@@ -126,16 +126,19 @@ class Tables:
 def _arrow(data: bytes, schema: Schema, unexpected: str) -> Table | int:
     """Parse lines; or tell the first, counted from 0, that cannot be parsed."""
     try:
-        return arrow_json.read_json(
+        table = arrow_json.read_json(
             pa.BufferReader(data),
             read_options=arrow_json.ReadOptions(use_threads=False, block_size=len(data) + 1),
             parse_options=arrow_json.ParseOptions(
                 explicit_schema=schema, unexpected_field_behavior=unexpected
             ),
         )
+        # Keys that are not UTF-8 are told only now.
+        len(table.column_names)
     except (ArrowError, UnicodeDecodeError, OSError) as error:
         told = re.search(r"in row (\d+)$", str(error))
         return int(told[1]) if told else 0
+    return table
 
 
 def _from_numbers(time: Array, unit: int | None) -> tuple[Moments | None, Array]:

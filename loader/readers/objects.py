@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from loader.attributes import is_storable
+from loader.attributes import dump, is_storable
 from loader.mapping import folded
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def text(value: object) -> bytes | None:
 def attributes(found: dict[str, Any], keys: Sequence[str]) -> str | None:
     """The attributes as JSON; None when the database cannot hold them."""
     kept = {key: found[key] for key in keys if found.get(key) is not None}
-    rendered = json.dumps(kept, ensure_ascii=False)
+    rendered = dump(kept)
     return rendered if is_storable(rendered) else None
 
 

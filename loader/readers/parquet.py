@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from loader.arrow import ArrowError, pq
@@ -24,7 +25,7 @@ class ParquetReader:
 
     Args:
         file: seekable.
-        stored: told how many bytes the row groups took that were read.
+        stored: told how many bytes were read, as if every row took as many.
         mapping: what the columns mean.
         limits: bounds.
         origin: what errors call the file.
@@ -39,13 +40,18 @@ class ParquetReader:
         self, file: BinaryIO, stored: Counted, mapping: Mapping, limits: Limits, origin: str
     ) -> None:
         self._stored = stored
+        self._size = file.seek(0, io.SEEK_END)
         self._origin = origin
         try:
-            self._file = pq.ParquetFile(file)
+            # An old time of 96 bits may lie further away than nanoseconds reach, which would wrap.
+            self._file = pq.ParquetFile(
+                file, coerce_int96_timestamp_unit="us", page_checksum_verification=True
+            )
             schema = self._file.schema_arrow
-        except (ArrowError, OSError) as error:
+            len(schema.names)
+        except (ArrowError, OSError, UnicodeDecodeError) as error:
             raise InputError(
-                f"{origin}: is not Parquet, or is cut short: {_first(error)}"
+                f"{origin}: {_why('is not Parquet, or is cut short', error)}"
             ) from error
         has_rows = self._file.metadata.num_rows > 0
         self._columns = ColumnReader(schema, mapping, limits, origin, has_rows=has_rows)
@@ -58,26 +64,23 @@ class ParquetReader:
             InputError: the file is damaged further on.
         """
         first_row = 1
-        rows, size = self._file.metadata.num_rows, self._stored_bytes()
+        # The sizes of columns are not asked for: where they are damaged, Arrow aborts the process.
+        rows = self._file.metadata.num_rows
         try:
             for batch in self._file.iter_batches(_ROWS_AT_ONCE, columns=self._columns.columns):
                 yield self._columns.batch(batch, first_row)
                 first_row += batch.num_rows
-                self._stored.count = size * (first_row - 1) // rows
+                self._stored.count = self._size * (first_row - 1) // max(rows, 1)
         except (ArrowError, OSError) as error:
-            raise InputError(
-                f"{self._origin}: is damaged behind row {first_row - 1:,}: {_first(error)}"
-            ) from error
-
-    def _stored_bytes(self) -> int:
-        """What all columns take, the ones that are not read too: progress is of the file."""
-        groups = [self._file.metadata.row_group(at) for at in range(self._file.num_row_groups)]
-        return sum(
-            group.column(at).total_compressed_size
-            for group in groups
-            for at in range(group.num_columns)
-        )
+            where = f"is damaged behind row {first_row - 1:,}"
+            raise InputError(f"{self._origin}: {_why(where, error)}") from error
+        if first_row - 1 != rows:
+            told = f"it should have {rows:,} rows, and has {first_row - 1:,}"
+            raise InputError(f"{self._origin}: is damaged: {told}")
 
 
-def _first(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+def _why(what: str, error: Exception) -> str:
+    first = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if "crypt" in first:
+        return "is encrypted; write it without that"
+    return f"{what}: {first}"

@@ -83,6 +83,7 @@ def test_a_bad_line_is_rejected_alone(
         (with_keys(x={"time": [None]}, y="2024-01-01 00:00:00", z=float("nan")), EVENT),
         (ROW[:-2] + b', "x": 1, "x": 2}\n', EVENT),
         (ROW[:-2] + b', "x": "\xff"}\n', EVENT),
+        (ROW[:-2] + b', "\xff": 1}\n', EVENT),
         (ROW[:-2] + b', "x": {"type": 1, "type": 2}}\n', EVENT),
         (ROW[:-2] + b', "x": 1e999}\n', EVENT),
         (ROW[:-2] + b', "x": "\\ud800"}\n', EVENT),
@@ -91,9 +92,10 @@ def test_a_bad_line_is_rejected_alone(
 )
 def test_good_lines(read: Read, line: bytes, event: tuple[str, str, str]) -> None:
     for before in (b"", ROW, ROW + b"x\n", with_keys(type=1)):
-        found = read(before + line, NAME)
-        assert found.events[-1] == event
-        assert found.rows_rejected == (before == ROW + b"x\n")
+        for attributes in ((), ("note",)):
+            found = read(before + line, NAME, attributes=attributes)
+            assert found.events[-1] == event
+            assert found.rows_rejected == (before == ROW + b"x\n")
     assert read(line + line, NAME).events == [event] * 2
 
 
@@ -171,6 +173,13 @@ def test_attributes_keep_their_types(read: Read) -> None:
     for one, expected in zip(values, kept, strict=True):
         found = read(with_keys(**one) * 2, NAME, attributes=keys)
         assert [json.loads(text) for text in found.attributes] == [expected] * 2
+
+
+def test_numbers_that_jsonb_does_not_have_are_text(read: Read) -> None:
+    lines = [ROW[:-2] + b', "note": %s}\n' % one for one in (b"1e999", b"[-1e999]", b"NaN", b"7")]
+    found = [read(line * 2, NAME, attributes=("note",)).attributes for line in lines]
+    notes = ['"Infinity"', '["-Infinity"]', '"NaN"', "7"]
+    assert found == [[f'{{"note": {note}}}'] * 2 for note in notes]
 
 
 def test_attributes_that_jsonb_cannot_hold_are_rejected(read: Read) -> None:
