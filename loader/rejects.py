@@ -120,7 +120,11 @@ def export_rejects(
                 if row.is_cut:
                     left_out += 1
                     continue
-                output.write(row.raw + b"\n")
+                raw = row.raw
+                if row.message_offset is not None:
+                    # A message may go over several lines, and a line of NDJSON may not.
+                    raw = raw.replace(b"\r", b" ").replace(b"\n", b" ")
+                output.write(raw + b"\n")
                 count += 1
     except OSError as error:
         raise UsageError(f"--export {file}: {error.strerror}") from None
