@@ -36,7 +36,8 @@ def with_alerts(command: _Function) -> _Function:
             default="5m",
             show_default=True,
             callback=duration,
-            help="No further alert of a rule at a source within this time.",
+            metavar="DURATION",
+            help="No further alert of a rule at a source within this time of events.",
         ),
         click.option(
             "--rules",

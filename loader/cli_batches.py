@@ -23,10 +23,13 @@ _OPTIONS = (
         default="5m",
         show_default=True,
         callback=some_duration,
-        help="Between two batches.",
+        metavar="DURATION",
+        help="Between two batches: 30s, 5m, 1h.",
     ),
     click.option("--once", is_flag=True, help="Load what is there now, then stop."),
-    click.option("--build", is_flag=True, help="Run dbt build after each batch."),
+    click.option(
+        "--build", is_flag=True, help="Run dbt build after each batch; if it fails, go on."
+    ),
     click.option("--json", "json_", is_flag=True, help="Print each load as a line of JSON."),
     click.option("--quiet", is_flag=True, help="Print nothing but errors."),
 )

@@ -17,15 +17,24 @@ from loader.settings import Settings
 
 @click.command("consume")
 @click.option("--topic", required=True, metavar="T", help="The topic to load.")
-@click.option("--brokers", metavar="HOST:PORT,...", help="Default: LOADER_KAFKA_BROKERS.")
-@click.option("--group", default="video-events", show_default=True, help="The consumer group.")
+@click.option(
+    "--brokers", metavar="HOST:PORT,...", help="Default: LOADER_KAFKA_BROKERS, localhost:9092."
+)
+@click.option(
+    "--group",
+    default="video-events",
+    show_default=True,
+    metavar="NAME",
+    help="Each group loads all.",
+)
 @with_batches
 @click.option(
     "--max-rows",
     type=click.IntRange(1),
     default=1_000_000,
     show_default=True,
-    help="Load earlier when so many messages wait.",
+    metavar="N",
+    help="Load earlier when so many messages wait, or 256 MiB of them.",
 )
 @click.option(
     "--from",
@@ -40,14 +49,14 @@ from loader.settings import Settings
     type=click.Choice(["stop", "restart"]),
     default="stop",
     show_default=True,
-    help="When the topic was deleted and made anew.",
+    help="When the topic was deleted and made anew: stop with exit code 4, or load the new one.",
 )
 @click.option(
     "--lost",
     type=click.Choice(["stop", "skip"]),
     default="stop",
     show_default=True,
-    help="When the broker has deleted messages before they were loaded.",
+    help="When messages were deleted before they were loaded: exit code 4, or say so and go on.",
 )
 @click.option(
     "--kafka-option",

@@ -1,6 +1,7 @@
 """``loader generate``."""
 
-from typing import BinaryIO, get_args
+from collections.abc import Callable
+from typing import Any, BinaryIO, get_args
 
 import click
 
@@ -8,18 +9,27 @@ from loader.generate import GenerateOptions, write
 from loader.mapping import Format
 
 
+def _number(name: str, type_: Any, default: float, meaning: str) -> Callable[[Any], Any]:
+    return click.option(
+        name, type=type_, default=default, show_default=True, metavar="N", help=meaning
+    )
+
+
 @click.command()
-@click.option("--events", type=click.IntRange(0), default=10_000, show_default=True)
-@click.option("--sources", type=click.IntRange(1), default=3, show_default=True)
-@click.option("--days", type=click.IntRange(1), default=1, show_default=True)
+@_number("--events", click.IntRange(0), 10_000, "Rows in all.")
+@_number("--sources", click.IntRange(1), 3, "Cameras.")
+@_number("--days", click.IntRange(1), 1, "How many days, from 2024-05-13 on.")
+@_number("--late", float, 0.0, "Share of the events that come late, by up to a month: 0 to 1.")
+@_number("--duplicates", float, 0.0, "Share of the rows that come twice: 0 to 1.")
+@_number("--seed", int, 1, "Another seed, other events; the same options give the same bytes.")
 @click.option(
-    "--late", type=float, default=0.0, show_default=True, help="Share that comes late, 0 to 1."
+    "--format",
+    "format_",
+    type=click.Choice(get_args(Format)),
+    default="csv",
+    show_default=True,
+    help="How they are written.",
 )
-@click.option(
-    "--duplicates", type=float, default=0.0, show_default=True, help="Share that repeats, 0 to 1."
-)
-@click.option("--seed", type=int, default=1, show_default=True, help="Same seed, same events.")
-@click.option("--format", "format_", type=click.Choice(get_args(Format)), default="csv")
 @click.option(
     "--output", type=click.File("wb"), default="-", metavar="FILE", help="Default: standard output."
 )

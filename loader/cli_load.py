@@ -36,7 +36,7 @@ from loader.settings import Settings
     type=click.Choice(["none", "exact"]),
     default="none",
     show_default=True,
-    help="exact: drop rows equal in source, time and type to one already loaded.",
+    help="exact: drop, and count, rows equal in source, time and type to one already loaded.",
 )
 @with_workers
 @click.option(
@@ -44,7 +44,7 @@ from loader.settings import Settings
     type=click.Choice(["source", "type", "none"]),
     default="source",
     show_default=True,
-    help="What decides which connection an event goes over.",
+    help="What decides which connection an event goes over; none: only whose turn it is.",
 )
 @click.option(
     "--max-rejects",
@@ -58,7 +58,7 @@ from loader.settings import Settings
     default=MAX_NEW_PARTITIONS,
     show_default=True,
     metavar="N",
-    help="Rows of further months that have no events yet are rejected.",
+    help="Months that the load may begin; rows of further months without events are rejected.",
 )
 @click.option(
     "--max-new-types",
@@ -81,7 +81,7 @@ from loader.settings import Settings
     type=click.Choice(["auto", "keep", "rebuild"]),
     default="auto",
     show_default=True,
-    help="rebuild: index new partitions after they are filled; auto: keep.",
+    help="keep: they grow with every row; rebuild: those of new partitions come last; auto: keep.",
 )
 @click.option("--dry-run", is_flag=True, help="Read and check everything, write nothing.")
 @click.option("--json", "json_", is_flag=True, help="Print the result as JSON.")

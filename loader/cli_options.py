@@ -64,27 +64,51 @@ def with_dsn(command: _Function) -> _Function:
 
 
 with_workers = click.option(
-    "--workers", type=click.IntRange(1, 32), default=2, show_default=True, help="Connections."
+    "--workers",
+    type=click.IntRange(1, 32),
+    default=2,
+    show_default=True,
+    metavar="N",
+    help="Connections to copy over.",
 )
 
 _FILE_OPTIONS = (
-    click.option("--format", type=click.Choice(FORMATS), help="Default: from the name."),
-    click.option("--delimiter", default=",", show_default=True, help="Between the fields of CSV."),
+    click.option(
+        "--format", type=click.Choice(FORMATS), help="Default: from the name, before .gz or .zst."
+    ),
+    click.option(
+        "--delimiter",
+        default=",",
+        show_default=True,
+        metavar="C",
+        help="Between the fields of CSV.",
+    ),
     click.option("--columns", metavar="A,B,C", help="Column names of CSV without a header."),
 )
 
 _MAPPING_OPTIONS = (
-    click.option("--time-column", default="time", show_default=True),
-    click.option("--type-column", default="type", show_default=True),
-    click.option("--source-column", default="source", show_default=True),
+    click.option(
+        "--time-column", default="time", show_default=True, metavar="NAME", help="When it was seen."
+    ),
+    click.option(
+        "--type-column", default="type", show_default=True, metavar="NAME", help="What was seen."
+    ),
+    click.option(
+        "--source-column", default="source", show_default=True, metavar="NAME", help="Who saw it."
+    ),
     click.option("--source", metavar="NAME", help="One source for the whole input."),
     click.option(
         "--time-format",
         default="iso",
         show_default=True,
+        metavar="F",
         help="iso, epoch_s, epoch_ms, epoch_us or a strptime format.",
     ),
-    click.option("--timezone", metavar="ZONE", help="Zone of times that carry no offset."),
+    click.option(
+        "--timezone",
+        metavar="ZONE",
+        help="Zone of times without an offset; else these are rejected.",
+    ),
     click.option(
         "--type-map", multiple=True, metavar="RAW=TYPE", help="Rename a type; repeatable."
     ),

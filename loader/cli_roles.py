@@ -1,5 +1,8 @@
 """``loader roles``."""
 
+from collections.abc import Callable
+from typing import Any
+
 import click
 from psycopg import errors
 
@@ -10,11 +13,17 @@ from loader.roles import Roles, set_up_roles
 from loader.settings import Settings
 
 
+def _role(name: str, meaning: str) -> Callable[[Any], Any]:
+    return click.option(
+        f"--{name}-role", default=name, show_default=True, metavar="NAME", help=meaning
+    )
+
+
 @click.command()
 @click.option("--schema", metavar="NAME", help="dbt's target schema; else DBT_SCHEMA, analytics.")
-@click.option("--loader-role", default="loader", show_default=True, metavar="NAME")
-@click.option("--transformer-role", default="transformer", show_default=True, metavar="NAME")
-@click.option("--reader-role", default="reader", show_default=True, metavar="NAME")
+@_role("loader", "Loads, and owns the schema raw.")
+@_role("transformer", "Runs dbt, and owns dbt's target schema.")
+@_role("reader", "Reads the marts.")
 @with_dsn
 @click.pass_obj
 def roles(

@@ -28,6 +28,7 @@ from loader.watch import Watcher, WatchOptions
     default="10s",
     show_default=True,
     callback=duration,
+    metavar="DURATION",
     help="A file must not have changed for so long.",
 )
 @with_batches
