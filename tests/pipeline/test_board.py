@@ -1,43 +1,52 @@
-"""The board is what a browser shows of the marts: the same numbers, and no error."""
+"""The board is what a browser shows of the marts: the same numbers, and no error.
+
+``BOARD_PICTURES=DIRECTORY`` keeps pictures of it, for the documentation: ``make pictures``.
+"""
 
 import html
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
+from urllib.request import urlopen
 
 import pytest
 from psycopg import Connection
-from psycopg.rows import scalar_row
 
 from tests.conftest import Outcome
 
 from .conftest import PROJECT, Dbt
 
-BOARDS = {
-    "activity": 1440,
-    "activity-dark": 1440,
-    "activity-phone": 390,
-    "activity-phone-dark": 390,
-}
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
-NUMBERS = {
-    "event_total": "select sum(event_count) from analytics.fct_hourly_detections",
-    "period_total": "select count(*) from analytics.fct_activity_periods",
-    "alert_total": "select count(*) from analytics.fct_alerts",
+WIDE, PHONE = (1440, 1840), (390, 2260)
+NOTHING = "There is nothing to show."
+TOTALS = {
+    "event_total": "select sum(event_count) from analytics.rpt_source_activity",
+    "period_total": "select sum(period_count) from analytics.rpt_source_activity",
+    "alert_total": "select sum(alert_count) from analytics.rpt_daily_alerts",
 }
-BARS = {
+# What a chart says of each of its bars or cells.
+MARKS = {
     "busiest_sources": (
         "select source_name, category, 'events: ' || to_char(sum(event_count), 'FM999,999')"
         " from analytics.fct_hourly_detections group by source_name, category"
     ),
     "dwell": (
-        "select 'up to 10 s', category, 'periods: ' || to_char(count(*), 'FM999,999')"
-        " from analytics.fct_activity_periods where duration < interval '10 seconds'"
-        " group by category"
+        "select bucket_name, category, 'periods: ' || to_char(sum(period_count), 'FM999,999')"
+        " from analytics.rpt_dwell_distribution group by bucket, bucket_name, category"
+        " having sum(period_count) > 0"
+    ),
+    "busy_hours": (
+        "select left(weekday_name, 3), lpad(hour_of_day::text, 2, '0'),"
+        " 'Events: ' || trim_scale(round(sum(events_per_hour)::numeric, 1))"
+        " from analytics.rpt_busy_hours group by weekday_name, hour_of_day"
     ),
 }
 LAST_DAY = """
@@ -48,7 +57,41 @@ LAST_DAY = """
 """
 
 
-@pytest.fixture(scope="session")
+@dataclass(frozen=True, kw_only=True)
+class Board:
+    """A served board, and the browser to look at it with."""
+
+    browser: str
+    address: str
+    directory: Path
+
+    def open(self, form: str, size: tuple[int, int], picture: Path) -> str:
+        """Open one form of it, and return what the page has become when all scripts have run.
+
+        It fails the test if the page wrote anything to the console.
+        """
+        done = subprocess.run(
+            [
+                self.browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+                "--disable-background-networking", "--enable-logging=stderr",
+                f"--user-data-dir={self.directory / 'browser'}",
+                f"--window-size={size[0]},{size[1]}", f"--screenshot={picture}",
+                "--dump-dom", f"{self.address}/{form}/",
+            ],
+            check=True, capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+        assert not console, console
+        return done.stdout
+
+    def filtered(self, form: str, **filters: object) -> str:
+        """Return the page with some filters set."""
+        query = "&".join(f"{name}={quote(json.dumps(value))}" for name, value in filters.items())
+        with urlopen(f"{self.address}/{form}/?{query}") as page:  # noqa: S310 - its own server
+            return str(page.read().decode())
+
+
+@pytest.fixture
 def browser(request: pytest.FixtureRequest) -> str:
     """A Chromium; .ci/run installs one if it can."""
     if request.config.getoption("--postgres") != "embedded":
@@ -59,55 +102,43 @@ def browser(request: pytest.FixtureRequest) -> str:
     return found
 
 
-@pytest.fixture
-def render(dbt: Dbt, tmp_path: Path) -> Callable[..., Path]:
-    """Return a function that brings the marts up to date and renders boards of them."""
-    project = tmp_path / "project"
-    shutil.copytree(PROJECT / "charts", project / "charts")
-    shutil.copy(PROJECT / "dbt_project.yml", project)
-    shutil.copy(dbt.profiles / "profiles.yml", project)
-
-    def run(*boards: str) -> Path:
-        dbt("build", "--exclude-resource-type", "test", "unit_test")
-        (project / "target").mkdir()
-        shutil.copy(dbt.target / "manifest.json", project / "target")
-        done = subprocess.run(
-            [
-                Path(sys.prefix) / "bin/dct", "render", *(f"charts/{name}.yml" for name in boards),
-                "--format", "html", "--output", "{stem}.html", "--no-cache",
-            ],
-            cwd=project, env=os.environ | {"DO_NOT_TRACK": "1"}, check=False,
-            capture_output=True, text=True, timeout=300,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        assert "ERR-" not in done.stderr
-        return project
-
-    return run
+@contextmanager
+def served(browser: str, dbt: Dbt, directory: Path) -> Iterator[Board]:
+    """Serve the boards as ``make board`` does."""
+    shutil.copytree(PROJECT / "charts", directory / "charts")
+    # For each page dct reads these two files a hundred times, so they are short here.
+    (directory / "dbt_project.yml").write_text("{name: video_events, profile: video_events}")
+    (directory / "profiles.yml").write_text(json.dumps(profile()))
+    (directory / "target").mkdir()
+    shutil.copy(dbt.target / "manifest.json", directory / "target")
+    with subprocess.Popen(
+        [Path(sys.prefix) / "bin/dct", "serve", "--no-cache"],
+        cwd=directory, env=os.environ | {"DO_NOT_TRACK": "1", "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    ) as server:  # fmt: skip
+        assert server.stdout
+        try:
+            lines = iter(server.stdout.readline, "")
+            running = next(line for line in lines if "running on" in line)
+            address = running.split("running on ")[1].split()[0]
+            yield Board(browser=browser, address=address, directory=directory)
+        finally:
+            server.terminate()
 
 
-def opened(browser: str, page: Path, width: int) -> str:
-    """Open a page, and return what it has become when all scripts have run.
-
-    It fails the test if the page wrote anything to the console. A picture is kept beside it.
-    """
-    done = subprocess.run(
-        [
-            browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
-            "--enable-logging=stderr", f"--user-data-dir={page.parent / 'browser'}",
-            f"--window-size={width},{2400 if width < 1000 else 1900}",
-            f"--screenshot={page.with_suffix('.png')}", "--dump-dom", page.as_uri(),
-        ],
-        check=True, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-    assert not console, console
-    return done.stdout
+def profile() -> dict[str, object]:
+    """What the example profile says in the environment of a test."""
+    target = {
+        "type": "postgres", "host": os.environ["PGHOST"], "port": int(os.environ["PGPORT"]),
+        "user": os.environ["PGUSER"], "password": "", "dbname": os.environ["PGDATABASE"],
+        "schema": "analytics", "threads": 4,
+    }  # fmt: skip
+    return {"video_events": {"target": "test", "outputs": {"test": target}}}
 
 
 def chart(page: str, name: str) -> str:
-    """Return the markup of one chart."""
-    _, _, rest = page.partition(f'data-chart-id="{name}"')
+    """Return the markup of one chart, or of its narrow form."""
+    _, _, rest = page.partition(f'data-chart-id="{name}')
     assert rest, f"the page has no {name}"
     return rest.partition("data-chart-id=")[0]
 
@@ -118,32 +149,64 @@ def texts(markup: str) -> list[str]:
 
 
 def labels(markup: str) -> list[set[str]]:
-    """Return what a chart says of each of its bars, without the control characters in between."""
+    """Return what a chart says of each of its marks, without the control characters in between."""
     return [
         {re.sub(r"[^ -~]", "", part).strip() for part in html.unescape(label).split(";")}
         for label in re.findall(r'aria-label="([^"]+)"', markup)
     ]
 
 
-def test_the_board_shows_the_numbers_of_the_marts(
-    browser: str, render: Callable[..., Path], run_loader: Callable[..., Outcome], conn: Connection,
-    tmp_path: Path,
-) -> None:  # fmt: skip
-    generated = run_loader("generate", "--events", "4000", "--sources", "3", "--days", "40")
-    events = tmp_path / "events.csv"
-    events.write_text(generated.stdout)
-    assert run_loader("load", events, "--quiet").exit_code == 0
-    directory = render(*BOARDS)
-    one = conn.cursor(row_factory=scalar_row).execute
-    last_day = one(LAST_DAY).fetchone()
-    assert last_day
-    for name, width in BOARDS.items():
-        page = opened(browser, directory / f"{name}.html", width)
-        for total, query in NUMBERS.items():
-            assert f"{one(query).fetchone():,}" in texts(chart(page, total)), (name, total)
-        for bars, query in BARS.items():
-            drawn = labels(chart(page, bars))
-            for bar in conn.execute(query):
-                assert any(set(bar) <= mark for mark in drawn), (name, bar)
-        assert chart(page, "timeline").count("<title>") == last_day
-        assert (directory / f"{name}.png").stat().st_size > 20_000
+def test_the_board_shows_what_is_in_the_marts(
+    browser: str, dbt: Dbt, run_loader: Callable[..., Outcome], conn: Connection, tmp_path: Path
+) -> None:
+    def build() -> None:
+        dbt("build", "--select", "+marts.reports", "--exclude-resource-type", "test", "unit_test")
+
+    def number(query: str) -> int:
+        (found,) = conn.execute(query.encode()).fetchone() or (0,)
+        return int(found)
+
+    build()
+    pictures = Path(os.environ.get("BOARD_PICTURES", tmp_path)).absolute()
+    with served(browser, dbt, tmp_path / "board") as board:
+        # Before anything is loaded.
+        for form, size in {"activity-dark": WIDE, "activity-phone": PHONE}.items():
+            page = board.open(form, size, tmp_path / "nothing.png")
+            assert all("0" in texts(chart(page, total)) for total in TOTALS), form
+            assert NOTHING in page
+            assert 'data-chart-id="timeline"' not in page
+
+        events = tmp_path / "events.csv"
+        options = ("--events", "20000", "--days", "14", "--output", events)
+        assert run_loader("generate", *options).exit_code == 0
+        assert run_loader("load", events, "--quiet").exit_code == 0
+        build()
+        forms = {
+            "activity": (WIDE, pictures / "board.png"),
+            "activity-phone-dark": (PHONE, pictures / "board-phone-dark.png"),
+        }
+        for form, (size, picture) in forms.items():
+            page = board.open(form, size, picture)
+            assert NOTHING not in page
+            for total, query in TOTALS.items():
+                assert f"{number(query):,}" in texts(chart(page, total)), (form, total)
+            for marks, query in MARKS.items():
+                drawn = labels(chart(page, marks))
+                for mark in conn.execute(query.encode()):
+                    assert any(set(mark) <= label for label in drawn), (form, mark)
+            assert chart(page, "timeline").count("<title>") == number(LAST_DAY)
+            assert 20_000 < picture.stat().st_size < 300_000
+
+        # A choice of time and category; too many periods to draw each, so slots of time.
+        page = board.filtered(
+            "activity", category=["vehicles"], period=["2024-05-13", "2024-05-25"]
+        )
+        chosen = "where category = 'vehicles' and {} < '2024-05-26'"
+        for total, query in {
+            "event_total": "select sum(event_count) from analytics.fct_hourly_detections "
+            + chosen.format("hour_started_at"),
+            "period_total": "select count(*) from analytics.fct_activity_periods "
+            + chosen.format("started_at"),
+        }.items():
+            assert f"{number(query):,}" in texts(chart(page, total)), total
+        assert "% of the time" in chart(page, "timeline")
