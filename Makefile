@@ -15,7 +15,8 @@ export DO_NOT_TRACK := 1
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo board test lint tests unit integration pipeline models postgres15 soak bench docs clean
+.PHONY: help setup demo board pictures test lint tests unit integration pipeline models postgres15 soak bench \
+	docs clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +57,8 @@ endef
 profiles.yml:
 	@cp profiles.example.yml $@
 
+setup: .venv/runtime profiles.yml ## install the loader, dbt and PostgreSQL into .venv
+
 # --- try it -----------------------------------------------------------------------------------
 
 rush_hour := --since 2024-05-13T08:00Z --until 2024-05-13T09:00Z
@@ -65,9 +68,13 @@ rush_hour := --since 2024-05-13T08:00Z --until 2024-05-13T09:00Z
 	@loader generate --events 2000 --sources 3 --days 1 > $@.unfinished
 	@mv $@.unfinished $@
 
+PORT ?= 8520
+
 demo: .venv/runtime profiles.yml .demo/events.csv ## load a day of made-up events and show what happened
 	@loader load .demo/events.csv
-	@$(use_server) dbt --quiet build
+	@$(use_server) dbt --quiet build && { ! command -v dct >/dev/null || dct render \
+		charts/activity.yml --format html --output .demo/board.html --no-cache --no-warnings \
+		>.demo/board.log 2>&1 || { cat .demo/board.log >&2; exit 1; }; }
 	@echo; echo "Periods of activity, from 8 to 9 o'clock:"
 	@loader periods $(rush_hour)
 	@echo "Alerts:"
@@ -77,10 +84,13 @@ demo: .venv/runtime profiles.yml .demo/events.csv ## load a day of made-up event
 	@echo "  loader load FILE.csv       your own events: docs/howto/load-your-own-files.md"
 	@echo '  eval "$$(loader db env)"    now dbt, psql and BI tools see the same database'
 	@echo "  loader db stop             when you are done"
-
-PORT ?= 8520
+	@! command -v dct >/dev/null || { \
+		echo "The whole day is on a board: open .demo/board.html in a browser. With filters:"; \
+		echo "  make board                 then open http://localhost:$(PORT)/activity/"; }
 
 board: .venv/runtime profiles.yml ## serve the board of what is in the database, on PORT=8520
+	@command -v dct >/dev/null || { echo "dbt Charts needs Python 3.11 to 3.13" >&2; exit 1; }
+	@loader maintain --quiet
 	@$(use_server) dbt --quiet build --exclude-resource-type test unit_test && \
 		echo "http://localhost:$(PORT)/activity/ (also /activity-dark/, /activity-phone/," \
 			"/activity-phone-dark/); Ctrl-C ends it" && \
@@ -119,7 +129,7 @@ test: .venv/dev ## everything that CI runs
 lint: .venv/dev .test/profiles.yml ## ruff, mypy and sqlfluff
 	@ruff check .
 	@ruff format --check .
-	@mypy $(wildcard loader tests benchmarks)
+	@mypy $(wildcard loader tests benchmarks docs)
 	@$(use_server_once) sqlfluff lint --disable-progress-bar $(wildcard models tests/dbt)
 
 tests: .venv/dev ## unit, integration and pipeline at once
@@ -170,10 +180,17 @@ bench: .venv/dev ## measure what it costs, beside other ways; takes long
 
 # --- the rest ---------------------------------------------------------------------------------
 
-docs: .venv/runtime profiles.yml ## the models' documentation: target/static_index.html
+docs: .venv/dev profiles.yml ## the documentation as a site: site/index.html
 	@$(use_server) dbt --quiet docs generate --static
+	@cog -r --verbosity=0 -I . docs/reference/*.md
+	@sphinx-build --quiet --fail-on-warning --keep-going --doctree-dir target/doctrees docs site
+	@cp target/static_index.html site/models.html
+	@echo "site/index.html"
+
+pictures: .venv/dev ## the pictures of the board in the documentation
+	@BOARD_PICTURES=docs/images pytest --quiet tests/pipeline/test_board.py
 
 clean: ## remove what can be made again; the embedded server's data stays
-	rm -rf .venv .demo .test target logs build dist *.egg-info
+	rm -rf .venv .demo .test site target logs build dist *.egg-info
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find loader tests -name __pycache__ -prune -exec rm -rf {} +
