@@ -14,6 +14,7 @@ import click
 import psycopg
 
 from loader import __version__
+from loader.concealment import conceal_dsn
 from loader.connection import explain, redact
 from loader.errors import LoaderError
 from loader.settings import Settings, read_settings
@@ -73,6 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     # It warns about what follows from an error that we report; without a handler, on stderr.
     logging.getLogger("psycopg").addHandler(logging.NullHandler())
+    if arguments is None:
+        conceal_dsn()
     given = list(sys.argv[1:] if arguments is None else arguments)
     context: click.Context | None = None
     try:

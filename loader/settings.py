@@ -92,6 +92,11 @@ def user_of(settings: Settings) -> str | None:
     return names[-1].decode() if names else None
 
 
+def export_dsn(dsn: str) -> None:
+    """Put a DSN where ``read_settings`` finds it without ``--dsn``."""
+    os.environ["LOADER_DSN"] = dsn
+
+
 def export_connection(dsn: str) -> None:
     """Put a conninfo into the variables where dbt in this process, and libpq, look for it."""
     for option in Conninfo.parse(dsn.encode()):

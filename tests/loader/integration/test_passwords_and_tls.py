@@ -4,6 +4,7 @@ import shlex
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -173,6 +174,34 @@ def test_a_password_is_never_shown_when_something_fails(server: Server, run_load
         debugged = run_loader("--debug", "--dsn", dsn, "status")
         assert "Traceback" in debugged.stderr
         assert SECRET not in debugged.stderr
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc")
+@pytest.mark.parametrize("place", ["before", "behind", "with ="])
+def test_the_process_list_shows_no_password(
+    server: Server, pg_environment: dict[str, str], place: str
+) -> None:
+    option = [f"--dsn={server.uri()}"] if place == "with =" else ["--dsn", server.dsn()]
+    command = ["load", "-", "--format", "csv", "--source", "--dsn is no name"]
+    arguments = [*command, *option] if place == "behind" else [*option, *command]
+    with subprocess.Popen(
+        [sys.executable, "-m", "loader", *arguments],
+        env=pg_environment,
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        seen = Path(f"/proc/{process.pid}/cmdline")
+        wanted = [sys.executable, "-m", "loader", *command, ""]
+        # The password is there until Python has started.
+        end = time.monotonic() + 20
+        while seen.read_text().split("\0") != wanted:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        assert process.poll() is None
+        moment = "2024-05-13T15:00:00Z"
+        _, stderr = process.communicate(f"time,type\n{moment},car {place}\n")
+    assert (process.returncode, stderr) == (0, "")
 
 
 def test_a_dsn_in_the_wrong_place_does_not_show_its_password(
