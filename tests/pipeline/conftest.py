@@ -29,6 +29,7 @@ class Dbt:
     profiles: Path
     target: Path
     manifest: Manifest | None = field(default=None, repr=False)
+    variables: str = "{}"
 
     def __call__(self, *arguments: str) -> dbtRunnerResult:
         """Run a dbt command, and fail the test when it fails."""
@@ -38,14 +39,15 @@ class Dbt:
 
     def attempt(self, *arguments: str) -> dbtRunnerResult:
         """Run a dbt command that may fail."""
-        options = dbt_options(self.profiles, self.target)
+        options = [*dbt_options(self.profiles, self.target), "--vars", self.variables]
         if self.manifest is None:
             parsed = dbtRunner().invoke(["parse", *options, "--no-partial-parse"])
             assert parsed.success, parsed.exception
             assert isinstance(parsed.result, Manifest)
             self.manifest = parsed.result
         with contextlib.redirect_stdout(None):
-            return dbtRunner(manifest=self.manifest).invoke([*arguments, *options])
+            command, *rest = arguments
+            return dbtRunner(manifest=self.manifest).invoke([command, *options, *rest])
 
 
 def dbt_options(profiles: Path, target: Path) -> list[str]:

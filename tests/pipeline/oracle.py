@@ -110,8 +110,8 @@ BUSY_HOURS = """
     from (select distinct source_id, source_name, category from visible) p
     cross join (select * from generate_series(1, 7) weekday, generate_series(0, 23) hour_of_day) w
     left join (
-        select source_id, category, to_char(t at time zone 'UTC', 'ID')::int as weekday,
-               to_char(t at time zone 'UTC', 'HH24')::int as hour_of_day, count(*) as event_count
+        select source_id, category, to_char(t at time zone '{zone}', 'ID')::int as weekday,
+               to_char(t at time zone '{zone}', 'HH24')::int as hour_of_day, count(*) as event_count
         from visible group by 1, 2, 3, 4
     ) n using (source_id, category, weekday, hour_of_day)
     left join (
@@ -119,7 +119,8 @@ BUSY_HOURS = """
                to_char(hour, 'HH24')::int as hour_of_day, count(*) as week_count
         from (
             select source_id, generate_series(
-                date_trunc('hour', min(t) at time zone 'UTC'), max(t) at time zone 'UTC', '1 hour'
+                date_trunc('hour', min(t) at time zone '{zone}'),
+                max(t) at time zone '{zone}', '1 hour'
             ) as hour
             from visible group by 1
         ) hours
@@ -149,49 +150,84 @@ DWELL_DISTRIBUTION = """
     group by 1, 2, 3, 4
 """
 
-DAILY_ALERTS = f"""
+DAILY_ALERTS = """
     select rule_name, source_id, source_name, category, count(*) as alert_count,
            sum(event_count)::bigint as event_count,
-           to_char(triggered_at at time zone 'UTC', 'YYYY-MM-DD')::date as alert_date
-    from ({ALERTS}) alerts group by 1, 2, 3, 4, 7
-"""
+           to_char(triggered_at at time zone '{zone}', 'YYYY-MM-DD')::date as alert_date
+    from ({alerts}) alerts group by 1, 2, 3, 4, 7
+""".replace("{alerts}", ALERTS)
 
 DAILY_ACTIVITY = """
     select source_id, source_name, category, event_count, coalesce(period_count, 0) as period_count,
-           day as activity_date, coalesce(active_duration, '0') as active_duration
+           day as activity_date, coalesce(active_duration, '0') as active_duration,
+           coalesce(share, 0)::double precision as occupancy
     from (
-        select source_id, source_name, category, (t at time zone 'UTC')::date as day,
+        select source_id, source_name, category, (t at time zone '{zone}')::date as day,
                count(*) as event_count
         from visible group by 1, 2, 3, 4
     ) events
     left join (
-        select source_id, category, (started_at at time zone 'UTC')::date as day,
+        select source_id, category, (started_at at time zone '{zone}')::date as day,
                count(*) as period_count
         from periods group by 1, 2, 3
     ) begun using (source_id, category, day)
     left join (
-        select source_id, category, day::date, sum(upper(within) - lower(within)) as active_duration
+        select source_id, category, day::date,
+               sum(upper(part) - lower(part)) as active_duration,
+               extract(epoch from sum(upper(part) - lower(part)))
+               / extract(epoch from upper(whole) - lower(whole)) as share
         from (
-            select source_id, category, day,
-                   tsrange(day, day + interval '1 day')
-                   * tsrange(started_at at time zone 'UTC', ended_at at time zone 'UTC') as within
+            select source_id, category, day, whole, whole * tstzrange(started_at, ended_at) as part
             from periods
-            cross join generate_series(
-                (select min(t) at time zone 'UTC' from visible)::date::timestamp,
-                (select max(t) at time zone 'UTC' from visible), '1 day'
-            ) day
-            where started_at at time zone 'UTC' < day + interval '1 day'
-              and ended_at at time zone 'UTC' >= day
+            join (
+                select day, tstzrange(
+                    day at time zone '{zone}', (day + interval '1 day') at time zone '{zone}'
+                ) as whole
+                from generate_series(
+                    (select min(t) at time zone '{zone}' from visible)::date::timestamp,
+                    (select max(t) at time zone '{zone}' from visible), '1 day'
+                ) day
+            ) days on whole && tstzrange(started_at, ended_at)
         ) split
-        where not isempty(within)
-        group by 1, 2, 3
+        group by source_id, category, day, whole
     ) active using (source_id, category, day)
 """
 
-WEEKLY_CHANGES = f"""
+ALL_DAYS = """
+    select s.source_id, s.source_name, s.category, coalesce(d.event_count, 0) as event_count,
+           coalesce(d.period_count, 0) as period_count, coalesce(d.occupancy, 0) as occupancy,
+           s.day as activity_date, coalesce(d.active_duration, '0') as active_duration,
+           (select count(*) from generate_series(0, 47) h
+            where s.day = ((s.day::timestamp at time zone '{zone}' + h * interval '1 hour')
+                           at time zone '{zone}')::date) * interval '1 hour' as day_duration
+    from (
+        select distinct v.source_id, v.source_name, v.category, day::date as day
+        from visible v
+        join (
+            select source_id, generate_series(
+                min(t at time zone '{zone}')::date::timestamp,
+                (select max(t at time zone '{zone}') from visible), '1 day'
+            ) as day
+            from visible group by 1
+        ) days using (source_id)
+    ) s
+    left join ({daily}) d
+      on d.source_id = s.source_id and d.category = s.category and d.activity_date = s.day
+""".replace("{daily}", DAILY_ACTIVITY)
+
+# From the clock of the zone as it strikes, not from a series of local times.
+HOURS = """
+    select distinct date_trunc('hour', hour at time zone '{zone}') as local_hour
+    from generate_series(
+        (select date_trunc('hour', min(t), '{zone}') from visible),
+        (select max(t) from visible), '30 minutes'
+    ) hour
+"""
+
+WEEKLY_CHANGES = """
     select * from (with days as (
         select *, activity_date - extract(isodow from activity_date)::int + 1 as week_date
-        from ({DAILY_ACTIVITY}) daily
+        from ({daily}) daily
     ),
     weeks as (
         select s.source_id, s.source_name, s.category, w.week::date as week_date,
@@ -211,12 +247,12 @@ WEEKLY_CHANGES = f"""
       on past.source_id = now.source_id and past.category = now.category
      and past.week_date = now.week_date - 7
     ) changes
-"""
+""".replace("{daily}", DAILY_ACTIVITY)
 
 SOURCE_ACTIVITY = """
     select v.source_id, v.source_name, count(*) as event_count,
            (select count(*) from periods p where p.source_id = v.source_id) as period_count,
-           count(distinct (v.t at time zone 'UTC')::date) as active_day_count,
+           count(distinct (v.t at time zone '{zone}')::date) as active_day_count,
            (select max(t) from visible) - max(v.t) as silent_duration
     from visible v group by 1, 2
 """
@@ -231,6 +267,8 @@ MARTS = {
     "dim_event_types": EVENT_TYPES,
 }
 REPORTS = {
+    "dim_hours": HOURS,
+    "rpt_daily_activity": ALL_DAYS,
     "rpt_busy_hours": BUSY_HOURS,
     "rpt_dwell_times": DWELL_TIMES,
     "rpt_dwell_distribution": DWELL_DISTRIBUTION,
@@ -247,12 +285,20 @@ LIVE_VIEWS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Oracle:
-    """Compares relations of one dbt schema with what the visible events say."""
+    """Compares relations of one dbt schema with what the visible events say.
+
+    Attributes:
+        shown_in: the schema of the relations, when it is not that of the seeds.
+        shown_to: who reads them, when it is not the user of the connection.
+    """
 
     conn: Connection[TupleRow]
     schema: str = "analytics"
     gap: str = "1 minute"
+    zone: str = "UTC"
     events: str = "raw.events"
+    shown_in: str | None = None
+    shown_to: str | None = None
 
     def differences(self, relations: dict[str, str]) -> dict[str, list[TupleRow]]:
         """Return, per relation, up to ten rows that are missing or too many; empty when exact."""
@@ -261,16 +307,20 @@ class Oracle:
         found = {}
         for relation, query in relations.items():
             text = f"with {EVENTS}, {PERIODS} {query}".format(
-                schema=self.schema, gap=self.gap, events=self.events
+                schema=self.schema, gap=self.gap, zone=self.zone, events=self.events
             )
             # Materialized once each: a live view is not cheap, and neither is this query.
             self.conn.execute("drop table if exists expected, actual")
             self.conn.execute(f"create temporary table expected as {text}".encode())
             columns = ", ".join(self.columns("expected"))
+            if self.shown_to:
+                self.conn.execute(f"set role {self.shown_to}".encode())
             self.conn.execute(
                 f"create temporary table actual as select {columns} "
-                f"from {self.schema}.{relation}".encode()
+                f"from {self.shown_in or self.schema}.{relation}".encode()
             )
+            if self.shown_to:
+                self.conn.execute("reset role")
             rows = self.conn.execute(
                 b"""
                 (select 'missing' as verdict, * from (table expected except all table actual) m)
@@ -279,6 +329,7 @@ class Oracle:
                 order by 2, 1 limit 10
                 """
             ).fetchall()
+            self.conn.execute("drop table expected, actual")
             if rows:
                 found[relation] = rows
         return found
