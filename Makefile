@@ -126,10 +126,12 @@ test: .venv/dev ## everything that CI runs
 	echo "Passed:$${took%,}."
 	@$(if $(POSTGRES15),,echo "PostgreSQL 15 is not installed here, so that version was not tried.")
 
-lint: .venv/dev .test/profiles.yml ## ruff, mypy and sqlfluff
+lint: .venv/dev .test/profiles.yml ## ruff, mypy, dbt-bouncer and sqlfluff
 	@ruff check .
 	@ruff format --check .
 	@mypy $(wildcard loader tests benchmarks docs)
+	@dbt --quiet --warn-error parse
+	@COLUMNS=200 dbt-bouncer
 	@$(use_server_once) sqlfluff lint --disable-progress-bar $(wildcard models tests/dbt)
 
 tests: .venv/dev ## unit, integration and pipeline at once
