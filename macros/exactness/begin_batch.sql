@@ -29,20 +29,29 @@
             keeps that one there until this transaction ends.
         -#}
         {%- if follows -%}
-            {%- set names = follows | map('tojson') | join(', ') | replace('"', "'") -%}
-            {%- set hi = run_query(
-                "select min(load_seq) as hi from (select load_seq from " ~ progress
-                ~ " where model_name in (" ~ names ~ ") order by model_name for share) as followed"
-            ) | list | first -%}
+            {%- set marks = [] -%}
+            {%- for name in follows | sort -%}
+                {%- for mark in run_query(
+                    "select load_seq from " ~ progress_of(name)
+                    ~ " where model_name = " ~ dbt.string_literal(name) ~ " for share"
+                ) if mark['load_seq'] is not none -%}
+                    {%- do marks.append(mark['load_seq']) -%}
+                {%- endfor -%}
+            {%- endfor -%}
+            {%- if marks | length < follows | length -%}
+                {%- do exceptions.raise_compiler_error(
+                    this.identifier ~ " is made from " ~ follows | join(" and ")
+                    ~ ", and nothing tells which loads these hold. Build them first"
+                ) -%}
+            {%- endif -%}
+            {%- set hi = marks | min -%}
         {%- else -%}
-            {%- set hi = run_query(
-                "select load_seq as hi from " ~ counter
-            ) | list | first -%}
+            {%- set hi = run_query("select load_seq from " ~ counter)[0][0] -%}
         {%- endif -%}
         {%- set lo = stored['load_seq'] if is_incremental() else 0 -%}
         select
             set_config('video_events.batch_lo', '{{ lo }}', true),
-            set_config('video_events.batch_hi', '{{ hi['hi'] }}', true),
+            set_config('video_events.batch_hi', '{{ hi }}', true),
             set_config('video_events.dropped_before', '{{ dropped_before }}', true)
             {%- if not is_incremental() %},
             set_config('work_mem', '{{ var("full_refresh_work_mem") }}', true)

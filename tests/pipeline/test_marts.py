@@ -14,7 +14,7 @@ from tests.conftest import Outcome
 
 from .conftest import Dbt, Ledger, messages
 from .oracle import LIVE_VIEWS, MARTS, REPORTS, Oracle
-from .scenarios import Event
+from .scenarios import Event, scenario
 
 NOON = datetime(2024, 5, 13, 12, tzinfo=UTC)
 
@@ -91,6 +91,23 @@ def test_generated_events_in_twenty_random_loads(
     assert oracle.differences(REPORTS) == {}
     counted = conn.execute("select sum(event_count) from analytics.dim_sources").fetchone()
     assert counted == (len(rows),)
+
+
+def test_everything_holds_with_other_vars_and_when_clocks_change(
+    conn: Connection[TupleRow], dbt: Dbt, ledger: Ledger, generator: random.Random
+) -> None:
+    """Also the models' own tests: whoever sets a var still wants `dbt build` to pass."""
+    zone, gap = "Europe/Berlin", "2 minutes"
+    dbt.variables = json.dumps({"report_timezone": zone, "activity_gap": gap})
+    # Clocks go forward in the first night, and back in the one 210 days later.
+    events = [event for number in range(12) for event in scenario(number, generator)]
+    events += [Event(e.source, e.time + timedelta(days=210), e.type) for e in events]
+    generator.shuffle(events)
+    ledger.load(e for e in events if e.type != "a dog")
+    dbt("build")
+    ledger.load(e for e in events if e.type == "a dog")
+    dbt("run")
+    assert Oracle(conn=conn, zone=zone, gap=gap).differences(MARTS | REPORTS) == {}
 
 
 def test_build_gives_no_warning_on_an_empty_database_and_ever_after(
