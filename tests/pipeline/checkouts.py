@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from loader.embedded import find_programs
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -28,7 +30,9 @@ class Checkout:
             for name, value in os.environ.items()
             if not name.startswith(("PG", "LOADER_", "DBT_", "MAKE"))
         }
-        environment["PATH"] = f"{Path(sys.prefix) / 'bin'}{os.pathsep}{environment['PATH']}"
+        # With a psql at its end: that of the embedded server, where none is installed.
+        places = [str(Path(sys.prefix) / "bin"), environment["PATH"], str(find_programs())]
+        environment["PATH"] = os.pathsep.join(places)
         environment |= {"DO_NOT_TRACK": "1", **variables}
         return subprocess.run(
             ["bash", "-euo", "pipefail"],

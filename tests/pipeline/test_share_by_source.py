@@ -1,0 +1,165 @@
+"""An account that may see some sources only: its rows, its reports, and nothing of the others."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+from psycopg import Connection, errors
+from psycopg.conninfo import make_conninfo
+from psycopg.rows import TupleRow
+
+from tests.conftest import Outcome
+
+from .conftest import Dbt, Ledger
+from .oracle import LIVE_VIEWS, MARTS, REPORTS, Oracle
+from .scenarios import Event
+
+MONDAY = datetime(2024, 5, 13, 12, tzinfo=UTC)
+SHARED = {
+    **{name: query for name, query in MARTS.items() if name not in (
+        "fct_category_activity_periods", "dim_event_types",
+    )},
+    **REPORTS,
+    **{name: query for name, query in LIVE_VIEWS.items() if "category" not in name},
+}  # fmt: skip
+
+
+@pytest.fixture
+def account(
+    dsn: str,
+    conn: Connection[TupleRow],
+    run_loader: Callable[..., Outcome],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[str]:
+    """The DSN of an account that may see the sources gate and yard, and dbt as a transformer."""
+    assert run_loader("roles").exit_code == 0
+    conn.execute("reset role")
+    with psycopg.connect(dsn, autocommit=True) as admin:
+        admin.execute("create role a_transformer login in role transformer")
+        admin.execute("alter role a_transformer set role = 'transformer'")
+        admin.execute("create role source_reader")
+        admin.execute("create role tenant login in role source_reader")
+        monkeypatch.setenv("PGUSER", "a_transformer")
+        yield make_conninfo(dsn, user="tenant")
+        for role in ("loader", "transformer", "reader", "source_reader"):
+            admin.execute(f"drop owned by {role} cascade".encode())
+        admin.execute("drop role tenant, a_transformer, source_reader, loader, transformer, reader")
+
+
+def events(*sources: str, week: int = 0) -> list[Event]:
+    """Return events of one week: people that stay, some vehicles."""
+    return [
+        Event(
+            source,
+            MONDAY + timedelta(weeks=week, days=day, seconds=25 * number + place),
+            "car" if number % 11 == 10 else "pedestrian",
+        )
+        for place, source in enumerate(sources)
+        for day in (0, 1, 3)
+        for number in range(40)
+    ]
+
+
+def permitted(account: Connection[TupleRow]) -> set[str]:
+    """Return every relation outside of the catalog that an account may read."""
+    rows = account.execute(
+        "select relnamespace::regnamespace || '.' || relname from pg_class"
+        " where relkind in ('r', 'p', 'v', 'm') and relnamespace::regnamespace::text"
+        " not in ('pg_catalog', 'information_schema')"
+        " and has_schema_privilege(relnamespace, 'usage')"
+        " and has_table_privilege(oid, 'select, insert, update, delete')"
+    )
+    return {name for (name,) in rows}
+
+
+def check(account: str, conn: Connection[TupleRow], *sources: str) -> None:
+    """Check that the account sees what there would be if these were the only sources."""
+    names = ", ".join(f"'{name}'" for name in sources)
+    conn.execute(
+        "create or replace view public.of_these as select * from raw.events where source_id in ("
+        f"select source_id from raw.sources where source_name in ({names}))".encode()
+    )
+    oracle = Oracle(
+        conn=conn, events="public.of_these", shown_in="analytics_by_source", shown_to="tenant"
+    )
+    assert oracle.differences(SHARED) == {}
+    with psycopg.connect(account, autocommit=True) as tenant:
+        assert permitted(tenant) == {f"analytics_by_source.{name}" for name in SHARED}
+        for name in SHARED:
+            found = tenant.execute(f"select * from analytics_by_source.{name}".encode())
+            columns = [column.name for column in found.description or []]
+            rows = found.fetchall()
+            assert rows, name
+            if "source_name" in columns:
+                assert {row[columns.index("source_name")] for row in rows} <= set(sources), name
+        for statement in (
+            "select * from analytics.fct_alerts",
+            "select * from analytics.alerts_live",
+            "select * from raw.events",
+            "select analytics.activity_periods_between('1 minute', '2024-01-01', '2025-01-01')",
+            "select * from analytics_by_source.source_access",
+            "insert into analytics_by_source.source_access values ('tenant', 'roof')",
+            "update analytics_by_source.dim_sources set source_name = 'roof'",
+            "set role reader",
+            "set role transformer",
+        ):
+            with pytest.raises(errors.InsufficientPrivilege):
+                tenant.execute(statement.encode())
+        # A function of its own, cheap enough to be asked first, is not asked about other rows.
+        tenant.execute(
+            "create function pg_temp.tell(text) returns boolean language plpgsql cost 0.0000001"
+            " as $$ begin raise notice '%', $1; return true; end $$"
+        )
+        told: list[str] = []
+        tenant.add_notice_handler(lambda notice: told.append(notice.message_primary or ""))
+        for name in ("dim_sources", "fct_activity_periods", "rpt_source_activity", "alerts_live"):
+            tenant.execute(
+                f"select * from analytics_by_source.{name} where pg_temp.tell(source_name)".encode()
+            )
+        assert told
+        assert set(told) <= set(sources)
+
+
+def test_an_account_sees_its_sources_as_if_there_were_no_others(
+    account: str, conn: Connection[TupleRow], dbt: Dbt, ledger: Ledger
+) -> None:
+    first = ledger.load([*events("gate", "yard"), *events("roof", week=1)])
+    dbt("build", "--exclude-resource-type", "test", "unit_test")
+    dbt("run-operation", "share_by_source")
+    with psycopg.connect(account, autocommit=True) as tenant:
+        for name in SHARED:
+            found = tenant.execute(f"select 1 from analytics_by_source.{name}".encode())
+            assert found.fetchone() is None, name
+    conn.execute(
+        "insert into analytics_by_source.source_access values"
+        " ('tenant', 'gate'), ('tenant', 'yard'), ('tenant', 'to come'), ('other', 'roof')"
+    )
+    check(account, conn, "gate", "yard")
+
+    ledger.load([*events("gate", "roof", week=2), *events("to come", week=2)])
+    ledger.withdraw(first)
+    ledger.load(events("yard", "roof"))
+    live = Oracle(
+        conn=conn, events="public.of_these", shown_in="analytics_by_source", shown_to="tenant"
+    )
+    conn.execute(
+        "create or replace view public.of_these as select * from raw.events where source_id <> ("
+        "select source_id from raw.sources where source_name = 'roof')"
+    )
+    assert live.differences({name: LIVE_VIEWS[name] for name in LIVE_VIEWS if name in SHARED}) == {}
+    for options in ([], ["--full-refresh"]):
+        dbt("build", "--exclude-resource-type", "test", "unit_test", *options)
+        check(account, conn, "gate", "yard", "to come")
+
+    # A report that reads more than dbt knows of: somebody has replaced it by hand.
+    conn.execute("create table public.elsewhere as table analytics.dim_hours")
+    conn.execute(
+        "create or replace view analytics.dim_hours as select local_hour from public.elsewhere"
+    )
+    assert not dbt.attempt("run-operation", "share_by_source").success
+    check(account, conn, "gate", "yard", "to come")
+    dbt("run", "--select", "dim_hours")
+    conn.execute("delete from analytics_by_source.source_access where source_name = 'yard'")
+    dbt("run-operation", "share_by_source")
+    check(account, conn, "gate", "to come")
