@@ -156,7 +156,8 @@ models: .venv/dev .test/profiles.yml ## dbt build, with all of dbt's tests
 # What these are about may differ between servers: statements, locks, partitions, plans, roles.
 on_every_server := $(addprefix tests/loader/integration/test_, \
 	copy.py dedupe.py load.py maintain.py partitions.py publish.py retention.py roles.py) \
-	$(addprefix tests/pipeline/test_, concurrency.py law.py marts.py retention.py roles.py)
+	$(addprefix tests/pipeline/test_, concurrency.py law.py marts.py retention.py roles.py \
+		share_by_source.py)
 
 postgres15: .venv/dev ## what depends on the server, again on PostgreSQL 15
 	@$(pytest) --postgres $(POSTGRES15) $(on_every_server)
