@@ -131,7 +131,7 @@ lint: .venv/dev .test/profiles.yml ## ruff, mypy, dbt-bouncer and sqlfluff
 	@ruff format --check .
 	@mypy $(wildcard loader tests benchmarks docs)
 	@dbt --quiet --warn-error parse
-	@COLUMNS=200 dbt-bouncer
+	@COLUMNS=200 dbt-bouncer run --show-all-failures
 	@$(use_server_once) sqlfluff lint --disable-progress-bar $(wildcard models tests/dbt)
 
 tests: .venv/dev ## unit, integration and pipeline at once
