@@ -1,7 +1,7 @@
 {% macro share_by_source(role='source_reader') %}
     {#-
         See docs/decisions/0015. All in one transaction: an account sees the old views or the new
-        ones, and none at all if one of them would show what it must not.
+        ones; the old ones stay if a new one would show what it must not.
     -#}
     {%- set schema = adapter.quote(target.schema ~ '_by_source') -%}
     {%- set statements, reports = [], [] -%}
@@ -14,12 +14,17 @@
         );
         set local search_path = ''
     {%- endcall -%}
+    {#- All at once, because they read each other; somebody else's view on them makes this fail. -#}
+    {%- set views = [] -%}
     {%- for view in run_query(
         "select relname as name from pg_class where relkind = 'v' and relnamespace = "
         ~ dbt.string_literal(schema) ~ "::regnamespace"
     ) -%}
-        {%- do statements.append("drop view if exists " ~ schema ~ "." ~ adapter.quote(view['name']) ~ " cascade") -%}
+        {%- do views.append(schema ~ "." ~ adapter.quote(view['name'])) -%}
     {%- endfor -%}
+    {%- if views -%}
+        {%- do statements.append("drop view " ~ views | join(", ")) -%}
+    {%- endif -%}
     {%- for shared in shareable_models() -%}
         {%- set model = shared['model'] -%}
         {%- set view = schema ~ "." ~ adapter.quote(model.alias) -%}
