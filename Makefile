@@ -172,7 +172,7 @@ soak: .venv/dev ## the laws and crashes with new seeds, for MINUTES=60
 			tests/loader/integration/test_crashes.py \
 			tests/loader/integration/test_server_crashes.py \
 			tests/loader/integration/test_retention_crashes.py \
-			tests/loader/integration/test_kafka_crashes.py \
+			tests/pipeline/test_kafka_crashes.py \
 			tests/loader/unit/readers/test_against_reference.py \
 			tests/loader/unit/readers/test_damaged_files.py; \
 	done

@@ -15,11 +15,12 @@ from tests.forks import FORKS, TIMEOUT, loader_on
 
 from .killed import die_at_step
 
-# A member that is killed holds its partitions for so long.
-OPTIONS = (
+OPTIONS = ("--every", "1s", "--workers", "1", "--quiet")
+# A member that is killed holds its partitions for so long; and there are many loads to die in.
+RESTLESS = (
     "--kafka-option", "session.timeout.ms=1500",
     "--kafka-option", "heartbeat.interval.ms=200",
-    "--every", "1s", "--max-rows", "20", "--workers", "1", "--quiet",
+    "--max-rows", "20",
 )  # fmt: skip
 # Enough to start, and for some loads.
 STEPS = 80
@@ -47,15 +48,16 @@ class Consumers:
     _running: list[ForkServerProcess] = field(default_factory=list)
     _numbers: "count[int]" = field(default_factory=count)
 
-    def start(self, number: int, *, are_mortal: bool) -> None:
+    def start(self, number: int, *, are_mortal: bool, are_restless: bool = True) -> None:
         """Start some; every second one is to die at a step, when they are mortal."""
+        options = (*OPTIONS, *(RESTLESS if are_restless else ()))
         for _ in range(number):
             step = self.generator.choice([0, self.generator.randint(1, STEPS)])
             process = FORKS.Process(
                 target=_consume,
                 args=(
                     self.dsn,
-                    ("consume", *self.arguments, *OPTIONS),
+                    ("consume", *self.arguments, *options),
                     step if are_mortal else 0,
                     self.directory / f"consumer-{next(self._numbers)}",
                 ),

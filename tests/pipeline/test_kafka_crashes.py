@@ -1,4 +1,4 @@
-"""Each message once, while consumers are killed, and the server and the broker go away."""
+"""Each message once, and exact marts, while consumers are killed and server and broker go away."""
 
 import json
 import os
@@ -15,19 +15,23 @@ import pytest
 from loader.cluster import Cluster
 from loader.connection import connect
 from tests.brokers import Broker, running_broker
+from tests.loader.integration.consumers import Consumers
+from tests.loader.integration.servers import kill_server
 from tests.proxies import Proxy
 from tests.waits import wait_until
 
-from .consumers import Consumers
-from .servers import kill_server
+from .conftest import Dbt
+from .oracle import MARTS, Oracle
 
 KILLS = int(os.environ.get("KAFKA_KILLS", "30"))
+KILLS_BETWEEN_RESTS = 6
 PARTITIONS = 4
 CONSUMERS = 3
 TOPIC = "events"
 BEGINNING = datetime(2026, 3, 2, tzinfo=UTC)
 
 Row = tuple[datetime, str, str, int]
+POISON = b"no event"
 
 
 @pytest.fixture
@@ -115,6 +119,16 @@ def loaded(dsn: str) -> int:
     return int(row[0])
 
 
+def rejected(dsn: str) -> set[tuple[int, int]]:
+    """Return the places of all messages that were rejected; none of them twice."""
+    with connect(dsn, purpose="test") as conn:
+        rows = conn.execute(
+            "select partition_number, message_offset from raw.rejected_events"
+        ).fetchall()
+    assert len(rows) == len(set(rows))
+    return {(partition, offset) for partition, offset in rows}
+
+
 def lost_loads(dsn: str) -> int:
     """Return how many loads were begun of which nothing is left."""
     with connect(dsn, purpose="test") as conn:
@@ -124,16 +138,23 @@ def lost_loads(dsn: str) -> int:
 
 
 def test_consumers_killed_at_any_moment_load_each_message_once(
-    broker: Broker, proxy: Proxy, cluster: Cluster, consumers: Consumers, dsn: str,
-    generator: random.Random,    request: pytest.FixtureRequest,
+    broker: Broker, proxy: Proxy, cluster: Cluster, consumers: Consumers, dsn: str, dbt: Dbt,
+    generator: random.Random,
 ) -> None:  # fmt: skip
     sent: Counter[Row] = Counter()
+    poison: set[tuple[int, int]] = set()
+    ends = [0] * PARTITIONS
 
     def produce() -> None:
         # While nothing is interrupted: what the producer sends twice is there twice.
-        events = [event(len(sent) + at) for at in range(generator.randint(1, 100))]
-        broker.produce(TOPIC, [value for _, value in events], generator.randrange(PARTITIONS))
+        events = [event(sent.total() + at) for at in range(generator.randint(1, 100))]
+        values = [value for _, value in events]
+        values.insert(place := generator.randint(0, len(values)), POISON)
+        partition = generator.randrange(PARTITIONS)
+        broker.produce(TOPIC, values, partition)
         sent.update(row for row, _ in events)
+        poison.add((partition, ends[partition] + place))
+        ends[partition] += len(values)
 
     faults: list[Callable[[], None]] = [
         lambda: kill_server(cluster),
@@ -141,9 +162,20 @@ def test_consumers_killed_at_any_moment_load_each_message_once(
         proxy.reset,
         lambda: pause_broker(broker, generator.uniform(0.1, 1.5)),
     ]
+
+    def go_on() -> None:
+        # Kills that keep a group from ever loading anything would show little.
+        before = loaded(dsn)
+
+        def has_gone_on() -> bool:
+            consumers.start(consumers.bury(0), are_mortal=False)
+            return loaded(dsn) > before
+
+        wait_until(has_gone_on)
+
     produce()
     consumers.start(CONSUMERS, are_mortal=True)
-    faulty = 0
+    faulty = rests = 0
     # Some have to die while they load, else the test shows little.
     while consumers.kills < KILLS or (not lost_loads(dsn) and consumers.kills < 5 * KILLS):
         produce()
@@ -153,12 +185,27 @@ def test_consumers_killed_at_any_moment_load_each_message_once(
         if generator.random() < 0.6:
             consumers.kill_one()
         consumers.start(consumers.bury(generator.uniform(0.1, 0.8)), are_mortal=True)
+        if consumers.kills // KILLS_BETWEEN_RESTS > rests:
+            rests += 1
+            go_on()
+            if rests == 1:
+                dbt("seed")
+                dbt("run")
     produce()
     consumers.kill_all()
-    consumers.start(CONSUMERS, are_mortal=False)
-    wait_until(lambda: loaded(dsn) == sent.total())
+    consumers.start(CONSUMERS, are_mortal=False, are_restless=False)
+    wait_until(lambda: loaded(dsn) == sum(ends))
     consumers.stop()
     found = visible(dsn)
     assert {"missing": sent - found, "too many": found - sent} == {"missing": {}, "too many": {}}
+    assert rejected(dsn) == poison
     assert lost_loads(dsn) > 0
-    request.getfixturevalue("nothing_left")()
+    dbt("run")
+    with connect(dsn, purpose="test") as conn:
+        assert Oracle(conn=conn).differences(MARTS) == {}
+        # Nothing is left of those that were never finished.
+        left = conn.execute(
+            "select count(*), (select count(*) from raw.loads where load_seq is null)"
+            " from raw.events where load_id not in (select load_id from raw.loads)"
+        ).fetchone()
+    assert left == (0, 0)
