@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 
 import psycopg
@@ -172,12 +172,11 @@ def test_the_second_of_two_watches_takes_the_state_of_the_first(dsn: str, conn: 
 
 
 class Service(BaseHTTPRequestHandler):
-    """Takes alerts, or hangs, as the path says."""
-
-    received: list[str]
-    release: threading.Event
+    """Takes alerts, or refuses them, or lets them wait, as the path says."""
 
     def do_POST(self) -> None:
+        if self.path == "/slow":
+            self.server.release.wait(60)  # type: ignore[attr-defined]
         self.server.received.append(self.rfile.read(int(self.headers["Content-Length"])))  # type: ignore[attr-defined]
         self.send_response(500 if self.path == "/broken" else 200)
         self.end_headers()
@@ -188,8 +187,9 @@ class Service(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def service() -> Iterator[HTTPServer]:
-    server = HTTPServer(("127.0.0.1", 0), Service)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Service)
     server.received = []  # type: ignore[attr-defined]
+    server.release = threading.Event()  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield server
@@ -215,6 +215,36 @@ def test_apprise(
     failed = "an alert could not be passed on: a service of LOADER_ALERT_URLS did not take it"
     assert (failed in outcome.stderr) == (path == "broken")
     assert "secret" not in outcome.stderr + outcome.stdout
+
+
+def test_a_slow_service_holds_up_no_batch(
+    service: HTTPServer,
+    start_loader: Callable[..., "subprocess.Popen[str]"],
+    wait_for: Callable[[str], None],
+    write: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    """It has not answered the first alert yet when the third batch is loaded."""
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    watcher = start_loader(
+        "watch", inbox, "--every", "0.1s", "--settle", "0s", "--alert", "--cooldown", "0s",
+        LOADER_ALERT_URLS=f"json://127.0.0.1:{service.server_port}/slow?rto=60",
+    )  # fmt: skip
+    for number in range(3):
+        write(number * 10, "car", *["pedestrian"] * 5).rename(inbox / f"{number}.csv")
+        wait_for(f"select count(*) = {number + 1} from raw.loads where load_seq is not null")
+    wait_for("select count(*) = 3 from raw.early_alerts where passed_on_at is null")
+    assert service.received == []  # type: ignore[attr-defined]
+    service.release.set()  # type: ignore[attr-defined]
+    wait_for("select count(*) = 3 from raw.early_alerts where passed_on_at is not null")
+    assert len(service.received) == 3  # type: ignore[attr-defined]
+    watcher.terminate()
+    _, stderr = watcher.communicate(timeout=30)
+    assert watcher.returncode == 0
+    assert [line for line in stderr.splitlines() if line.startswith("alert: ")] == [
+        f"alert: 2024-05-13T12:00:{second:02}Z {RULE}: gate, people" for second in (5, 15, 25)
+    ]
 
 
 def test_urls_that_mean_nothing_are_not_shown(
