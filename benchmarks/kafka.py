@@ -1,12 +1,22 @@
-"""Events a second of ``loader consume --once``: broker, loader and PostgreSQL on one machine."""
+"""Events a second of ``loader consume --once``: broker, loader and PostgreSQL on one machine.
+
+python -m benchmarks.kafka [EVENTS]
+
+Other work on the machine makes the clock's figure worse. The seconds of the processor that each of
+the three takes do not depend on that much, and say what all cores could do.
+"""
 
 import json
+import os
+import resource
 import sys
+from pathlib import Path
 
 from benchmarks.server import bench_database, bench_server
 from tests.brokers import running_broker
 
 PARTITIONS = 4
+_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def main(events: int) -> None:
@@ -21,10 +31,21 @@ def main(events: int) -> None:
         for partition in range(PARTITIONS):
             broker.produce("bench", values, partition)
         with bench_database(server, "kafka", has_seeds=False) as bench:
+            postmaster = int((server.data_dir / "postmaster.pid").read_text().split()[0])
+            before = {
+                "loader": children_seconds(),
+                "PostgreSQL": server_seconds(postmaster),
+                "broker": seconds(broker.process.pid),
+            }
             printed = bench.run(
                 "loader", "consume", "--topic", "bench", "--brokers", broker.address,
                 "--once", "--json", "--quiet",
             )  # fmt: skip
+            after = {
+                "loader": children_seconds(),
+                "PostgreSQL": server_seconds(postmaster),
+                "broker": seconds(broker.process.pid),
+            }
             loads = [json.loads(line) for line in printed.splitlines()]
             assert sum(load["rows_loaded"] for load in loads) == len(values) * PARTITIONS
             rows = bench.sql(
@@ -36,6 +57,30 @@ def main(events: int) -> None:
                 spent = (rows[-1][2] - rows[0][2]).total_seconds()
                 done = sum(row[0] for row in rows[1:])
                 print(f"end to end: {done / spent:,.0f} events/s")
+            taken = {name: after[name] - before[name] for name in before}
+            each = ", ".join(f"{name} {spent:.1f} s" for name, spent in taken.items())
+            cores = os.cpu_count() or 1
+            print(f"processor: {each}; all of {cores} cores could do "
+                  f"{events / sum(taken.values()) * cores:,.0f} events/s")  # fmt: skip
+
+
+def children_seconds() -> float:
+    """Return what processes that were started here, and have ended, took of the processor."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def server_seconds(postmaster: int) -> float:
+    """Return what a PostgreSQL server has taken: backends, once ended, are its children."""
+    running = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+    return seconds(postmaster, has_children=True) + sum(seconds(int(pid)) for pid in running)
+
+
+def seconds(pid: int, *, has_children: bool = False) -> float:
+    """Return what a process, and its children that have ended, took of the processor."""
+    # The name of the program, in brackets, may hold anything.
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11 : 15 if has_children else 13])) / _TICKS
 
 
 if __name__ == "__main__":

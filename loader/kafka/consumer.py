@@ -85,8 +85,7 @@ class TopicConsumer:
         self._must_restart = False
         self._is_closing = False
         self._failure: Exception | None = None
-        self._share = Share({})
-        self._next_load = 0.0
+        self._begin(Share({}))
 
     @property
     def buffered(self) -> int:

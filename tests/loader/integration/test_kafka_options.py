@@ -59,6 +59,16 @@ def test_a_batch_is_loaded_every_so_often(
     assert [load.rows_loaded for load in running.loads] == [1, 1, 1]
 
 
+def test_it_rests_until_something_comes(
+    topic: Topic, start_consumer: Callable[..., Running]
+) -> None:
+    running = start_consumer()
+    wait_until(lambda: running.consumer.is_assigned)
+    topic.produce([event(0)])
+    wait_until(lambda: running.consumer.buffered == 1)
+    assert running.consumer.steps < 50
+
+
 def test_messages_are_mapped_like_files(topic: Topic, conn: Connection) -> None:
     topic.produce([b'{"ts": 1772438405000, "class": "Pkw", "score": 0.9}'])
     options = ("--time-column", "ts", "--time-format", "epoch_ms", "--type-column", "class",

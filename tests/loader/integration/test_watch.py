@@ -247,11 +247,27 @@ def write_more(file: Path) -> None:
         opened.write(ROW.format(1))
 
 
+def test_a_file_that_changes_at_the_last_moment_waits_for_the_next_look(
+    inbox: Path, play: Any
+) -> None:
+    for name in ("a.csv", "b.csv"):
+        (inbox / name).write_text(HEADER + ROW.format(name == "b.csv"))
+    writes = iter([write_more])
+
+    def loaded() -> None:
+        # The first file is loaded, the second one is about to be taken.
+        for write in writes:
+            write(inbox / "b.csv")
+
+    results, complaints = play(nothing, nothing, nothing, nothing, loaded=loaded)
+    assert ([one.rows_loaded for one in results], complaints) == ([1, 2], [])
+    assert files_in(inbox) == {"done": ["a.csv", "b.csv"]}
+
+
 def test_a_file_that_grew_while_it_was_loaded_is_no_success(inbox: Path, play: Any) -> None:
     (inbox / "a.csv").write_text(HEADER + ROW.format(0))
-    results, complaints = play(
-        nothing, nothing, nothing, loaded=lambda: write_more(inbox / "loading" / "a.csv")
-    )
+    # Noticed at once, for there may be no later look.
+    results, complaints = play(nothing, loaded=lambda: write_more(inbox / "loading" / "a.csv"))
     assert [one.rows_loaded for one in results] == [1]
     assert "was still written to after load 1 had read it" in complaints[0]
     assert "loader withdraw 1" in (inbox / "failed" / "a.csv.error.txt").read_text()

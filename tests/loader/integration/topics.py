@@ -72,11 +72,12 @@ class Topic:
 
 
 class Shown(TopicConsumer):
-    """Does something else between two steps, when it is told to."""
+    """Counts its steps, and does something else between two of them when it is told to."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.todo: list[Callable[[], None]] = []
+        self.steps = 0
 
     @property
     def client(self) -> Any:
@@ -84,6 +85,7 @@ class Shown(TopicConsumer):
         return self._topic.consumer
 
     def _step(self) -> bool:
+        self.steps += 1
         while self.todo:
             self.todo.pop()()
         return super()._step()
