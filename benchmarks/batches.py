@@ -23,7 +23,7 @@ SOURCES = 20
 DAYS_PER_MILLION = 34
 START = datetime(2024, 1, 1, tzinfo=UTC)
 BATCHES = 9
-BUFFERS = "9GB"
+BUFFERS = "12GB"
 
 
 def main(millions: list[int]) -> None:
@@ -157,8 +157,9 @@ def store(bench: Bench, query: str, days: int) -> None:
         f"""
         with next as (update raw.load_counter set load_seq = load_seq + 1 returning load_seq),
         new as (
-            insert into raw.loads (load_seq, origin, loader_version, published_at)
-            select load_seq, 'benchmark', 'benchmark', now() from next returning load_id
+            insert into raw.loads (load_seq, origin, loader_version, published_at, first_event_at)
+            select load_seq, 'benchmark', 'benchmark', now(), '{START:%F}' from next
+            returning load_id
         )
         insert into raw.events (event_time, load_id, source_id, event_type_id)
         select moment, load_id, source, type

@@ -52,8 +52,11 @@
         select
             set_config('video_events.batch_lo', '{{ lo }}', true),
             set_config('video_events.batch_hi', '{{ hi }}', true),
-            set_config('video_events.dropped_before', '{{ dropped_before }}', true)
-            {%- if not is_incremental() %},
+            set_config('video_events.dropped_before', '{{ dropped_before }}', true),
+            {%- if is_incremental() %}
+            {#- Workers take longer to start than a batch takes. #}
+            set_config('max_parallel_workers_per_gather', '0', true)
+            {%- else %}
             set_config('work_mem', '{{ var("full_refresh_work_mem") }}', true)
             {%- endif %}
     {%- endif -%}

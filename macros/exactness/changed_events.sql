@@ -9,6 +9,7 @@
     changed_loads as materialized (
         select
             loads.load_id,
+            coalesce(loads.first_event_at, '-infinity') as first_event_at,
             {{ visible_at(hi, 'loads') }}::int - {{ visible_at(lo, 'loads') }}::int as sign
         from {{ ref('stg_video_events__loads') }} as loads
         where
@@ -32,4 +33,9 @@
     where
         events.load_id >= (select min(bounds.load_id) from changed_loads as bounds)
         and events.load_id <= (select max(bounds.load_id) from changed_loads as bounds)
+        {#-
+            Nor is any older partition looked at. There is no such bound at the other end: with two,
+            PostgreSQL 18 may go through all of the index on (source_id, event_time) instead.
+        #}
+        and events.occurred_at >= (select min(bounds.first_event_at) from changed_loads as bounds)
 {% endmacro %}
