@@ -177,8 +177,9 @@ def alerts(
 
 
 def _prepared(dsn: str | None) -> str:
-    found = database_dsn(read_settings(dsn=dsn))
-    prepare_database(found)
+    settings = read_settings(dsn=dsn)
+    found = database_dsn(settings)
+    prepare_database(found, settings.partition_by)
     return found
 
 

@@ -95,7 +95,7 @@ def consume(settings: Settings, /, topic: str, **given: Any) -> int:
             client=client,
             topic=topic,
             mapping=mapping,
-            load_options=LoadOptions(workers=given["workers"]),
+            load_options=LoadOptions(workers=given["workers"], partition_by=settings.partition_by),
             options=ConsumeOptions(
                 every=given["every"].total_seconds(),
                 max_rows=given["max_rows"],

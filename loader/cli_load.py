@@ -20,7 +20,6 @@ from loader.errors import InputError, LoaderError
 from loader.inputs import Input, expand
 from loader.load import LoadResult, load_input, prepare_database
 from loader.mapping import Mapping
-from loader.partitions import MAX_NEW_PARTITIONS
 from loader.pipeline import MAX_NEW_TYPES, MAX_SOURCES, LoadOptions
 from loader.progress import show_progress
 from loader.report import as_json, describe_load
@@ -55,10 +54,9 @@ from loader.settings import Settings
 @click.option(
     "--max-new-partitions",
     type=click.IntRange(0),
-    default=MAX_NEW_PARTITIONS,
-    show_default=True,
     metavar="N",
-    help="Months that the load may begin; rows of further months without events are rejected.",
+    help="Partitions that the load may begin; rows of further months (weeks, days) without events "
+    "are rejected. Default: 120 months, 520 weeks or 1,100 days.",
 )
 @click.option(
     "--max-new-types",
@@ -103,6 +101,7 @@ def load(settings: Settings, /, paths: tuple[str, ...], **given: Any) -> int:
         max_new_partitions=given["max_new_partitions"],
         max_new_types=given["max_new_types"],
         max_sources=given["max_sources"],
+        partition_by=settings.partition_by,
         rebuilds_indexes=given["indexes"] == "rebuild",
         dry_run=given["dry_run"],
     )
@@ -110,7 +109,7 @@ def load(settings: Settings, /, paths: tuple[str, ...], **given: Any) -> int:
     dsn = ""
     if not options.dry_run:
         dsn = database_dsn(settings)
-        prepare_database(dsn)
+        prepare_database(dsn, options.partition_by)
     results: list[LoadResult] = []
     failures: list[LoaderError] = []
     alerts = nullcontext() if options.dry_run else begin_alerts(settings, dsn, given)

@@ -23,14 +23,14 @@ def _age(context: click.Context, parameter: click.Parameter, value: str | None) 
     type=click.IntRange(0, 120),
     default=2,
     show_default=True,
-    metavar="MONTHS",
-    help="For how many months to come there shall be partitions.",
+    metavar="N",
+    help="For how many months (weeks, days) to come there shall be partitions.",
 )
 @click.option(
     "--retain",
     metavar="AGE",
     callback=_age,
-    help="Drop raw events of months that ended longer ago, and old early alerts: 90d, 13months.",
+    help="Drop partitions of events that ended longer ago, old early alerts too: 90d, 13months.",
 )
 @click.option("--json", "json_", is_flag=True, help="Print what was done as JSON.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
@@ -41,7 +41,7 @@ def maintain(
 ) -> None:
     """Analyze, index, create partitions, remove what is withdrawn; as often as you like."""
     with connect(database_dsn(settings), purpose="maintain") as conn:
-        done = maintain_database(conn, ahead, age=retain)
+        done = maintain_database(conn, ahead, age=retain, partition_by=settings.partition_by)
     if json_:
         click.echo(report.as_json(done))
     elif not quiet:

@@ -53,7 +53,7 @@ def watch(settings: Settings, /, directory: Path, **given: Any) -> int:
             dsn=batches.dsn,
             inbox=Inbox(directory, mapping),
             mapping=mapping,
-            load_options=LoadOptions(workers=given["workers"]),
+            load_options=LoadOptions(workers=given["workers"], partition_by=settings.partition_by),
             options=WatchOptions(
                 every=given["every"].total_seconds(),
                 settle=given["settle"].total_seconds(),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from loader.times.calendar import FIRST_YEAR, LAST_YEAR
+from loader.layout import days_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,10 +19,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from loader.arrow import Array
+    from loader.layout import Layout
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_FIRST_MONTH: Final = int(np.datetime64(f"{FIRST_YEAR}-01", "M").astype(np.int64))
-_MONTHS: Final = (LAST_YEAR + 1 - FIRST_YEAR) * 12
 
 
 class Refusal(IntEnum):
@@ -30,7 +29,7 @@ class Refusal(IntEnum):
 
     NONE = 0
     OLD = 1
-    MONTH = 2
+    NEW = 2
     TYPE = 3
     SOURCE = 4
 
@@ -74,29 +73,30 @@ class NameGate:
 
 
 class Gate:
-    """Keeps out what is older than what is retained, and bounds the months that a load begins.
+    """Keeps out what is older than what is retained, and bounds the partitions that a load begins.
 
     Without that bound wrong times fill the catalog with tables.
 
-    Months that have a partition are always open. The others open in the order in which the input
-    first names them, until there are too many. One gate for one load, asked in the order of the
-    input: then what it refuses depends on nothing but the input and the partitions before it.
+    Days that have a partition are always open. The others open, by the month, week or day that a
+    new partition is for, in the order in which the input first names them, until there are too
+    many. One gate for one load, asked in the order of the input: then what it refuses depends on
+    nothing but the input and the partitions before it.
     """
 
     def __init__(
         self,
-        existing: Iterable[np.datetime64],
+        layout: Layout,
         max_new: int,
         retained_from: datetime | None = None,
         *,
         types: NameGate | None = None,
         sources: NameGate | None = None,
     ) -> None:
-        """Open the months that have a partition.
+        """Open the days that have a partition.
 
         Args:
-            existing: months with a partition.
-            max_new: how many others the load may begin.
+            layout: the partitions there are, and how long new ones are.
+            max_new: how many of these the load may begin.
             retained_from: older times are refused; None refuses none.
             types: which types are refused; None refuses none.
             sources: which sources are refused; None refuses none.
@@ -105,11 +105,9 @@ class Gate:
         self._retained_from = retained_from
         self._oldest = _micros(retained_from) if retained_from is not None else None
         self._room = self._max_new = max_new
-        self._is_open = np.zeros(_MONTHS, np.bool_)
-        for month in existing:
-            place = int(month.astype(np.int64)) - _FIRST_MONTH
-            if 0 <= place < _MONTHS:
-                self._is_open[place] = True
+        self._layout = layout
+        # The load creates partitions while the gate, ahead of it, opens them.
+        self._open = layout.open_days()
 
     def refuse(self, micros: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return the `Refusal` of each of some times, microseconds since 1970 in UTC."""
@@ -118,25 +116,26 @@ class Gate:
             refusals[micros < self._oldest] = Refusal.OLD
             if refusals.any():
                 kept = refusals == Refusal.NONE
-                refusals[kept] = self._refuse_months(micros[kept])
+                refusals[kept] = self._refuse_new(micros[kept])
                 return refusals
-        return self._refuse_months(micros)
+        return self._refuse_new(micros)
 
-    def _refuse_months(self, micros: NDArray[np.int64]) -> NDArray[np.uint8]:
+    def _refuse_new(self, micros: NDArray[np.int64]) -> NDArray[np.uint8]:
         refusals = np.zeros(len(micros), np.uint8)
         if not len(micros):
             return refusals
-        lowest, highest = _months(np.array([micros.min(), micros.max()])).tolist()
-        if self._is_open[lowest : highest + 1].all():
+        lowest, highest = days_of(np.array([micros.min(), micros.max()])).tolist()
+        if self._open.has_all(lowest, highest):
             return refusals
-        months = _months(micros)
-        closed = np.flatnonzero(~self._is_open[months])
-        new, first = np.unique(months[closed], return_index=True)
+        days = days_of(micros)
+        closed = days[~self._open.has(days)]
+        new, first = np.unique(self._layout.slots(closed), return_index=True)
         opened = new[np.argsort(first)][: self._room]
-        self._is_open[opened] = True
+        for day in opened.tolist():
+            self._open.add(*self._layout.slot(day))
         self._room -= len(opened)
         if len(opened) < len(new):
-            refusals[~self._is_open[months]] = Refusal.MONTH
+            refusals[~self._open.has(days)] = Refusal.NEW
         return refusals
 
     def refuse_names(
@@ -160,20 +159,13 @@ class Gate:
                 f'"{text}" is older than {self._retained_from:%Y-%m-%dT%H:%M:%SZ}, from when on '
                 "events are kept (loader maintain --retain)"
             )
+        size = self._layout.partition_by
         return (
-            f'"{text}" lies in a month that has no events yet, and this load has begun '
-            f"{self._max_new} such months before; is --time-format right? If it is: "
+            f'"{text}" lies in a {size} that has no events yet, and this load has begun '
+            f"{self._max_new} such {size}s before; is --time-format right? If it is: "
             "--max-new-partitions"
         )
 
 
 def _micros(moment: datetime) -> int:
     return (moment - _EPOCH) // timedelta(microseconds=1)
-
-
-def _months(micros: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the months of times, counted from the first there can be."""
-    months: NDArray[np.int64] = (
-        micros.astype("datetime64[us]").astype("datetime64[M]").astype(np.int64)
-    )
-    return months - _FIRST_MONTH

@@ -12,9 +12,10 @@ import psycopg
 from loader.connection import connect
 from loader.early_alerts import EarlyAlerts
 from loader.inputs import Input, Reading, open_reading
+from loader.layout import PartitionBy
 from loader.ledger import LedgerRow, remove_crashed_loads
 from loader.mapping import Mapping
-from loader.partitions import create_missing_indexes
+from loader.partitions import create_missing_indexes, set_partition_by
 from loader.pipeline import (
     Batches,
     InPublication,
@@ -46,10 +47,16 @@ class LoadResult:
     last_event_at: datetime | None
 
 
-def prepare_database(dsn: str) -> None:
-    """Bring the raw schema up to date and remove what crashed loads left."""
+def prepare_database(dsn: str, partition_by: PartitionBy | None = None) -> None:
+    """Bring the raw schema up to date and remove what crashed loads left.
+
+    Args:
+        dsn: the database.
+        partition_by: how long new partitions shall be from now on; None: as before.
+    """
     with connect(dsn, purpose="prepare") as conn:
         ensure_schema(conn)
+        set_partition_by(conn, partition_by)
         create_missing_indexes(conn)
         remove_crashed_loads(conn)
 

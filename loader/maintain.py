@@ -3,12 +3,18 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import numpy as np
 from psycopg import Connection
 
+from loader.layout import PartitionBy
 from loader.ledger import remove_crashed_loads
 from loader.models import ModelsBusyError, models_at_rest
-from loader.partitions import Partitions, analyze, analyze_parent_when_due, create_missing_indexes
+from loader.partitions import (
+    Partitions,
+    analyze,
+    analyze_parent_when_due,
+    create_missing_indexes,
+    set_partition_by,
+)
 from loader.retention import Retained, retain
 from loader.schema import ensure_schema, read_sql
 
@@ -19,14 +25,14 @@ class Maintenance:
 
     Attributes:
         removed_loads: loads that a crash had left.
-        created_partitions: months to come.
+        created_partitions: for the months, weeks or days to come.
         created_indexes: how many were missing.
         analyzed: partitions that had no statistics, or old ones.
         purged_loads: withdrawn loads whose rows were removed.
         purged_rows: how many rows these were.
         purge_waits_for: why withdrawn loads could not be purged this time.
-        dropped_partitions: months that are older than what is retained.
-        drop_waits_for: why such months could not be dropped this time.
+        dropped_partitions: those that are older than what is retained.
+        drop_waits_for: why such ones could not be dropped this time.
     """
 
     removed_loads: list[int]
@@ -41,17 +47,24 @@ class Maintenance:
 
 
 def maintain(
-    conn: Connection, ahead: int, *, age: str | None = None, now: datetime | None = None
+    conn: Connection,
+    ahead: int,
+    *,
+    age: str | None = None,
+    partition_by: PartitionBy | None = None,
+    now: datetime | None = None,
 ) -> Maintenance:
     """Do what is due.
 
     Args:
         conn: a connection in autocommit mode.
-        ahead: for how many months after this one there shall be partitions.
-        age: drop months that ended longer ago, an interval as PostgreSQL reads it; None for none.
+        ahead: for how many months, weeks or days after this one there shall be partitions.
+        age: drop partitions that ended longer ago, an interval as PostgreSQL reads it.
+        partition_by: how long new partitions shall be; None for as long as they are.
         now: from when that is counted; None for the present.
     """
     ensure_schema(conn)
+    set_partition_by(conn, partition_by)
     removed = remove_crashed_loads(conn)
     retained = Retained(dropped_partitions=[], waits_for=None)
     if age is not None:
@@ -82,9 +95,12 @@ def maintain(
 
 
 def _partitions_ahead(conn: Connection, ahead: int) -> list[str]:
-    this_month = np.datetime64(datetime.now(UTC).replace(tzinfo=None), "M")
     partitions = Partitions(conn)
-    return [name for month in range(ahead + 1) if (name := partitions.ensure(this_month + month))]
+    today = int(datetime.now(UTC).timestamp()) // 86_400
+    first, end = partitions.layout.slot(today)
+    for _ in range(ahead):
+        _, end = partitions.layout.slot(end)
+    return partitions.ensure(first, end)
 
 
 def _analyze(conn: Connection) -> list[str]:

@@ -1,20 +1,20 @@
-"""The partitions of ``raw.events``: one per month, created when a load needs it."""
+"""The partitions of ``raw.events``: by month, week or day, created when a load needs them."""
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import LiteralString
+from typing import Final, LiteralString
 
 import numpy as np
 import numpy.typing as npt
 from psycopg import Connection, errors, sql
 
+from loader.layout import Layout, PartitionBy, bound, days_of, partition_name
 from loader.locks import INDEX, SCHEMA, lock_for_transaction
 from loader.schema import read_sql
 
-# Ten years in one load; more of them are rather a wrong time format.
-MAX_NEW_PARTITIONS = 120
+# Of ten or three years in one load; more of them are rather a wrong time format.
+MAX_NEW_PARTITIONS: Final[dict[PartitionBy, int]] = {"month": 120, "week": 520, "day": 1100}
 
 # Name suffix and definition of what every partition has. They are created for each partition, and
 # not on the parent, so that those of one partition can be dropped and built again.
@@ -28,8 +28,6 @@ WANTED_INDEXES: dict[str, LiteralString] = {
 }
 # The one that takes more of the server's time than the rows themselves.
 LARGE_INDEX = "source_time"
-
-_NAME = re.compile(r"events_(\d{4})_(\d\d)")
 
 # Less than deadlock_timeout, after which PostgreSQL cancels an autovacuum that is in the way. One
 # that is cancelled while it summarizes leaves what is described above.
@@ -54,65 +52,79 @@ class Partitions:
         """
         self._conn = conn
         self._indexes_afterwards = indexes_afterwards
-        self._existing = {row[0] for row in conn.execute(read_sql("partitions.sql").encode())}
+        self.layout = read_layout(conn)
         self.created = 0
         self.rows_by_name: Counter[str] = Counter()
 
-    @property
-    def months(self) -> list[np.datetime64]:
-        """The months that have a partition."""
-        found = map(_NAME.fullmatch, self._existing)
-        return [np.datetime64(f"{name[1]}-{name[2]}", "M") for name in found if name]
-
     def prepare(self, event_time: npt.NDArray[np.int64]) -> None:
         """Create the partitions that these times (microseconds since 1970) need."""
-        months = event_time.astype("datetime64[us]").astype("datetime64[M]")
-        if len(months) == 0:
+        days = days_of(event_time)
+        if len(days) == 0:
             return
-        if months.min() == months.max():
-            wanted, counts = months[:1], np.array([len(months)])
-        else:
-            wanted, counts = np.unique(months, return_counts=True)
-        for month, count in zip(wanted, counts.tolist(), strict=True):
-            name = partition_name(month)
-            self.rows_by_name[name] += count
-            self.ensure(month)
+        first = int(days.min())
+        counts = np.bincount(days - first)
+        present = np.flatnonzero(counts) + first
+        for day in present[self.layout.owners(present) < 0].tolist():
+            self._ensure(day)
+        rows = np.bincount(self.layout.owners(present), weights=counts[present - first])
+        for place in np.flatnonzero(rows).tolist():
+            self.rows_by_name[self.layout.names[place]] += int(rows[place])
 
-    def ensure(self, month: np.datetime64) -> str | None:
-        """Create the partition of a month; return its name, None when it was there."""
-        name = partition_name(month)
-        if name in self._existing:
+    def ensure(self, first: int, end: int) -> list[str]:
+        """Create what is missing for some days; return the names of what was created."""
+        created = [self._ensure(day) for day in range(first, end)]
+        return [name for name in created if name is not None]
+
+    def _ensure(self, day: int) -> str | None:
+        """Create the partition of a day; return its name, None when it was there."""
+        if self._owner(day) >= 0:
             return None
-        self._create(name, month)
-        self._existing.add(name)
+        with self._conn.transaction():
+            lock_for_transaction(self._conn, SCHEMA)
+            # What another loader has created meanwhile; nobody creates anything beside us now.
+            self.layout = read_layout(self._conn)
+            if self._owner(day) >= 0:
+                self.created += 1
+                return None
+            first, end = self.layout.free(day)
+            name = partition_name(first, end)
+            self._create(name, first, end)
+        self.layout.add(name, first, end)
         self.created += 1
         return name
 
-    def _create(self, name: str, month: np.datetime64) -> None:
-        with self._conn.transaction():
-            lock_for_transaction(self._conn, SCHEMA)
-            found = self._conn.execute("select to_regclass(%s)", [f"raw.{name}"]).fetchone()
-            if found is not None and found[0] is not None:
-                return
-            table = sql.Identifier("raw", name)
-            # Attached afterwards: "create table ... partition of" would wait for every COPY that
-            # runs, those of this load among them.
-            self._conn.execute(
-                sql.SQL("create table {} (like raw.events including all)").format(table)
-            )
-            for suffix in WANTED_INDEXES:
-                if not (self._indexes_afterwards and suffix == LARGE_INDEX):
-                    _create_index(self._conn, name, suffix)
-            self._conn.execute(
-                sql.SQL(
-                    "alter table raw.events attach partition {} for values from ({}) to ({})"
-                ).format(table, sql.Literal(_start_of(month)), sql.Literal(_start_of(month + 1)))
-            )
+    def _owner(self, day: int) -> int:
+        return int(self.layout.owners(np.array([day]))[0])
+
+    def _create(self, name: str, first: int, end: int) -> None:
+        table = sql.Identifier("raw", name)
+        # Attached afterwards: "create table ... partition of" would wait for every COPY that
+        # runs, those of this load among them.
+        self._conn.execute(sql.SQL("create table {} (like raw.events including all)").format(table))
+        for suffix in WANTED_INDEXES:
+            if not (self._indexes_afterwards and suffix == LARGE_INDEX):
+                _create_index(self._conn, name, suffix)
+        self._conn.execute(
+            sql.SQL(
+                "alter table raw.events attach partition {} for values from ({}) to ({})"
+            ).format(table, sql.Literal(bound(first)), sql.Literal(bound(end)))
+        )
 
 
-def partition_name(month: np.datetime64) -> str:
-    """Return the name of the partition of a month, such as ``events_2024_05``."""
-    return f"events_{str(month).replace('-', '_')}"
+def read_layout(conn: Connection) -> Layout:
+    """Return the partitions there are, and how long new ones shall be."""
+    rows = conn.execute("select partition_by from raw.partitioning").fetchone()
+    assert rows is not None  # noqa: S101 - the schema comes with this row
+    return Layout(rows[0], conn.execute(read_sql("partitions.sql").encode()))
+
+
+def set_partition_by(conn: Connection, partition_by: PartitionBy | None) -> None:
+    """Say, for all loaders of the database, how long new partitions shall be; None: as before."""
+    if partition_by is not None:
+        conn.execute(
+            "update raw.partitioning set partition_by = %(size)s where partition_by <> %(size)s",
+            {"size": partition_by},
+        )
 
 
 def create_missing_indexes(conn: Connection) -> int:
@@ -197,7 +209,3 @@ def analyze_parent_when_due(conn: Connection) -> None:
         only = conn.info.server_version >= 180000
         with _unless_busy(conn):
             conn.execute("analyze only raw.events" if only else "analyze raw.events")
-
-
-def _start_of(month: np.datetime64) -> str:
-    return f"{month}-01 00:00:00+00"

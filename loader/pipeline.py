@@ -16,6 +16,7 @@ from loader.early_alerts import EarlyAlerts
 from loader.errors import CommitLostError, DatabaseError, TooManyRejectsError
 from loader.events import EventBatch
 from loader.gate import Gate
+from loader.layout import PartitionBy
 from loader.ledger import LedgerRow, begin_load, find_visible, publish, remove_load, staging_name
 from loader.locks import FINGERPRINT, lock
 from loader.mapping import Mapping
@@ -43,9 +44,11 @@ class LoadOptions:
         workers: connections to copy over.
         shard_by: what decides which worker copies an event.
         max_rejects: more rejected rows than that, and nothing is loaded; None for any number.
-        max_new_partitions: rows that would need more new ones are rejected.
+        max_new_partitions: rows that would need more new ones are rejected; None for a number
+            that suits their size.
         max_new_types: rows of further types that are new are rejected.
         max_sources: rows of further sources are rejected.
+        partition_by: how long new partitions of the database shall be from now on; None: as before.
         rebuilds_indexes: index the partitions that the load creates when they are full, instead
             of row by row.
         dry_run: read and check everything, write nothing.
@@ -55,9 +58,10 @@ class LoadOptions:
     workers: int = 2
     shard_by: ShardBy = "source"
     max_rejects: int | None = None
-    max_new_partitions: int = MAX_NEW_PARTITIONS
+    max_new_partitions: int | None = None
     max_new_types: int = MAX_NEW_TYPES
     max_sources: int = MAX_SOURCES
+    partition_by: PartitionBy | None = None
     rebuilds_indexes: bool = False
     dry_run: bool = False
 
@@ -144,10 +148,14 @@ class Pipeline:
 
     def _copy_and_publish(self, batches: Batches) -> Published | LedgerRow:
         totals = Totals()
+        layout = self._partitions.layout
+        max_new = self._options.max_new_partitions
+        if max_new is None:
+            max_new = MAX_NEW_PARTITIONS[layout.partition_by]
         batches.guard(
             Gate(
-                self._partitions.months,
-                self._options.max_new_partitions,
+                layout,
+                max_new,
                 retained_from(self._conn, self.load_id),
                 types=type_gate(self._conn, self._options.max_new_types),
                 sources=source_gate(self._options.max_sources),

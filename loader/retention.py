@@ -39,7 +39,7 @@ def retained_from(conn: Connection, load_id: int) -> datetime | None:
 
 
 def retain(conn: Connection, age: str, now: datetime) -> Retained:
-    """Drop the months that ended longer ago than an age, and early alerts passed on before.
+    """Drop the partitions that ended longer ago than an age, and early alerts passed on before.
 
     Args:
         conn: a connection in autocommit mode.
@@ -49,14 +49,12 @@ def retain(conn: Connection, age: str, now: datetime) -> Retained:
     limit = {"age": age, "now": now}
     conn.execute(read_sql("forget_early_alerts.sql").encode(), limit)
     conn.execute(read_sql("move_retention.sql").encode(), limit)
-    found = conn.execute(read_sql("droppable_partitions.sql").encode()).fetchall()
-    if not found:
+    if not _droppable(conn):
         return Retained(dropped_partitions=[], waits_for=None)
-    names = [name for name, _ in found]
     try:
         with conn.transaction():
             _check(conn, models_at_rest(conn))
-            _drop(conn, names, found[0][1])
+            names = _drop(conn)
     except ModelsBusyError as reason:
         return Retained(dropped_partitions=[], waits_for=str(reason))
     except errors.LockNotAvailable:
@@ -86,12 +84,24 @@ def _check(conn: Connection, marks: list[ModelMark]) -> None:
             )
 
 
-def _drop(conn: Connection, names: list[str], dropped_before: datetime) -> None:
+def _droppable(conn: Connection) -> dict[str, datetime]:
+    """Return what can be dropped, each with the instant before which everything goes."""
+    return dict(conn.execute(read_sql("droppable_partitions.sql").encode()).fetchall())
+
+
+def _drop(conn: Connection) -> list[str]:
+    """Drop partitions; return their names."""
     conn.execute(f"set local lock_timeout = '{_LOCK_TIMEOUT}'".encode())
     # Only: locks on the other partitions would be in the way of autovacuum.
     conn.execute("lock table only raw.events in access exclusive mode")
-    for name in names:
+    # Looked up again: until now a load might have created one over the bound.
+    droppable = _droppable(conn)
+    for name, dropped_before in droppable.items():
         partition = sql.Identifier("raw", name)
         conn.execute(sql.SQL(read_sql("keep_last_events.sql")).format(partition=partition))
         conn.execute(sql.SQL("drop table {}").format(partition))
-    conn.execute("update raw.retention set dropped_before = %s", [dropped_before])
+        conn.execute(
+            "update raw.retention set dropped_before = greatest(dropped_before, %s)",
+            [dropped_before],
+        )
+    return list(droppable)

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from psycopg.pq import Conninfo
 
+from loader.errors import UsageError
+from loader.layout import PARTITION_SIZES, PartitionBy
+
 _CONNECTION_VARIABLES = (
     "PGHOST",
     "PGHOSTADDR",
@@ -38,6 +41,7 @@ class Settings:
         kafka_options: options of its client, ``key=value`` each on a line; may hold passwords
             (``LOADER_KAFKA_OPTIONS``).
         debug: show tracebacks (``LOADER_DEBUG``).
+        partition_by: how long new partitions shall be (``LOADER_PARTITION_BY``).
         alert_urls: services that get early alerts (``LOADER_ALERT_URLS``); they hold secrets.
     """
 
@@ -49,6 +53,7 @@ class Settings:
     kafka_brokers: str = "localhost:9092"
     kafka_options: str = field(default="", repr=False)
     debug: bool = False
+    partition_by: PartitionBy | None = None
     alert_urls: tuple[str, ...] = field(default=(), repr=False)
 
 
@@ -66,6 +71,9 @@ def read_settings(
         debug: the value of ``--debug``.
         environ: the environment, ``os.environ`` unless given.
         cwd: the current directory, where the search for the project starts.
+
+    Raises:
+        UsageError: a variable has a value that makes no sense.
     """
     env = os.environ if environ is None else environ
     found, origin = _find_dsn(dsn, env)
@@ -79,6 +87,7 @@ def read_settings(
         kafka_brokers=env.get("LOADER_KAFKA_BROKERS") or "localhost:9092",
         kafka_options=env.get("LOADER_KAFKA_OPTIONS") or "",
         debug=debug or env.get("LOADER_DEBUG", "") not in ("", "0"),
+        partition_by=_partition_size(env.get("LOADER_PARTITION_BY") or None),
         alert_urls=tuple(env.get("LOADER_ALERT_URLS", "").split()),
     )
 
@@ -119,6 +128,15 @@ def _find_dsn(option: str | None, env: Mapping[str, str]) -> tuple[str | None, s
     keywords = {"PGHOST": "host", "PGUSER": "user", "PGDATABASE": "dbname"}
     defaults = (f"{keywords[name]}={_PROFILE_DEFAULTS[name]}" for name in sorted(missing))
     return " ".join(defaults), "the PG* variables"
+
+
+def _partition_size(name: str | None) -> PartitionBy | None:
+    for size in PARTITION_SIZES:
+        if name == size:
+            return size
+    if name is None:
+        return None
+    raise UsageError(f'LOADER_PARTITION_BY "{name}" is not one of {", ".join(PARTITION_SIZES)}')
 
 
 def _find_project(start: Path) -> Path:

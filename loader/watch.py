@@ -124,7 +124,7 @@ class Watcher:
         complete = before & self._look()
         if not complete:
             return
-        prepare_database(self._dsn)
+        prepare_database(self._dsn, self._load_options.partition_by)
         has_loaded = False
         try:
             for seen in sorted(complete, key=lambda one: (one.modified, one.path)):

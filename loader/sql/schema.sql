@@ -69,6 +69,15 @@ create table if not exists raw.load_counter (
 );
 insert into raw.load_counter (load_seq) values (0) on conflict do nothing;
 
+-- One row: how long the partitions of raw.events are that are created from now on. What there is
+-- stays as it is.
+create table if not exists raw.partitioning (
+    partition_by text not null default 'month',
+    is_only_row boolean primary key default true check (is_only_row),
+    constraint partitioning_size check (partition_by in ('month', 'week', 'day'))
+);
+insert into raw.partitioning (is_only_row) values (true) on conflict do nothing;
+
 -- One row. Rows before retained_from are rejected, raw events before dropped_before are no more;
 -- what lies between is still read, see docs/decisions/0010. Null until loader maintain --retain.
 create table if not exists raw.retention (

@@ -5,7 +5,7 @@
         numbered.category,
         min(numbered.first_event_type) filter (where numbered.is_start) as first_event_type,
         sum(numbered.event_count)::bigint as event_count,
-        {#- No piece goes over the bound of a month, and raw events are dropped by the month. #}
+        {#- No piece goes over midnight in UTC, and raw events are dropped from there. #}
         coalesce(
             sum(numbered.event_count) filter (where numbered.started_at < {{ dropped_before }}), 0
         )::bigint as dropped_event_count,

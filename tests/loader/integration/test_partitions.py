@@ -9,7 +9,13 @@ import pytest
 from psycopg import Connection
 
 from loader.connection import connect
-from loader.partitions import WANTED_INDEXES, Partitions, create_missing_indexes, partition_name
+from loader.layout import PARTITION_SIZES
+from loader.partitions import (
+    WANTED_INDEXES,
+    Partitions,
+    create_missing_indexes,
+    set_partition_by,
+)
 
 Scalar = Callable[[str], object]
 
@@ -22,10 +28,6 @@ PARTITIONS = "select count(*) from pg_inherits where inhparent = 'raw.events'::r
 
 def times(*values: str) -> Any:
     return np.array(values, dtype="datetime64[us]").astype(np.int64)
-
-
-def test_a_month_has_a_name() -> None:
-    assert partition_name(np.datetime64("2024-05")) == "events_2024_05"
 
 
 def test_several_loaders_create_the_same_partitions_once(dsn: str, scalar: Scalar) -> None:
@@ -179,3 +181,95 @@ def test_a_partition_waits_for_its_large_index(conn: Connection, scalar: Scalar)
     assert scalar(INDEXES) == len(WANTED_INDEXES) - 1
     create_missing_indexes(conn)
     assert scalar(INDEXES) == len(WANTED_INDEXES)
+
+
+def test_partitions_of_several_sizes_stand_side_by_side(
+    run_loader: Callable[..., Any],
+    conn: Connection,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def load(size: str, *days: str) -> None:
+        monkeypatch.setenv("LOADER_PARTITION_BY", size)
+        path = tmp_path / f"by {size}.csv"
+        rows = (f"{day}T{hour:02}:00:00Z,car,gate\n" for day in days for hour in (0, 23))
+        path.write_text("time,type,source\n" + "".join(rows))
+        outcome = run_loader("load", path, "--json", "--quiet")
+        assert outcome.exit_code == 0, outcome.stderr
+
+    load("day", "2024-05-07", "2024-05-08")
+    load("week", "2024-05-05", "2024-05-06", "2024-05-10", "2024-05-13", "2024-05-07")
+    load("month", "2024-05-01", "2024-05-31", "2024-05-12", "2024-06-01")
+    load("", "2024-07-04")
+    found = conn.execute(
+        "select relname, pg_get_expr(relpartbound, pg_class.oid) from pg_inherits"
+        " join pg_class on inhrelid = pg_class.oid where inhparent = 'raw.events'::regclass"
+        " order by relname"
+    ).fetchall()
+    assert [
+        (name, *(part[:10] for part in str(expression).split("'")[1::2]))
+        for name, expression in found
+    ] == [
+        # What the weeks have left of May, which are two pieces; a week from which days are gone.
+        ("events_2024_04_29", "2024-04-29", "2024-05-06"),
+        ("events_2024_05_06", "2024-05-06", "2024-05-07"),
+        ("events_2024_05_07", "2024-05-07", "2024-05-08"),
+        ("events_2024_05_08", "2024-05-08", "2024-05-09"),
+        ("events_2024_05_09", "2024-05-09", "2024-05-13"),
+        ("events_2024_05_13", "2024-05-13", "2024-05-20"),
+        ("events_2024_05_20", "2024-05-20", "2024-06-01"),
+        ("events_2024_06", "2024-06-01", "2024-07-01"),
+        # Whoever does not say how gets what the last one said.
+        ("events_2024_07", "2024-07-01", "2024-08-01"),
+    ]
+    rows = conn.execute(
+        "select count(*), sum((tableoid::regclass = 'raw.events_2024_05_07'::regclass)::int)"
+        " from raw.events"
+    ).fetchone()
+    assert rows == (24, 4)
+    assert run_loader("load", tmp_path, "--quiet").exit_code == 0
+
+
+def test_loaders_that_want_different_sizes_meet(dsn: str, scalar: Scalar) -> None:
+    """Each sets its size again and again while the others create partitions."""
+    first = np.datetime64("2024-01-01", "D")
+    days = [str(first + number) for number in range(120)]
+
+    def create(number: int) -> int:
+        order = np.random.default_rng(number).permutation(days).tolist()
+        with connect(dsn) as own:
+            for day in order[:40]:
+                set_partition_by(own, PARTITION_SIZES[number % 3])
+                Partitions(own).prepare(times(day))
+        return len(order)
+
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(create, range(3))) == [120] * 3
+    # PostgreSQL lets none overlap; each row finds its place.
+    assert scalar(PARTITIONS) > 10  # type: ignore[operator]
+
+
+def test_a_size_that_is_none_is_refused(
+    run_loader: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOADER_PARTITION_BY", "year")
+    outcome = run_loader("maintain")
+    assert outcome.exit_code == 2
+    assert outcome.stderr == ('loader: LOADER_PARTITION_BY "year" is not one of month, week, day\n')
+
+
+@pytest.mark.parametrize(("size", "spans"), [("month", 28 + 30 + 30), ("week", 3 * 7), ("day", 3)])
+def test_maintenance_is_ahead_by_the_size(
+    size: str, spans: int, run_loader: Callable[..., Any], conn: Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("LOADER_PARTITION_BY", size)
+    outcome = run_loader("maintain", "--json")
+    assert len(json.loads(outcome.stdout)["created_partitions"]) == 3
+    layout = Partitions(conn).layout
+    today = np.datetime64("now", "D").astype(np.int64)
+    covered = np.flatnonzero(layout.owners(np.arange(today, today + 120)) >= 0)
+    assert covered[0] == 0
+    assert layout.owners(np.array(layout.slot(int(today))[:1]))[0] >= 0
+    assert len(covered) >= spans - (today - layout.slot(int(today))[0])
+    assert json.loads(run_loader("maintain", "--json").stdout)["created_partitions"] == []

@@ -130,3 +130,40 @@ def test_early_alerts_go_too_once_they_were_passed_on(retain: Retain, conn: Conn
     retain()
     left = conn.execute("select rule_name from raw.early_alerts order by rule_name").fetchall()
     assert left == [("new",), ("waits",)]
+
+
+def test_what_is_dropped_is_never_a_part_of_a_partition(
+    run_loader: Run, conn: Connection, tmp_path: Path
+) -> None:
+    """Weeks, then days: the bound of a day lies in a week, which is kept until all of it is old."""
+
+    def load(name: str, *days: str) -> None:
+        rows = "".join(f"{day}T12:00:00Z,car,gate\n" for day in days)
+        (tmp_path / name).write_text("time,type,source\n" + rows)
+        assert run_loader("load", tmp_path / name, "--quiet").exit_code in (0, 3)
+
+    def drop(day: int) -> tuple[list[str], object, object]:
+        now = datetime(2024, 5, day, 1, tzinfo=UTC)
+        done = maintain(conn, 0, age="14 days", partition_by="day", now=now)
+        row = conn.execute(
+            "select to_char(retained_from at time zone 'UTC', 'MM-DD HH24'),"
+            " to_char(dropped_before at time zone 'UTC', 'MM-DD HH24') from raw.retention"
+        ).fetchone()
+        assert row is not None
+        return done.dropped_partitions, *row
+
+    maintain(conn, 0, partition_by="week", now=datetime(2024, 5, 1, tzinfo=UTC))
+    load("1.csv", "2024-04-21", "2024-04-22", "2024-04-27")
+    # The 24th and what is before is old, but in one week with what is not.
+    assert drop(8) == (["events_2024_04_15"], "04-25 00", "04-22 00")
+    load("2.csv", "2024-04-24", "2024-04-25", "2024-04-29", "2024-04-30")
+    assert conn.execute("select reason like '%--retain%' from raw.rejected_events").fetchall() == [
+        (True,)
+    ]
+    assert drop(12) == ([], "04-29 00", "04-22 00")
+    assert drop(13) == (["events_2024_04_22"], "04-30 00", "04-29 00")
+    assert drop(15) == (["events_2024_04_29", "events_2024_04_30"], "05-02 00", "05-01 00")
+    # A month, now, that begins before what was dropped: the instants never go back.
+    maintain(conn, 0, partition_by="month", now=datetime(2024, 5, 15, tzinfo=UTC))
+    load("3.csv", "2024-05-02")
+    assert drop(20) == ([], "05-07 00", "05-01 00")

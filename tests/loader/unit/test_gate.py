@@ -7,10 +7,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loader.gate import Gate, NameGate, Refusal
+from loader.layout import Layout, PartitionBy
 
 
 def times(*values: str) -> Any:
     return np.array(values, dtype="datetime64[us]").astype(np.int64)
+
+
+def days(*values: str) -> list[int]:
+    return [int(np.datetime64(value, "D").astype(np.int64)) for value in values]
+
+
+def layout(*months: str, partition_by: PartitionBy = "month") -> Layout:
+    """Partitions of these months."""
+    found = Layout(partition_by)
+    for month in months:
+        following = str(np.datetime64(month, "M") + 1)
+        found.add(month, *days(month, following))
+    return found
 
 
 def refused(gate: Gate, *values: str) -> list[bool]:
@@ -18,7 +32,7 @@ def refused(gate: Gate, *values: str) -> list[bool]:
 
 
 def test_months_open_in_the_order_of_the_input() -> None:
-    gate = Gate([np.datetime64("2024-05", "M")], max_new=2)
+    gate = Gate(layout("2024-05"), max_new=2)
     assert refused(gate, "2024-05-13", "2030-01-01", "1950-06-01") == [False] * 3
     # Full, whatever comes first in the order of time.
     assert refused(gate, "1900-01-01", "1950-06-30T23:59:59.999999", "1950-07-01") == [
@@ -30,12 +44,12 @@ def test_months_open_in_the_order_of_the_input() -> None:
 
 
 def test_the_bound_may_be_reached_within_a_batch() -> None:
-    gate = Gate([], max_new=1)
+    gate = Gate(layout(), max_new=1)
     assert refused(gate, "2199-12-31", "1900-01-01", "2199-12-01") == [False, True, False]
 
 
 def test_no_new_month_at_all() -> None:
-    gate = Gate([np.datetime64("2024-05", "M"), np.datetime64("1850-01", "M")], max_new=0)
+    gate = Gate(layout("2024-05", "1850-01"), max_new=0)
     assert refused(gate, "2024-05-13", "2024-06-01") == [False, True]
     assert refused(gate) == []
 
@@ -56,21 +70,21 @@ def test_what_is_refused_does_not_depend_on_the_batches(
             open_months.add(month)
             room -= 1
         expected.append(month not in open_months)
-    gate = Gate([first + month for month in existing], max_new)
+    gate = Gate(layout(*(str(first + month) for month in existing)), max_new)
     micros = np.array([first + month for month in months], "datetime64[us]").astype(np.int64)
     found = [gate.refuse(micros[at : at + size]) for at in range(0, len(micros), size)]
     assert [bool(one) for batch in found for one in batch] == expected
 
 
 def test_the_reason_names_the_time_and_the_way_out() -> None:
-    reason = Gate([], max_new=7).reason(Refusal.MONTH, "2030-01-01")
+    reason = Gate(layout(), max_new=7).reason(Refusal.NEW, "2030-01-01")
     assert "2030-01-01" in reason
     assert "7 such months" in reason
     assert "--max-new-partitions" in reason
 
 
 def test_nothing_older_than_what_is_retained() -> None:
-    gate = Gate([], max_new=1, retained_from=datetime(2024, 5, 2, tzinfo=UTC))
+    gate = Gate(layout(), max_new=1, retained_from=datetime(2024, 5, 2, tzinfo=UTC))
     # What is too old opens no month.
     assert refused(
         gate, "2024-03-01", "2024-05-01T23:59:59.999999", "2024-05-02", "2024-06-01"
@@ -113,3 +127,16 @@ def test_which_names_are_refused_does_not_depend_on_the_batches(
         names = pa.array([str(name) for name, _ in part]).dictionary_encode()
         found += gate.refuse(names, np.array([is_good for _, is_good in part])).tolist()
     assert found == expected
+
+
+def test_weeks_and_days_open_whole() -> None:
+    # A Monday; the month before has a partition, which the week before begins in.
+    gate = Gate(layout("2024-04", partition_by="week"), max_new=1)
+    assert refused(gate, "2024-04-29", "2024-05-01", "2024-05-05T23:59:59", "2024-05-06") == [
+        False, False, False, True,
+    ]  # fmt: skip
+    assert "lies in a week that has no events yet" in gate.reason(Refusal.NEW, "x")
+    gate = Gate(layout(partition_by="day"), max_new=2)
+    assert refused(gate, "1900-01-01", "2199-12-31T23:59:59.999999", "2024-05-06") == [
+        False, False, True,
+    ]  # fmt: skip
