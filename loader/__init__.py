@@ -14,6 +14,7 @@ from loader.load import LoadResult
 from loader.mapping import Mapping
 from loader.notify import EarlyAlert
 from loader.pipeline import LoadOptions
+from loader.selection import Selection
 
 __all__ = [
     "Alert",
@@ -26,6 +27,7 @@ __all__ = [
     "LoaderError",
     "Mapping",
     "Period",
+    "Selection",
     "UsageError",
     "alert_on_consecutive",
     "alert_on_presence",

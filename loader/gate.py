@@ -91,6 +91,7 @@ class Gate:
         *,
         types: NameGate | None = None,
         sources: NameGate | None = None,
+        leaves_out_old: bool = False,
     ) -> None:
         """Open the days that have a partition.
 
@@ -100,7 +101,9 @@ class Gate:
             retained_from: older times are refused; None refuses none.
             types: which types are refused; None refuses none.
             sources: which sources are refused; None refuses none.
+            leaves_out_old: rows with such times are no rows of the load, and not rejected.
         """
+        self.leaves_out_old = leaves_out_old
         self._names = {Refusal.TYPE: types, Refusal.SOURCE: sources}
         self._retained_from = retained_from
         self._oldest = _micros(retained_from) if retained_from is not None else None

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import zoneinfo
 from collections import abc
-from dataclasses import dataclass, field
-from typing import Final, Literal, get_args
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, Literal, get_args
 
 from loader.errors import UsageError
 from loader.limits import Limits
+from loader.selection import Selection
 from loader.times import Clock
 
 Format = Literal["csv", "ndjson", "parquet"]
@@ -34,6 +35,7 @@ class Mapping:
         timezone: IANA name of the zone of times that carry no offset; None rejects these.
         type_map: types to rename, as they stand in the input (trimmed) -> as they are loaded.
         attributes: further input columns to keep, as a JSON object per event.
+        selection: which events are wanted; None for all.
 
     Raises:
         UsageError: an option is not usable, or two of them contradict each other.
@@ -50,6 +52,7 @@ class Mapping:
     timezone: str | None = None
     type_map: abc.Mapping[str, str] = field(default_factory=dict)
     attributes: tuple[str, ...] = ()
+    selection: Selection | None = None
 
     def __post_init__(self) -> None:
         """Refuse what could only fail later, in the middle of an input."""
@@ -85,12 +88,21 @@ class Mapping:
         needed = (self.time_column, self.type_column)
         return needed if self.source is not None else (*needed, self.source_column)
 
+    def described(self) -> dict[str, Any]:
+        """Return all of it as JSON can hold it, for the ledger."""
+        found = {
+            one.name: getattr(self, one.name) for one in fields(self) if one.name != "selection"
+        }
+        if self.selection is not None:
+            found["selection"] = self.selection.described()
+        return found | {"type_map": dict(self.type_map)}
+
     def meaning(self, of: Format) -> bytes:
         """Canonical bytes of the options that decide what content of this format means.
 
         Two loads of the same content are the same load only when these agree too.
         """
-        options = {
+        options: dict[str, Any] = {
             "format": of,
             "time_column": self.time_column,
             "type_column": self.type_column,
@@ -103,6 +115,9 @@ class Mapping:
         }
         if of == "csv":
             options |= {"delimiter": self.delimiter, "columns": self.columns}
+        # Only if there is one, so that who wants everything finds what was loaded before.
+        if self.selection is not None and (selected := self.selection.described()):
+            options["selection"] = selected
         return json.dumps(options, sort_keys=True, ensure_ascii=True).encode()
 
 

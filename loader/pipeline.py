@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import psycopg
@@ -48,6 +48,8 @@ class LoadOptions:
             that suits their size.
         max_new_types: rows of further types that are new are rejected.
         max_sources: rows of further sources are rejected.
+        leaves_out_old: leave out events that are older than what the database retains, instead
+            of rejecting them.
         partition_by: how long new partitions of the database shall be from now on; None: as before.
         rebuilds_indexes: index the partitions that the load creates when they are full, instead
             of row by row.
@@ -61,6 +63,7 @@ class LoadOptions:
     max_new_partitions: int | None = None
     max_new_types: int = MAX_NEW_TYPES
     max_sources: int = MAX_SOURCES
+    leaves_out_old: bool = False
     partition_by: PartitionBy | None = None
     rebuilds_indexes: bool = False
     dry_run: bool = False
@@ -117,8 +120,7 @@ class Pipeline:
         self._options = options
         self._in_publication = in_publication
         self._progress = progress
-        described = {**asdict(replace(mapping, type_map={})), "type_map": dict(mapping.type_map)}
-        self.load_id = begin_load(conn, origin, described | (details or {}))
+        self.load_id = begin_load(conn, origin, mapping.described() | (details or {}))
         self._watch = (
             None
             if early_alerts is None
@@ -159,6 +161,7 @@ class Pipeline:
                 retained_from(self._conn, self.load_id),
                 types=type_gate(self._conn, self._options.max_new_types),
                 sources=source_gate(self._options.max_sources),
+                leaves_out_old=self._options.leaves_out_old,
             )
         )
         if self._options.dedupe:

@@ -11,6 +11,7 @@ from loader import names
 from loader.arrow import Array, pa
 from loader.events import EventBatch, Reject
 from loader.gate import Gate, Refusal
+from loader.selection import without_unused_names
 from loader.texts import Texts, value_at
 from loader.times import Clock, Moments
 
@@ -99,7 +100,7 @@ class Assembler:
         self.gate: Gate | None = None
 
     def batch(self, rows: Rows, broken: Broken | None = None) -> EventBatch:
-        """Check rows and split them into events and rejects."""
+        """Check rows and split them into events and rejects; leave out what is not wanted."""
         broken = broken or Broken()
         if rows.moments is not None:
             micros, time_faults = self.clock.settle(rows.moments)
@@ -125,13 +126,21 @@ class Assembler:
             if rows.attributes.null_count:
                 faulty |= rows.attributes.is_null().to_numpy(zero_copy_only=False)
         events = pa.RecordBatch.from_pydict(columns)
-        refusals = self._refuse(micros, faulty)
+        if mapping.selection is None:
+            left_out = np.zeros(len(micros), np.bool_)
+        else:
+            left_out = mapping.selection.leaves_out(micros, time_faults == 0, types, sources)
+        refusals = self._refuse(micros, faulty | left_out)
+        if self.gate is not None and self.gate.leaves_out_old:
+            left_out |= refusals == Refusal.OLD
         faulty |= refusals != 0
         if self.gate is not None:
-            refusals |= self.gate.refuse_names(types, sources, ~faulty)
+            refusals |= self.gate.refuse_names(types, sources, ~(faulty | left_out))
             faulty |= refusals != 0
-        bad = np.flatnonzero(faulty)
-        if len(bad):
+        bad = np.flatnonzero(faulty & ~left_out)
+        if left_out.any():
+            events = without_unused_names(events.filter(pa.array(~(faulty | left_out))))
+        elif len(bad):
             events = events.filter(pa.array(~faulty))
         faults = _Faults(time_faults, type_faults, source_faults, refusals)
         return EventBatch(
