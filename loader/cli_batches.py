@@ -1,18 +1,20 @@
 """What the commands share that load micro-batches until they are stopped."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, TypeVar
 
 import click
 
 from loader.builds import Builds
+from loader.cli_destinations import destinations_of
 from loader.cli_options import SOME_ROWS_REJECTED, some_duration
-from loader.connection import database_dsn, redact
+from loader.connection import redact
+from loader.destinations import Destination
 from loader.errors import InputError
 from loader.load import LoadResult
 from loader.report import as_json, describe_load
-from loader.settings import Settings
+from loader.settings import Settings, with_connection
 from loader.signals import StopRequest, stopping_gently
 
 _Function = TypeVar("_Function", bound=Any)
@@ -45,18 +47,33 @@ def with_batches(command: _Function) -> _Function:
 class Batching:
     """Reports what is loaded, has the models built, and knows when to stop; see ``batching``."""
 
-    def __init__(self, settings: Settings, given: dict[str, Any], must_stop: StopRequest) -> None:
-        self.dsn = database_dsn(settings)
+    def __init__(
+        self,
+        destinations: Sequence[Destination],
+        given: dict[str, Any],
+        must_stop: StopRequest,
+    ) -> None:
+        self.destinations = destinations
+        self.first = destinations[0]
+        self.dsn = self.first.dsn()
         self.must_stop = must_stop
-        self._settings = settings
+        self._settings = self.first.settings
         self._given = given
         self._builds: Builds | None = None
+        # Destinations that models are behind in; None for the only database.
+        self._changed: set[str | None] = set()
         self._rejected = 0
         self._unusable = 0
 
     def begin_builds(self) -> Builds:
         """Have the models built from now on."""
-        self._builds = Builds(self.dsn, self._settings.project_dir, self.say)
+        environments = {
+            one.name: with_connection(one.settings.variables, one.dsn())
+            for one in self.destinations
+            if one.name is not None
+        }
+        project = self._settings.project_dir
+        self._builds = Builds(self.dsn, project, self.say, environments=environments)
         return self._builds
 
     def say(self, text: str) -> None:
@@ -67,6 +84,7 @@ class Batching:
         """Report a load."""
         if not result.already_loaded:
             self._rejected += result.rows_rejected
+        self._changed.add(result.destination)
         if self._given["json_"]:
             click.echo(as_json(result))
         if not self._given["quiet"]:
@@ -79,8 +97,10 @@ class Batching:
 
     def build(self) -> None:
         """Bring the models up to date, if the user wants that."""
-        if self._builds is not None:
-            self._builds.ask()
+        while self._builds is not None and self._changed:
+            # Several threads may be at it.
+            with suppress(KeyError):
+                self._builds.ask(self._changed.pop())
 
     @property
     def exit_code(self) -> int:
@@ -104,7 +124,8 @@ def batching(settings: Settings, given: dict[str, Any]) -> Iterator[Batching]:
         given: the values of the options of ``with_batches``.
     """
     with ExitStack() as stack:
-        parts = Batching(settings, given, stack.enter_context(stopping_gently()))
+        destinations = destinations_of(settings, given)
+        parts = Batching(destinations, given, stack.enter_context(stopping_gently()))
         if given["build"]:
             stack.callback(parts.begin_builds().close)
         yield parts

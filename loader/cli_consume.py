@@ -1,18 +1,24 @@
 """``loader consume``."""
 
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import click
 
 from loader.cli_alerts import begin_alerts, with_alerts
 from loader.cli_batches import batching, with_batches
+from loader.cli_destinations import with_destinations
 from loader.cli_options import mapping_of, with_dsn, with_mapping, with_workers
+from loader.destinations import Destination
 from loader.kafka.client import Client, read_options
 from loader.kafka.consumer import TopicConsumer
 from loader.kafka.options import ConsumeOptions
+from loader.kafka.sessions import Sessions
 from loader.load import LoadResult
 from loader.pipeline import LoadOptions
 from loader.settings import Settings
+from loader.signals import StopRequest
 
 
 @click.command("consume")
@@ -67,6 +73,7 @@ from loader.settings import Settings
 @with_mapping
 @with_workers
 @with_alerts
+@with_destinations
 @with_dsn
 @click.pass_obj
 def consume(settings: Settings, /, topic: str, **given: Any) -> int:
@@ -75,38 +82,48 @@ def consume(settings: Settings, /, topic: str, **given: Any) -> int:
     SIGTERM or Ctrl-C loads what is buffered, and ends it.
     """
     mapping = mapping_of(given | {"format": "ndjson", "delimiter": ",", "columns": None})
-    client = Client(
-        brokers=given["brokers"] or settings.kafka_brokers,
-        group=given["group"],
-        options=read_options(given["kafka_option"], settings.kafka_options),
+    kafka_options = read_options(given["kafka_option"], settings.kafka_options)
+    options = ConsumeOptions(
+        every=given["every"].total_seconds(),
+        max_rows=given["max_rows"],
+        once=given["once"],
+        begin=given["begin"],
+        new_topic=given["new_topic"],
+        lost=given["lost"],
     )
 
     with (
         batching(settings, given) as batches,
-        begin_alerts(settings, batches.dsn, given) as early_alerts,
+        begin_alerts(batches.first.settings, batches.dsn, given) as early_alerts,
     ):
 
-        def loaded(result: LoadResult) -> None:
-            batches.loaded(result)
-            batches.build()
+        def consume_into(destination: Destination, must_stop: StopRequest) -> None:
+            name, group = destination.name, given["group"]
 
-        consumer = TopicConsumer(
-            dsn=batches.dsn,
-            client=client,
-            topic=topic,
-            mapping=mapping,
-            load_options=LoadOptions(workers=given["workers"], partition_by=settings.partition_by),
-            options=ConsumeOptions(
-                every=given["every"].total_seconds(),
-                max_rows=given["max_rows"],
-                once=given["once"],
-                begin=given["begin"],
-                new_topic=given["new_topic"],
-                lost=given["lost"],
-            ),
-            early_alerts=early_alerts,
-            loaded=loaded,
-            say=batches.say,
-        )
-        consumer.run(batches.must_stop)
-    return batches.exit_code
+            def loaded(result: LoadResult) -> None:
+                batches.loaded(replace(result, destination=name))
+                batches.build()
+
+            TopicConsumer(
+                dsn=destination.prepare(),
+                client=Client(
+                    brokers=given["brokers"] or settings.kafka_brokers,
+                    group=group,
+                    member_of=None if name is None else f"{group}.{name}",
+                    options=kafka_options,
+                ),
+                topic=topic,
+                mapping=destination.mapping(mapping),
+                load_options=destination.options(LoadOptions(workers=given["workers"])),
+                options=options,
+                early_alerts=early_alerts if destination is batches.first else None,
+                loaded=loaded,
+                say=batches.say if name is None else lambda text: batches.say(f"{name}: {text}"),
+            ).run(must_stop)
+
+        if batches.first.name is None:
+            consume_into(batches.first, batches.must_stop)
+            return batches.exit_code
+        sessions = {str(one.name): partial(consume_into, one) for one in batches.destinations}
+        failure = Sessions(sessions, once=given["once"], say=batches.say).run(batches.must_stop)
+    return batches.exit_code if failure is None else failure.exit_code

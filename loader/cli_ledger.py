@@ -10,6 +10,7 @@ import click
 from psycopg import Connection
 
 from loader import activity, report
+from loader.cli_destinations import with_one_destination
 from loader.cli_options import read_moment, with_dsn
 from loader.connection import connect, database_dsn
 from loader.errors import UsageError
@@ -24,7 +25,7 @@ from loader.status import ledger_status, models_status
 @click.command()
 @click.option("--json", "json_", is_flag=True, help="Print the status as JSON.")
 @with_dsn
-@click.pass_obj
+@with_one_destination
 def status(settings: Settings, /, json_: bool) -> None:
     """Show what is loaded, and how far behind the models are."""
     with _database(settings) as conn:
@@ -44,7 +45,7 @@ def status(settings: Settings, /, json_: bool) -> None:
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the newest N.")
 @click.option("--json", "json_", is_flag=True, help="Print the ledger as JSON.")
 @with_dsn
-@click.pass_obj
+@with_one_destination
 def loads(settings: Settings, /, limit: int | None, json_: bool) -> None:
     """Show the ledger, newest first."""
     with _database(settings) as conn:
@@ -58,7 +59,7 @@ def loads(settings: Settings, /, limit: int | None, json_: bool) -> None:
 @click.command()
 @click.argument("load_id", type=click.IntRange(1))
 @with_dsn
-@click.pass_obj
+@with_one_destination
 def withdraw(settings: Settings, /, load_id: int) -> None:
     """Withdraw a load: its events become invisible at once."""
     with _database(settings, as_owner=True) as conn:
@@ -76,7 +77,7 @@ def withdraw(settings: Settings, /, load_id: int) -> None:
     help="Write the rows as they stood in the input, to be mended and loaded again.",
 )
 @with_dsn
-@click.pass_obj
+@with_one_destination
 def rejects(
     settings: Settings, /, load_id: int | None, limit: int | None, export: Path | None
 ) -> None:
@@ -106,7 +107,7 @@ def rejects(
 @click.option("--schema", metavar="NAME", help="dbt's target schema; else DBT_SCHEMA, analytics.")
 @click.option("--json", "json_", is_flag=True, help="Print start and end times by category.")
 @with_dsn
-@click.pass_obj
+@with_one_destination
 def periods(
     settings: Settings,
     /,
@@ -132,7 +133,7 @@ def periods(
 @click.option("--schema", metavar="NAME", help="dbt's target schema; else DBT_SCHEMA, analytics.")
 @click.option("--json", "json_", is_flag=True, help="Print the alerts as JSON.")
 @with_dsn
-@click.pass_obj
+@with_one_destination
 def alerts(
     settings: Settings,
     /,

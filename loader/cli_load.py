@@ -1,25 +1,28 @@
 """``loader load``."""
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import click
 
 from loader.cli_alerts import begin_alerts, with_alerts
+from loader.cli_destinations import destinations_of, with_destinations
 from loader.cli_options import (
-    SOME_ROWS_REJECTED,
+    exit_code_of,
     mapping_of,
     with_dsn,
     with_files,
     with_mapping,
     with_workers,
 )
-from loader.connection import database_dsn
+from loader.delivery import couriers, deliver
+from loader.destinations import Destination
 from loader.early_alerts import EarlyAlerts
 from loader.errors import InputError, LoaderError
 from loader.inputs import Input, expand
-from loader.load import LoadResult, load_input, prepare_database
+from loader.load import LoadResult, ProgressCallback, load_input
 from loader.mapping import Mapping
+from loader.outcomes import Missing, Outcome, describe_incomplete
 from loader.pipeline import MAX_NEW_TYPES, MAX_SOURCES, LoadOptions
 from loader.progress import show_progress
 from loader.report import as_json, describe_load
@@ -85,6 +88,7 @@ from loader.settings import Settings
 @click.option("--json", "json_", is_flag=True, help="Print the result as JSON.")
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 @with_alerts
+@with_destinations
 @with_dsn
 @click.pass_obj
 def load(settings: Settings, /, paths: tuple[str, ...], **given: Any) -> int:
@@ -101,57 +105,90 @@ def load(settings: Settings, /, paths: tuple[str, ...], **given: Any) -> int:
         max_new_partitions=given["max_new_partitions"],
         max_new_types=given["max_new_types"],
         max_sources=given["max_sources"],
-        partition_by=settings.partition_by,
         rebuilds_indexes=given["indexes"] == "rebuild",
         dry_run=given["dry_run"],
     )
+    destinations = destinations_of(settings, given)
     inputs = expand(paths, mapping)
-    dsn = ""
-    if not options.dry_run:
-        dsn = database_dsn(settings)
-        prepare_database(dsn, options.partition_by)
+    if destinations[0].name is None:
+        return _load(destinations[0], inputs, mapping, options, given)
+    return _deliver(destinations, inputs, mapping, options, given)
+
+
+def _load(
+    database: Destination,
+    inputs: list[Input],
+    mapping: Mapping,
+    options: LoadOptions,
+    given: dict[str, Any],
+) -> int:
+    """Load into the only database there is."""
+    dsn = "" if options.dry_run else database.prepare()
     results: list[LoadResult] = []
     failures: list[LoaderError] = []
-    alerts = nullcontext() if options.dry_run else begin_alerts(settings, dsn, given)
-    with alerts as early_alerts:
+    with _alerts(database, dsn, options, given) as early_alerts:
         for an_input in inputs:
             try:
-                results.append(
-                    _load_one(dsn, an_input, mapping, options, given, early_alerts=early_alerts)
-                )
+                with show_progress(an_input.label, quiet=given["quiet"]) as progress:
+                    result = load_input(
+                        dsn, an_input, mapping, options, progress, early_alerts=early_alerts
+                    )
             except InputError as error:
                 # The other inputs may be good; those that were loaded stay loaded.
                 failures.append(error)
                 click.echo(f"loader: {an_input.explain(error)}", err=True)
-    if given["json_"]:
-        _print_json(results, is_list=len(inputs) != 1)
-    if failures:
-        return InputError.exit_code
-    return SOME_ROWS_REJECTED if any(_is_incomplete(result) for result in results) else 0
+            else:
+                results.append(result)
+                _print(result, options, given)
+    if given["json_"] and len(inputs) != 1:
+        click.echo(as_json(results))
+    elif given["json_"] and results:
+        click.echo(as_json(results[0]))
+    return InputError.exit_code if failures else exit_code_of(results)
 
 
-def _is_incomplete(result: LoadResult) -> bool:
-    return result.rows_rejected > 0 and not result.already_loaded
-
-
-def _load_one(
-    dsn: str,
-    an_input: Input,
+def _deliver(
+    destinations: tuple[Destination, ...],
+    inputs: list[Input],
     mapping: Mapping,
     options: LoadOptions,
     given: dict[str, Any],
-    *,
-    early_alerts: EarlyAlerts | None,
-) -> LoadResult:
-    with show_progress(an_input.label, quiet=given["quiet"]) as progress:
-        result = load_input(dsn, an_input, mapping, options, progress, early_alerts=early_alerts)
+) -> int:
+    """Load into each of some databases what it lacks."""
+    first = destinations[0]
+    has_bar = len(destinations) == 1
+
+    def show(label: str, name: str) -> AbstractContextManager[ProgressCallback]:
+        return show_progress(f"{name}: {label}", quiet=given["quiet"], has_bar=has_bar)
+
+    def report(outcome: Outcome) -> None:
+        if isinstance(outcome, Missing):
+            click.echo(f"loader: {outcome}", err=True)
+        else:
+            _print(outcome, options, given)
+
+    dsn = "" if options.dry_run else first.dsn()
+    with _alerts(first, dsn, options, given) as early_alerts:
+        outcomes = deliver(
+            couriers(destinations, mapping, options, early_alerts),
+            inputs,
+            show_progress=show,
+            report=report,
+        )
+    if given["json_"]:
+        is_list = len(inputs) != 1 or len(destinations) != 1
+        click.echo(as_json(outcomes if is_list else outcomes[0]))
+    for line in describe_incomplete(outcomes):
+        click.echo(f"loader: {line}", err=True)
+    return exit_code_of(outcomes)
+
+
+def _alerts(
+    database: Destination, dsn: str, options: LoadOptions, given: dict[str, Any]
+) -> AbstractContextManager[EarlyAlerts | None]:
+    return nullcontext() if options.dry_run else begin_alerts(database.settings, dsn, given)
+
+
+def _print(result: LoadResult, options: LoadOptions, given: dict[str, Any]) -> None:
     if not given["quiet"]:
         click.echo(describe_load(result, dry_run=options.dry_run), err=given["json_"])
-    return result
-
-
-def _print_json(results: list[LoadResult], *, is_list: bool) -> None:
-    if is_list:
-        click.echo(as_json(results))
-    elif results:
-        click.echo(as_json(results[0]))

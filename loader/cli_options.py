@@ -1,6 +1,6 @@
 """Options and types that several commands share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -9,7 +9,9 @@ import click
 
 from loader.durations import read_duration
 from loader.errors import UsageError
+from loader.load import LoadResult
 from loader.mapping import FORMATS, Mapping
+from loader.outcomes import Missing, Outcome
 from loader.settings import Settings
 
 # The exit code of a command that loaded something, but not all.
@@ -114,6 +116,20 @@ _MAPPING_OPTIONS = (
     ),
     click.option("--attributes", metavar="A,B", help="Extra columns to keep as JSON."),
 )
+
+
+def exit_code_of(outcomes: Sequence[Outcome]) -> int:
+    """Return what a command ends with that has loaded something, or could not."""
+    missing = [one for one in outcomes if isinstance(one, Missing)]
+    # A destination that can be completed matters more than an input that cannot be used.
+    for one in sorted(missing, key=lambda one: one.is_unusable):
+        return one.error.exit_code
+    rejected = any(
+        one.rows_rejected and not one.already_loaded
+        for one in outcomes
+        if isinstance(one, LoadResult)
+    )
+    return SOME_ROWS_REJECTED if rejected else 0
 
 
 def with_files(command: _Function) -> _Function:

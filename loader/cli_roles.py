@@ -6,6 +6,7 @@ from typing import Any
 import click
 from psycopg import errors
 
+from loader.cli_destinations import with_one_destination
 from loader.cli_options import with_dsn
 from loader.connection import connect, database_dsn
 from loader.errors import LoaderError
@@ -25,7 +26,7 @@ def _role(name: str, meaning: str) -> Callable[[Any], Any]:
 @_role("transformer", "Runs dbt, and owns dbt's target schema.")
 @_role("reader", "Reads the marts.")
 @with_dsn
-@click.pass_obj
+@with_one_destination
 def roles(
     settings: Settings,
     /,

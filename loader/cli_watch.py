@@ -7,6 +7,7 @@ import click
 
 from loader.cli_alerts import begin_alerts, with_alerts
 from loader.cli_batches import batching, with_batches
+from loader.cli_destinations import with_destinations
 from loader.cli_options import (
     duration,
     mapping_of,
@@ -15,6 +16,7 @@ from loader.cli_options import (
     with_mapping,
     with_workers,
 )
+from loader.fanout import Fanout
 from loader.inbox import Inbox
 from loader.pipeline import LoadOptions
 from loader.settings import Settings
@@ -36,6 +38,7 @@ from loader.watch import Watcher, WatchOptions
 @with_mapping
 @with_workers
 @with_alerts
+@with_destinations
 @with_dsn
 @click.pass_obj
 def watch(settings: Settings, /, directory: Path, **given: Any) -> int:
@@ -47,13 +50,24 @@ def watch(settings: Settings, /, directory: Path, **given: Any) -> int:
     mapping = mapping_of(given)
     with (
         batching(settings, given) as batches,
-        begin_alerts(settings, batches.dsn, given) as early_alerts,
+        begin_alerts(batches.first.settings, batches.dsn, given) as early_alerts,
     ):
+        load_options = batches.first.options(LoadOptions(workers=given["workers"]))
+        fanout = None
+        if batches.first.name is not None:
+            fanout = Fanout(
+                destinations=batches.destinations,
+                mapping=mapping,
+                options=load_options,
+                early_alerts=early_alerts,
+                loaded=batches.loaded,
+                quiet=given["quiet"],
+            )
         watcher = Watcher(
             dsn=batches.dsn,
             inbox=Inbox(directory, mapping),
             mapping=mapping,
-            load_options=LoadOptions(workers=given["workers"], partition_by=settings.partition_by),
+            load_options=load_options,
             options=WatchOptions(
                 every=given["every"].total_seconds(),
                 settle=given["settle"].total_seconds(),
@@ -65,6 +79,7 @@ def watch(settings: Settings, /, directory: Path, **given: Any) -> int:
             batch_loaded=batches.build,
             unusable=batches.unusable,
             say=batches.say,
+            fanout=fanout,
         )
         watcher.run(batches.must_stop)
     return batches.exit_code

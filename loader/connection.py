@@ -155,10 +155,10 @@ def redact(text: str, settings: Settings | None) -> str:
     Also whatever looks like a password in a connection string: one may stand where no connection
     string belongs.
     """
-    if settings is not None and settings.dsn:
-        secrets = [settings.dsn]
+    for dsn in () if settings is None else filter(None, (settings.dsn, *settings.other_dsns)):
+        secrets = [dsn]
         with suppress(psycopg.Error):
-            secrets.append(str(conninfo_to_dict(settings.dsn).get("password") or ""))
+            secrets.append(str(conninfo_to_dict(dsn).get("password") or ""))
         for secret in filter(None, secrets):
             text = text.replace(secret, "***")
     text = _URI_WITH_PASSWORD.sub(r"\1***@", text)

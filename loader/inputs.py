@@ -111,7 +111,7 @@ def open_reading(
     """
     limits = limits or Limits()
     with ExitStack() as stack:
-        file = stack.enter_context(_open(an_input))
+        file = stack.enter_context(open_stored(an_input))
         if stat.S_ISREG(_mode(file)):
             reading = _read_file(an_input, file, mapping, limits)
         else:
@@ -216,7 +216,12 @@ def _reader(
 
 
 @contextmanager
-def _open(an_input: Input) -> Iterator[BinaryIO]:
+def open_stored(an_input: Input) -> Iterator[BinaryIO]:
+    """Open the bytes of an input as they are stored, where they stand.
+
+    Raises:
+        InputError: it cannot be opened.
+    """
     if an_input.origin == STANDARD_INPUT:
         # So it is when whoever started this process has closed it.
         if sys.stdin is None:

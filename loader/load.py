@@ -32,7 +32,10 @@ ProgressCallback = Callable[[Reading, Totals], None]
 
 @dataclass(frozen=True, kw_only=True)
 class LoadResult:
-    """What a load did, with the names and in the order of ``loader load --json``."""
+    """What a load did, with the names and in the order of ``loader load --json``.
+
+    ``destination`` is None, and left away there, where ``loader.toml`` names none.
+    """
 
     load_id: int | None
     load_seq: int | None
@@ -45,6 +48,7 @@ class LoadResult:
     seconds: float
     first_event_at: datetime | None
     last_event_at: datetime | None
+    destination: str | None = None
 
 
 def prepare_database(dsn: str, partition_by: PartitionBy | None = None) -> None:

@@ -15,11 +15,17 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 @contextmanager
-def show_progress(name: str, *, quiet: bool) -> Iterator[ProgressCallback]:
-    """Give the callback that shows how far the load of one input is."""
+def show_progress(name: str, *, quiet: bool, has_bar: bool = True) -> Iterator[ProgressCallback]:
+    """Give the callback that shows how far the load of one input is.
+
+    Args:
+        name: the input.
+        quiet: show nothing.
+        has_bar: show a bar on a terminal; there is room for one only.
+    """
     if quiet:
         yield lambda reading, totals: None  # noqa: ARG005
-    elif sys.stderr.isatty():
+    elif has_bar and sys.stderr.isatty():
         with _bar(name) as callback:
             yield callback
     else:

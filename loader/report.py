@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from loader import outcomes
 from loader.activity import Alert, Period, iso_utc
 from loader.ledger import LedgerRow
 from loader.load import LoadResult
@@ -21,26 +22,32 @@ _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 def as_json(value: Any) -> str:
     """Return a dataclass, or a list of them, as JSON with ISO 8601 UTC times."""
-    if isinstance(value, list):
-        return json.dumps([asdict(item) for item in value], default=_plain, ensure_ascii=False)
-    return json.dumps(asdict(value), default=_plain, ensure_ascii=False)
+    found = [_fields(item) for item in value] if isinstance(value, list) else _fields(value)
+    return json.dumps(found, default=_plain, ensure_ascii=False)
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return outcomes.as_dict(value) if isinstance(value, outcomes.Outcome) else asdict(value)
 
 
 def describe_load(result: LoadResult, *, dry_run: bool) -> str:
     """Return the line that a load ends with."""
+    origin, to = result.origin, ""
+    if result.destination is not None:
+        origin, to = f"{result.destination}: {origin}", f" --to {result.destination}"
     if result.already_loaded:
-        return f"{result.origin}: already loaded, as load {result.load_id}"
+        return f"{origin}: already loaded, as load {result.load_id}"
     counts = [f"{result.rows_loaded:,} rows {'usable' if dry_run else 'loaded'}"]
     if result.rows_duplicate:
         counts.append(f"{result.rows_duplicate:,} duplicate")
     if result.rows_rejected:
         counts.append(f"{result.rows_rejected:,} rejected")
-    line = f"{result.origin}: {', '.join(counts)} in {result.seconds:.1f} s"
+    line = f"{origin}: {', '.join(counts)} in {result.seconds:.1f} s"
     if dry_run:
         return f"{line} (dry run: nothing was written)"
     line += f", load {result.load_id}"
     if result.rows_rejected:
-        line += f"; see: loader rejects --load {result.load_id}"
+        line += f"; see: loader rejects --load {result.load_id}{to}"
     return line
 
 
@@ -88,8 +95,9 @@ def print_unkept(count: int) -> None:
         )
 
 
-def print_maintenance(done: Maintenance) -> None:
-    """Print a line for each thing that was done."""
+def print_maintenance(done: Maintenance, *, name: str | None = None) -> None:
+    """Print a line for each thing that was done, in the destination of this name."""
+    where = "" if name is None else f"{name}: "
     lines = [
         (done.removed_loads, "removed what crashed loads had left"),
         (done.created_partitions, "created partitions"),
@@ -101,13 +109,13 @@ def print_maintenance(done: Maintenance) -> None:
     for what, text in lines:
         if what:
             names = map(str, what) if isinstance(what, list) else [str(what)]
-            click.echo(f"{text}: {', '.join(names)}")
+            click.echo(f"{where}{text}: {', '.join(names)}")
     waits = {"purge": done.purge_waits_for, "drop": done.drop_waits_for}
     for what_waits, cause in waits.items():
         if cause is not None:
-            click.echo(f"the {what_waits} waits for {cause}")
+            click.echo(f"{where}the {what_waits} waits for {cause}")
     if not any(waits.values()) and not any(what for what, _ in lines):
-        click.echo("nothing was due")
+        click.echo(f"{where}nothing was due")
 
 
 def print_status(ledger: LedgerStatus, models: Models) -> None:

@@ -41,11 +41,14 @@ class Settings:
         kafka_options: options of its client, ``key=value`` each on a line; may hold passwords
             (``LOADER_KAFKA_OPTIONS``).
         debug: show tracebacks (``LOADER_DEBUG``).
+        variables: all of the environment; ``loader.toml`` names those with connection strings.
+        config_file: another place for ``loader.toml`` (``LOADER_CONFIG``).
+        other_dsns: further connection strings that must not be shown.
         partition_by: how long new partitions shall be (``LOADER_PARTITION_BY``).
         alert_urls: services that get early alerts (``LOADER_ALERT_URLS``); they hold secrets.
     """
 
-    dsn: str | None
+    dsn: str | None = field(repr=False)
     dsn_origin: str
     project_dir: Path
     server_dir: Path | None = None
@@ -53,6 +56,9 @@ class Settings:
     kafka_brokers: str = "localhost:9092"
     kafka_options: str = field(default="", repr=False)
     debug: bool = False
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    config_file: Path | None = None
+    other_dsns: tuple[str, ...] = field(default=(), repr=False)
     partition_by: PartitionBy | None = None
     alert_urls: tuple[str, ...] = field(default=(), repr=False)
 
@@ -87,6 +93,8 @@ def read_settings(
         kafka_brokers=env.get("LOADER_KAFKA_BROKERS") or "localhost:9092",
         kafka_options=env.get("LOADER_KAFKA_OPTIONS") or "",
         debug=debug or env.get("LOADER_DEBUG", "") not in ("", "0"),
+        variables=dict(env),
+        config_file=Path(env["LOADER_CONFIG"]).absolute() if env.get("LOADER_CONFIG") else None,
         partition_by=_partition_size(env.get("LOADER_PARTITION_BY") or None),
         alert_urls=tuple(env.get("LOADER_ALERT_URLS", "").split()),
     )
@@ -111,6 +119,16 @@ def export_connection(dsn: str) -> None:
     for option in Conninfo.parse(dsn.encode()):
         if option.val is not None and option.envvar is not None:
             os.environ[option.envvar.decode()] = option.val.decode()
+
+
+def with_connection(variables: Mapping[str, str], dsn: str) -> dict[str, str]:
+    """Return the environment in which another process connects as we do with a conninfo."""
+    # As for libpq, what the conninfo does not say is what the variables say.
+    found = dict(variables)
+    for option in Conninfo.parse(dsn.encode()):
+        if option.val is not None and option.envvar is not None:
+            found[option.envvar.decode()] = option.val.decode()
+    return found
 
 
 def _find_dsn(option: str | None, env: Mapping[str, str]) -> tuple[str | None, str]:

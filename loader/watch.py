@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -13,6 +13,7 @@ import psycopg
 from loader.connection import UNAVAILABLE, explain
 from loader.early_alerts import EarlyAlerts
 from loader.errors import InputError
+from loader.fanout import Fanout
 from loader.inbox import Inbox, Seen, see
 from loader.load import LoadResult, load_input, prepare_database
 from loader.mapping import Mapping
@@ -50,7 +51,7 @@ class Watcher:
     which knows the content.
 
     Args:
-        dsn: the database.
+        dsn: the database; not used with a ``fanout``.
         inbox: the directory.
         mapping: how to read the files.
         load_options: how to load them.
@@ -60,6 +61,7 @@ class Watcher:
         batch_loaded: called when the files of one look are dealt with, if any was loaded.
         unusable: called with a message when a file cannot be used.
         say: tells the user of what is neither a result nor the end.
+        fanout: brings files to several databases; None where there is one.
     """
 
     def __init__(
@@ -75,8 +77,10 @@ class Watcher:
         batch_loaded: Callable[[], None],
         unusable: Callable[[str], None],
         say: Callable[[str], None],
+        fanout: Fanout | None = None,
     ) -> None:
         self._dsn = dsn
+        self._fanout = fanout
         self._inbox = inbox
         self._mapping = mapping
         self._load_options = load_options
@@ -89,7 +93,7 @@ class Watcher:
         self._left_alone: set[str] = set()
         self._written: set[str] = set()
         # What was put into done and rejected lately, by load: somebody may still write to it.
-        self._put: deque[tuple[Seen, LoadResult]] = deque(maxlen=_REMEMBERED)
+        self._put: deque[tuple[Seen, list[LoadResult]]] = deque(maxlen=_REMEMBERED)
 
     def run(self, must_stop: StopRequest) -> None:
         """Watch; when told to stop, finish the file that is being loaded.
@@ -124,7 +128,10 @@ class Watcher:
         complete = before & self._look()
         if not complete:
             return
-        prepare_database(self._dsn, self._load_options.partition_by)
+        if self._fanout is None:
+            prepare_database(self._dsn, self._load_options.partition_by)
+        else:
+            self._fanout.begin()
         has_loaded = False
         try:
             for seen in sorted(complete, key=lambda one: (one.modified, one.path)):
@@ -138,6 +145,8 @@ class Watcher:
         finally:
             if has_loaded:
                 self._batch_loaded()
+        if self._fanout is not None:
+            self._fanout.end()
 
     def _look(self) -> set[Seen]:
         look = self._inbox.look()
@@ -153,15 +162,15 @@ class Watcher:
     def _look_back(self) -> None:
         """Find files that grew after they were loaded and moved: what was added is not loaded."""
         for _ in range(len(self._put)):
-            put, result = self._put.popleft()
+            put, results = self._put.popleft()
             now = see(put.path)
             if now is None or now.inode != put.inode:
                 # Taken away, as it may be.
                 continue
             if now == put:
-                self._put.append((put, result))
+                self._put.append((put, results))
             else:
-                self._fail(now, _was_incomplete(self._inbox.input_of(put.path), result))
+                self._fail(now, _was_incomplete(self._inbox.input_of(put.path), results))
 
     def _load(self, seen: Seen) -> bool:
         """Load one file and move it to where it belongs; tell whether it was loaded."""
@@ -169,38 +178,69 @@ class Watcher:
         if taken is None:
             return False
         an_input = self._inbox.input_of(taken.path)
+        held = 0 if self._fanout is None else len(self._fanout.held(taken))
         try:
-            with show_progress(an_input.label, quiet=self._options.quiet) as progress:
-                result = load_input(
-                    self._dsn,
-                    an_input,
-                    self._mapping,
-                    self._load_options,
-                    progress,
-                    early_alerts=self._early_alerts,
-                )
+            results = self._bring(taken, an_input)
         except InputError as error:
+            results = [] if self._fanout is None else self._fanout.held(taken)
+            now = see(taken.path)
             # One that was written to meanwhile may be usable when it is complete.
-            if see(taken.path) == taken:
+            if now == taken:
                 self._fail(taken, an_input.explain(error))
-            return False
-        self._loaded(result)
+            elif results and now is not None:
+                self._fail(now, _was_incomplete(an_input, results))
+            self._forget(taken)
+            return len(results) > held
         if (now := see(taken.path)) is not None and now != taken:
-            self._fail(now, _was_incomplete(an_input, result))
-        else:
-            target = self._inbox.put(taken, "rejected" if result.rows_rejected else "done")
+            # If nobody has it yet, it is as if it had come only now.
+            if results:
+                self._fail(now, _was_incomplete(an_input, results))
+            self._forget(taken)
+        elif self._fanout is None or self._fanout.is_everywhere(taken):
+            is_complete = not any(result.rows_rejected for result in results)
+            target = self._inbox.put(taken, "done" if is_complete else "rejected")
             if target is not None:
-                self._put.append((replace(taken, path=target), result))
-        return True
+                self._put.append((replace(taken, path=target), results))
+            self._forget(taken)
+        return len(results) > held
+
+    def _bring(self, taken: Seen, an_input: Input) -> list[LoadResult]:
+        """Load a file into the database, or into all that can be reached."""
+        if self._fanout is not None:
+            return self._fanout.load(taken, an_input)
+        with show_progress(an_input.label, quiet=self._options.quiet) as progress:
+            result = load_input(
+                self._dsn,
+                an_input,
+                self._mapping,
+                self._load_options,
+                progress,
+                early_alerts=self._early_alerts,
+            )
+        self._loaded(result)
+        return [result]
+
+    def _forget(self, taken: Seen) -> None:
+        if self._fanout is not None:
+            self._fanout.forget(taken)
 
     def _fail(self, taken: Seen, reason: str) -> None:
         if self._inbox.put(taken, "failed", note=reason) is not None:
             self._unusable(f"{reason}; moved to failed")
 
 
-def _was_incomplete(an_input: Input, result: LoadResult) -> str:
+def _was_incomplete(an_input: Input, results: Sequence[LoadResult]) -> str:
+    loads = " and ".join(
+        f"load {one.load_id}" + ("" if one.destination is None else f" of {one.destination}")
+        for one in results
+    )
+    withdraw = " and ".join(
+        f"loader withdraw {one.load_id}"
+        + ("" if one.destination is None else f" --to {one.destination}")
+        for one in results
+    )
     return (
-        f"{an_input.label}: was still written to after load {result.load_id} had read it; to load "
-        f"it whole: loader withdraw {result.load_id}, then move it back; let it settle longer "
+        f"{an_input.label}: was still written to after {loads} had read it; to load "
+        f"it whole: {withdraw}, then move it back; let it settle longer "
         "(--settle), or write it elsewhere and rename it when it is complete"
     )

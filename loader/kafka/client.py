@@ -49,11 +49,14 @@ class Client:
     Attributes:
         brokers: host:port of some brokers, separated by commas.
         group: the consumer group; part of the key of the stored offsets.
+        member_of: the group at the broker, which shares the partitions out; ``group`` unless
+            several databases each get everything.
         options: further options of librdkafka; not shown, for they may hold passwords.
     """
 
     brokers: str
     group: str
+    member_of: str | None = None
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
@@ -74,7 +77,9 @@ class Client:
         """
         library = kafka()
         try:
-            return library.Consumer({**self._common, **_OURS, "group.id": self.group})
+            return library.Consumer(
+                {**self._common, **_OURS, "group.id": self.member_of or self.group}
+            )
         except library.KafkaException as error:
             raise UsageError(f"--kafka-option: {error.args[0].str()}") from None
 

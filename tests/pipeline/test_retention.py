@@ -8,9 +8,9 @@ from pathlib import Path
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from loader import partitions
-from loader.layout import PARTITION_SIZES, PartitionBy
+from loader.layout import PARTITION_SIZES
 from loader.maintain import Maintenance, maintain
+from loader.partitions import set_partition_by
 from tests.loader.integration.killed import maintain_until
 
 from .conftest import Dbt, Ledger, messages
@@ -70,12 +70,6 @@ def drop_before(bound: datetime, conn: Connection[TupleRow]) -> Maintenance:
     return maintain(conn, 0, age=AGE, now=after_age(bound))
 
 
-def set_partition_by(size: PartitionBy, conn: Connection[TupleRow]) -> None:
-    """Have partitions of another size from now on, some of which go over the bounds."""
-    print(f"by {size}")  # noqa: T201
-    partitions.set_partition_by(conn, size)
-
-
 def test_marts_keep_what_raw_events_have_lost(
     conn: Connection[TupleRow],
     dsn: str,
@@ -90,7 +84,10 @@ def test_marts_keep_what_raw_events_have_lost(
     dbt("seed")
     visible: list[list[int]] = []
     for number in range(ROUNDS):
-        set_partition_by(generator.choice(PARTITION_SIZES), conn)
+        # Of another size now and then, so that weeks go over a bound. By the week, what is old would
+        # end within a month that is there, and nothing would be dropped.
+        sizes = PARTITION_SIZES if number not in DROPS else ("month", "day")
+        set_partition_by(conn, generator.choice(sizes))
         batch = loads[number * LOADS_PER_ROUND :][:LOADS_PER_ROUND]
         visible.append([load(ledger, ledger.write(events)) for events in batch])
         conn.execute(

@@ -6,17 +6,29 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from psycopg import Connection
 
+from loader.cluster import Cluster
+from loader.connection import connect
 from tests.brokers import Broker
-from tests.conftest import Outcome
+from tests.conftest import TEMPLATE, Outcome
 from tests.mock_brokers import MockBrokers
 
 from .topics import Running, Topic, start
 
-_numbers = count(1)
 HEADER = "time,type,source\n"
+_numbers = count(1)
+BOTH = """
+[destinations.realtime]
+dsn_env = "REALTIME_DSN"
+{realtime}
+
+[destinations.archive]
+dsn_env = "ARCHIVE_DSN"
+{archive}
+"""
 
 
 @pytest.fixture
@@ -130,3 +142,43 @@ def start_consumer(dsn: str, topic: Topic) -> Iterator[Callable[..., Running]]:
     yield start_one
     for one in started:
         one.stop()
+
+
+@pytest.fixture
+def archive_dsn(cluster: Cluster) -> Iterator[str]:
+    """The DSN of a second new database."""
+    name = f"archive_{next(_numbers)}"
+    with psycopg.connect(cluster.dsn(), autocommit=True) as admin:
+        admin.execute(f"create database {name} template {TEMPLATE}".encode())
+        yield cluster.dsn(name)
+        admin.execute(f"drop database {name} with (force)".encode())
+
+
+@pytest.fixture
+def archive(archive_dsn: str) -> Iterator[Connection]:
+    with connect(archive_dsn, purpose="test") as connection:
+        yield connection
+
+
+@pytest.fixture
+def configure(
+    dsn: str,
+    archive_dsn: str,
+    run_loader: Callable[..., Outcome],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[..., Path]:
+    """Write loader.toml, and set the variables that it names."""
+    assert run_loader is not None  # it clears the environment first
+    monkeypatch.delenv("LOADER_DSN")
+    monkeypatch.setenv("REALTIME_DSN", dsn)
+    monkeypatch.setenv("ARCHIVE_DSN", archive_dsn)
+    path = tmp_path / "loader.toml"
+    monkeypatch.setenv("LOADER_CONFIG", str(path))
+
+    def write(realtime: str = "", archive: str = "", text: str = BOTH) -> Path:
+        path.write_text(text.format(realtime=realtime, archive=archive))
+        return path
+
+    write()
+    return write
