@@ -84,8 +84,8 @@ def test_marts_keep_what_raw_events_have_lost(
     dbt("seed")
     visible: list[list[int]] = []
     for number in range(ROUNDS):
-        # Of another size now and then, so that weeks go over a bound. By the week, what is old would
-        # end within a month that is there, and nothing would be dropped.
+        # Of another size now and then, so that weeks go over a bound. By the week, what is old
+        # would end within a month that is there, and nothing would be dropped.
         sizes = PARTITION_SIZES if number not in DROPS else ("month", "day")
         set_partition_by(conn, generator.choice(sizes))
         batch = loads[number * LOADS_PER_ROUND :][:LOADS_PER_ROUND]
