@@ -8,15 +8,13 @@ the three takes do not depend on that much, and say what all cores could do.
 
 import json
 import os
-import resource
 import sys
-from pathlib import Path
 
+from benchmarks.processor import children_seconds, seconds, server_seconds
 from benchmarks.server import bench_database, bench_server
 from tests.brokers import running_broker
 
 PARTITIONS = 4
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def main(events: int) -> None:
@@ -31,10 +29,9 @@ def main(events: int) -> None:
         for partition in range(PARTITIONS):
             broker.produce("bench", values, partition)
         with bench_database(server, "kafka", has_seeds=False) as bench:
-            postmaster = int((server.data_dir / "postmaster.pid").read_text().split()[0])
             before = {
                 "loader": children_seconds(),
-                "PostgreSQL": server_seconds(postmaster),
+                "PostgreSQL": server_seconds(server),
                 "broker": seconds(broker.process.pid),
             }
             printed = bench.run(
@@ -43,7 +40,7 @@ def main(events: int) -> None:
             )  # fmt: skip
             after = {
                 "loader": children_seconds(),
-                "PostgreSQL": server_seconds(postmaster),
+                "PostgreSQL": server_seconds(server),
                 "broker": seconds(broker.process.pid),
             }
             loads = [json.loads(line) for line in printed.splitlines()]
@@ -62,25 +59,6 @@ def main(events: int) -> None:
             cores = os.cpu_count() or 1
             print(f"processor: {each}; all of {cores} cores could do "
                   f"{events / sum(taken.values()) * cores:,.0f} events/s")  # fmt: skip
-
-
-def children_seconds() -> float:
-    """Return what processes that were started here, and have ended, took of the processor."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
-def server_seconds(postmaster: int) -> float:
-    """Return what a PostgreSQL server has taken: backends, once ended, are its children."""
-    running = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
-    return seconds(postmaster, has_children=True) + sum(seconds(int(pid)) for pid in running)
-
-
-def seconds(pid: int, *, has_children: bool = False) -> float:
-    """Return what a process, and its children that have ended, took of the processor."""
-    # The name of the program, in brackets, may hold anything.
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, fields[11 : 15 if has_children else 13])) / _TICKS
 
 
 if __name__ == "__main__":

@@ -1,0 +1,29 @@
+"""Seconds of the processor, which other work on the machine spoils less than those of the clock."""
+
+import os
+import resource
+from pathlib import Path
+
+from loader.cluster import Cluster
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def children_seconds() -> float:
+    """Return what processes that were started here, and have ended, took of the processor."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def server_seconds(server: Cluster) -> float:
+    """Return what a PostgreSQL server has taken: backends, once ended, are its children."""
+    postmaster = int((server.data_dir / "postmaster.pid").read_text().split()[0])
+    running = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+    return seconds(postmaster, has_children=True) + sum(seconds(int(pid)) for pid in running)
+
+
+def seconds(pid: int, *, has_children: bool = False) -> float:
+    """Return what a process, and its children that have ended, took of the processor."""
+    # The name of the program, in brackets, may hold anything.
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11 : 15 if has_children else 13])) / _TICKS
