@@ -8,7 +8,7 @@ import inspect
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,11 @@ def seeds() -> str:
     return _relations("seed")
 
 
+def sources(name: str) -> str:
+    """Return the tables of a source."""
+    return _relations("source", lambda node: bool(node["source_name"] == name))
+
+
 def functions() -> str:
     """Return the functions."""
     return _relations("function")
@@ -100,7 +105,8 @@ def _relations(
     resource_type: str, is_wanted: Callable[[dict[str, Any]], bool] = lambda _: True
 ) -> str:
     """Return a section on each of the relations that are wanted, in order of name."""
-    everything = [*_manifest()["nodes"].values(), *_manifest()["functions"].values()]
+    kinds = ("nodes", "sources", "functions")
+    everything = [node for kind in kinds for node in _manifest()[kind].values()]
     wanted = {
         node["name"]: node
         for node in everything
@@ -114,13 +120,15 @@ def _relations(
 def _relation(node: dict[str, Any]) -> str:
     """Return a section on a relation, a seed or a function."""
     is_function = node["resource_type"] == "function"
-    parts = [f"### {_heading(node)}", " ".join(node["description"].split())]
-    columns = node["arguments"] if is_function else node["columns"].values()
+    columns = list(node["arguments"] if is_function else node["columns"].values())
+    head = ["argument" if is_function else "column", "type", "meaning"]
     rows = [
-        (f"`{column['name']}`", f"`{_type_of(column, node)}`", column["description"])
+        [f"`{column['name']}`", f"`{_type_of(column, node)}`", column["description"]]
         for column in columns
     ]
-    head = ("argument" if is_function else "column", "type", "meaning")
+    if not any(_type_of(column, node) for column in columns):
+        # Only what has a contract says its types.
+        head, rows = [head[0], head[2]], [[row[0], row[2]] for row in rows]
     parts = [f"### {_heading(node)}", " ".join(node["description"].split()), _table(head, rows)]
     if is_function:
         parts.append(f"It returns `{' '.join(node['returns']['data_type'].split())}`.")
@@ -141,8 +149,8 @@ def _type_of(column: dict[str, Any], node: dict[str, Any]) -> str:
 # --- Markdown ---------------------------------------------------------------------------------
 
 
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    lines = [head, ("---",) * len(head), *rows]
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
     return "".join(f"| {' | '.join(map(_cell, line))} |\n" for line in lines)
 
 
