@@ -10,7 +10,7 @@ import click
 
 from loader.cli_options import duration
 from loader.early_alerts import EarlyAlerts
-from loader.notify import EarlyAlert, ToPostgres, ToServices, to_stderr
+from loader.notify import Destination, ToPostgres, ToServices, all_to_stderr
 from loader.rules import read_definitions
 
 if TYPE_CHECKING:
@@ -68,9 +68,9 @@ def begin_alerts(
         return nullcontext()
     definitions = read_definitions(settings.project_dir, given["rules"])
     chosen = given["alert_to"] or ("stderr", "notify", "apprise")
-    destinations: list[Callable[[EarlyAlert], None]] = []
+    destinations: list[Destination] = []
     if "stderr" in chosen:
-        destinations.append(to_stderr)
+        destinations.append(all_to_stderr)
     if "notify" in chosen:
         destinations.append(ToPostgres(dsn))
     if "apprise" in chosen and (settings.alert_urls or "apprise" in given["alert_to"]):

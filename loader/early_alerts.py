@@ -17,11 +17,11 @@ import numpy as np
 
 from loader.connection import connect
 from loader.detector import Detector, Found, SourceState
-from loader.notify import WAITING, EarlyAlert, Notifier, ToPostgres
+from loader.notify import WAITING, Destination, EarlyAlert, Notifier, ToPostgres
 from loader.schema import read_sql
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
     from psycopg import Connection, Cursor
@@ -44,7 +44,7 @@ class EarlyAlerts:
         self,
         dsn: str,
         definitions: Definitions,
-        destinations: Sequence[Callable[[EarlyAlert], None]],
+        destinations: Sequence[Destination],
         *,
         cooldown: timedelta = timedelta(0),
     ) -> None:
@@ -81,19 +81,24 @@ class EarlyAlerts:
             read_sql("find_early_alerts.sql").encode(),
             {"load_id": load_id, "forgotten_after": FORGOTTEN_AFTER, "limit": WAITING},
         ).fetchall()
-        for early_alert_id, rule_name, source_name, category, started_at, triggered_at in rows:
-            with self._lock:
-                if early_alert_id in self._queued:
-                    continue
-                self._queued.add(early_alert_id)
-            alert = EarlyAlert(
-                rule_name=rule_name,
-                source_name=source_name,
-                category=category,
-                started_at=started_at,
-                triggered_at=triggered_at,
-            )
-            self._notifier.put(alert, partial(self._mark, early_alert_id))
+        with self._lock:
+            new = [row for row in rows if row[0] not in self._queued]
+            self._queued.update(row[0] for row in new)
+        at_once = self._notifier.at_once
+        for some in (new[start : start + at_once] for start in range(0, len(new), at_once)):
+            ids = [row[0] for row in some]
+            alerts = [
+                EarlyAlert(
+                    rule_name=rule_name,
+                    source_name=source_name,
+                    category=category,
+                    started_at=started_at,
+                    triggered_at=triggered_at,
+                )
+                for _, rule_name, source_name, category, started_at, triggered_at in some
+            ]
+            if not self._notifier.put(alerts, partial(self._mark, ids)):
+                self._forget(ids)
 
     def _close(self) -> None:
         """Close the connections of the notifier's thread, in that thread."""
@@ -103,19 +108,22 @@ class EarlyAlerts:
             if isinstance(destination, ToPostgres):
                 destination.close()
 
-    def _mark(self, early_alert_id: int) -> None:
-        """Remember that an alert was passed on; runs in the thread of the notifier."""
+    def _mark(self, early_alert_ids: list[int]) -> None:
+        """Remember that alerts were passed on; runs in the thread of the notifier."""
         try:
             if self._marking is None or self._marking.closed or self._marking.broken:
                 self._marking = connect(self._dsn, purpose="alerts")
             self._marking.execute(
                 "update raw.early_alerts set passed_on_at = clock_timestamp()"
-                " where early_alert_id = %s",
-                [early_alert_id],
+                " where early_alert_id = any(%s)",
+                [early_alert_ids],
             )
         finally:
-            with self._lock:
-                self._queued.discard(early_alert_id)
+            self._forget(early_alert_ids)
+
+    def _forget(self, early_alert_ids: list[int]) -> None:
+        with self._lock:
+            self._queued.difference_update(early_alert_ids)
 
 
 class LoadWatch:

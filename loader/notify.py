@@ -11,7 +11,8 @@ import logging
 import queue
 import threading
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -22,11 +23,11 @@ from loader.connection import connect
 from loader.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
     from datetime import datetime
 
 CHANNEL: Final = "video_events_alerts"
 WAITING: Final = 10_000
+_AT_ONCE: Final = 200
 SECONDS_AT_THE_END: Final = 10.0
 _MOST_BYTES: Final = 7900
 
@@ -62,9 +63,19 @@ class EarlyAlert:
         return f"{iso_utc(self.triggered_at)} {self.rule_name}: {source}, {self.category}"
 
 
+# Passes alerts on; raises whatever it likes when it cannot.
+Destination = Callable[[Sequence[EarlyAlert]], None]
+
+
 def to_stderr(alert: EarlyAlert) -> None:
     """Print an alert as a line."""
     click.echo(f"alert: {alert.as_text()}", err=True)
+
+
+def all_to_stderr(alerts: Sequence[EarlyAlert]) -> None:
+    """Print each alert as a line."""
+    for alert in alerts:
+        to_stderr(alert)
 
 
 class ToPostgres:
@@ -74,21 +85,28 @@ class ToPostgres:
         self._dsn = dsn
         self._conn: psycopg.Connection | None = None
 
-    def __call__(self, alert: EarlyAlert) -> None:
-        """Send one alert; its JSON is cut to what NOTIFY takes only if the names are that long."""
+    def __call__(self, alerts: Sequence[EarlyAlert]) -> None:
+        """Send alerts, each as a message of its own, in their order."""
         if self._conn is None or self._conn.closed or self._conn.broken:
             self._conn = connect(self._dsn, purpose="alerts")
             self._conn.execute("select set_config('statement_timeout', '5s', false)")
-        payload = alert.as_json()
-        if len(payload.encode()) > _MOST_BYTES:
-            short = EarlyAlert(**{**asdict(alert), "source_name": alert.source_name[:500]})
-            payload = short.as_json()
-        self._conn.execute("select pg_notify(%s, %s)", [CHANNEL, payload])
+        self._conn.execute(
+            "select pg_notify(%s, payload) from unnest(%s::text[]) as payload",
+            [CHANNEL, [_payload(alert) for alert in alerts]],
+        )
 
     def close(self) -> None:
         """Close the connection."""
         if self._conn is not None:
             self._conn.close()
+
+
+def _payload(alert: EarlyAlert) -> str:
+    """Return the JSON, its names cut only if they are longer than what NOTIFY takes."""
+    payload = alert.as_json()
+    if len(payload.encode()) <= _MOST_BYTES:
+        return payload
+    return replace(alert, source_name=alert.source_name[:500]).as_json()
 
 
 class ToServices:
@@ -110,9 +128,12 @@ class ToServices:
                     f"URL {number} in LOADER_ALERT_URLS is none that apprise understands"
                 )
 
-    def __call__(self, alert: EarlyAlert) -> None:
-        """Send one alert to every service."""
-        if not self._services.notify(title=alert.rule_name, body=alert.as_text()):
+    def __call__(self, alerts: Sequence[EarlyAlert]) -> None:
+        """Send each alert to every service."""
+        taken = [
+            self._services.notify(title=alert.rule_name, body=alert.as_text()) for alert in alerts
+        ]
+        if not all(taken):
             raise ConnectionError("a service of LOADER_ALERT_URLS did not take it")
 
 
@@ -123,35 +144,45 @@ class Notifier:
     caller time. The alerts stay in ``fct_alerts`` in any case.
 
     Args:
-        destinations: called one after the other with each alert, in the thread.
+        destinations: called one after the other, in the thread, with some alerts at a time.
         warn: told, once for each destination, that it fails.
         at_end: called, in the thread, after the last alert.
+
+    Attributes:
+        at_once: how many alerts are passed on before they are noted as passed on: after a crash
+            these come again. People may be woken by services, so that is one there.
     """
 
     def __init__(
         self,
-        destinations: Sequence[Callable[[EarlyAlert], None]],
+        destinations: Sequence[Destination],
         warn: Callable[[str], None] | None = None,
         at_end: Callable[[], None] = lambda: None,
     ) -> None:
         self._at_end = at_end
         self._destinations = destinations
         self._warn = warn or (lambda text: click.echo(f"loader: {text}", err=True))
-        self._queue: queue.Queue[tuple[EarlyAlert, Callable[[], None]] | None]
-        self._queue = queue.Queue(WAITING)
+        self.at_once = 1 if any(isinstance(one, ToServices) for one in destinations) else _AT_ONCE
+        self._queue: queue.Queue[tuple[Sequence[EarlyAlert], Callable[[], None]] | None]
+        self._queue = queue.Queue(WAITING // self.at_once)
         self._thread: threading.Thread | None = None
         self._warned: set[int] = set()
 
-    def put(self, alert: EarlyAlert, done: Callable[[], None] = lambda: None) -> None:
-        """Pass an alert on; returns at once. ``done`` is called, in the thread, afterwards."""
+    def put(self, alerts: Sequence[EarlyAlert], done: Callable[[], None] = lambda: None) -> bool:
+        """Pass alerts on, at most ``at_once``; return at once whether there was room for them.
+
+        ``done`` is called, in the thread, afterwards.
+        """
         if self._thread is None:
             # A daemon: a service that hangs must not keep the command from ending.
             self._thread = threading.Thread(target=self._work, name="alerts", daemon=True)
             self._thread.start()
         try:
-            self._queue.put_nowait((alert, done))
+            self._queue.put_nowait((alerts, done))
         except queue.Full:
             self._warn_once(-1, "more alerts than can be passed on; see: loader alerts")
+            return False
+        return True
 
     def close(self, seconds: float = SECONDS_AT_THE_END) -> None:
         """Wait for what is still to be passed on, but not longer than this."""
@@ -166,10 +197,10 @@ class Notifier:
 
     def _work(self) -> None:
         while (item := self._queue.get()) is not None:
-            alert, done = item
+            alerts, done = item
             for number, destination in enumerate(self._destinations):
                 try:
-                    destination(alert)
+                    destination(alerts)
                 except Exception as error:  # noqa: BLE001, RUF100 - whatever a service raises
                     self._warn_once(number, f"an alert could not be passed on: {_reason(error)}")
             try:

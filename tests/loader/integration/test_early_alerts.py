@@ -4,7 +4,7 @@ import json
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
@@ -13,7 +13,10 @@ import psycopg
 import pytest
 from psycopg import Connection
 
-from loader.notify import EarlyAlert, Notifier
+from loader import early_alerts
+from loader.early_alerts import EarlyAlerts
+from loader.notify import WAITING, EarlyAlert, Notifier
+from loader.rules import Definitions
 from tests.conftest import Outcome
 
 # What apprise imports says so on Python 3.11 and 3.12.
@@ -261,13 +264,13 @@ def test_a_service_that_hangs_holds_nothing_up() -> None:
     release = threading.Event()
     warnings: list[str] = []
 
-    def hang(_: EarlyAlert) -> None:
+    def hang(_: Sequence[EarlyAlert]) -> None:
         release.wait(60)
 
     notifier = Notifier([hang], warn=warnings.append)
     begun = time.monotonic()
     for _ in range(20_000):
-        notifier.put(ALERT)
+        notifier.put([ALERT])
     notifier.close(seconds=0.1)
     assert time.monotonic() - begun < 10
     release.set()
@@ -278,17 +281,98 @@ def test_a_service_that_hangs_holds_nothing_up() -> None:
 
 
 def test_one_destination_that_fails_keeps_nothing_from_the_others() -> None:
-    def fail(_: EarlyAlert) -> None:
+    def fail(_: Sequence[EarlyAlert]) -> None:
         raise RuntimeError("with a secret")
 
     received: list[EarlyAlert] = []
     warnings: list[str] = []
-    notifier = Notifier([fail, received.append], warn=warnings.append)
-    notifier.put(ALERT)
-    notifier.put(ALERT)
+    notifier = Notifier([fail, received.extend], warn=warnings.append)
+    notifier.put([ALERT])
+    notifier.put([ALERT, ALERT])
     notifier.close()
-    assert received == [ALERT, ALERT]
+    assert received == [ALERT, ALERT, ALERT]
     assert warnings == ["an alert could not be passed on: RuntimeError"]
+
+
+@pytest.fixture
+def waiting_alerts(
+    conn: Connection, run_loader: Callable[..., Outcome], write: Callable[..., Path]
+) -> Callable[[int], int]:
+    """Write alerts of a load that nobody has passed on, and return the load's id."""
+
+    def write_them(count: int) -> int:
+        assert run_loader("load", write(0, "car")).exit_code == 0
+        row = conn.execute(
+            "insert into raw.early_alerts"
+            " (load_id, source_id, rule_name, category, started_at, triggered_at)"
+            " select load_id, source_id, 'rule ' || number, 'people', now(), now()"
+            " from raw.loads, raw.sources, generate_series(1, %s) as number"
+            " returning load_id",
+            [count],
+        ).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    return write_them
+
+
+def test_an_alert_that_waits_long_is_passed_on_once(
+    conn: Connection,
+    dsn: str,
+    waiting_alerts: Callable[[int], int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """To the next load it looks like one that a crash left, but it is still in the queue."""
+    load_id = waiting_alerts(3)
+    monkeypatch.setattr(early_alerts, "FORGOTTEN_AFTER", timedelta(0))
+    release = threading.Event()
+    received: list[EarlyAlert] = []
+
+    def wait_and_take(alerts: Sequence[EarlyAlert]) -> None:
+        release.wait(60)
+        received.extend(alerts)
+
+    with EarlyAlerts(dsn, Definitions(rules=()), [wait_and_take]) as alerting:
+        alerting.pass_on(conn, load_id)
+        alerting.pass_on(conn, load_id + 1)
+        release.set()
+    assert sorted(alert.rule_name for alert in received) == ["rule 1", "rule 2", "rule 3"]
+    with EarlyAlerts(dsn, Definitions(rules=()), [received.extend]) as alerting:
+        alerting.pass_on(conn, load_id)
+    assert len(received) == 3
+
+
+def test_alerts_without_room_come_with_a_later_load(
+    conn: Connection,
+    dsn: str,
+    waiting_alerts: Callable[[int], int],
+    scalar: Callable[[str], object],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """More than the queue holds while the service takes none; none is lost, none comes twice."""
+    load_id = waiting_alerts(WAITING)
+    release = threading.Event()
+    received: list[str] = []
+
+    def wait_and_take(alerts: Sequence[EarlyAlert]) -> None:
+        release.wait(60)
+        received.extend(alert.rule_name for alert in alerts)
+
+    with EarlyAlerts(dsn, Definitions(rules=()), [wait_and_take]) as alerting:
+        alerting.pass_on(conn, load_id)
+        conn.execute(
+            "insert into raw.early_alerts"
+            " (load_id, source_id, rule_name, category, started_at, triggered_at)"
+            " select load_id, source_id, 'late ' || early_alert_id, category, now(),"
+            " now() - interval '1 day' from raw.early_alerts"
+        )
+        alerting.pass_on(conn, load_id)
+        assert "more alerts than can be passed on" in capsys.readouterr().err
+        release.set()
+    while scalar("select count(*) from raw.early_alerts where passed_on_at is null"):
+        with EarlyAlerts(dsn, Definitions(rules=()), [wait_and_take]) as alerting:
+            alerting.pass_on(conn, load_id)
+    assert len(received) == len(set(received)) == 2 * WAITING
 
 
 def test_two_loaders_of_one_source_tell_its_alert_once(

@@ -71,6 +71,31 @@ def test_a_recreated_topic_is_noticed(topic: Topic, broker: Broker) -> None:
     assert result["rows_loaded"] == 5
 
 
+def test_what_is_buffered_of_a_topic_that_was_made_anew_is_not_loaded(
+    topic: Topic, broker: Broker, start_consumer: Callable[..., Running], scalar: Scalar
+) -> None:
+    """Of what was read, nobody can tell which topic it is from; nor what an offset counts."""
+    topic.produce(map(event, range(3)))
+    running = start_consumer()
+    wait_until(lambda: running.consumer.buffered == 3)
+
+    def make_anew() -> None:
+        broker.delete(topic.name)
+        broker.create(topic.name, 2)
+        topic.produce(map(event, range(10, 15)))
+        running.tell_to_stop()
+
+    running.while_paused(make_anew)
+    running.wait()
+    assert running.failure is None
+    assert "made anew while it was read" in running.said[0]
+    assert (running.loads, scalar(EVENTS), scalar("select count(*) from raw.kafka_offsets")) == (
+        [], 0, 0,
+    )  # fmt: skip
+    (result,) = results(topic.consume())
+    assert result["rows_loaded"] == 5
+
+
 def test_what_is_buffered_is_loaded_before_partitions_go_to_another(
     topic: Topic, start_consumer: Callable[..., Running], scalar: Scalar
 ) -> None:

@@ -1,11 +1,13 @@
 """``loader watch``: every file once, whatever its writer, the watcher or the server does."""
 
+import fcntl
 import json
 import os
 import random
 import shutil
 import signal
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -16,7 +18,7 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from loader.connection import connect
-from loader.inbox import Inbox
+from loader.inbox import Inbox, see
 from loader.load import LoadResult
 from loader.mapping import Mapping
 from loader.pipeline import LoadOptions
@@ -297,6 +299,30 @@ def test_a_file_that_grew_after_it_was_moved_is_no_success_any_more(
     assert run_loader("watch", inbox, "--once", "--settle", "0s", "--quiet").exit_code == 0
     visible = "select count(*) from raw.events join raw.loads using (load_id)"
     assert scalar(f"{visible} where load_seq is not null and withdrawn_seq is null") == 3
+
+
+def test_only_one_process_at_a_time_moves_files(inbox: Path) -> None:
+    """Two that look for a free name at the same moment would both take it."""
+    taking = Inbox(inbox, Mapping())
+    taking.prepare()
+    (inbox / "new.csv").write_text(HEADER)
+    found = see(inbox / "new.csv")
+    assert found is not None
+    thread = threading.Thread(target=taking.take, args=[found])
+    with (inbox / "loading" / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        thread.start()
+        # A line with an arrow is of somebody who waits for a lock on this file.
+        of_file = f":{os.fstat(lock.fileno()).st_ino} "
+        wait_until(
+            lambda: any(
+                " -> " in line and of_file in line
+                for line in Path("/proc/locks").read_text().splitlines()
+            )
+        )
+        assert files_in(inbox) == {"inbox": ["new.csv"]}
+    thread.join()
+    assert files_in(inbox) == {"loading": ["new.csv"]}
 
 
 def test_a_file_that_vanishes_is_no_error(inbox: Path, play: Any) -> None:

@@ -139,9 +139,13 @@ class Running:
         self.consumer.todo.append(paused)
         assert done.wait(30)
 
-    def stop(self) -> None:
+    def tell_to_stop(self) -> None:
         """Let it load what it has, and end."""
         self._must_stop.set()
+
+    def stop(self) -> None:
+        """Let it load what it has, and wait for its end."""
+        self.tell_to_stop()
         self.wait()
 
 
