@@ -1,9 +1,9 @@
-{% macro changed_periods(stored, key, lo, hi, recount_from, dropped_before=none) %}
+{% macro changed_periods(stored, key, batch, recount_from) %}
     {%- set is_across_sources = 'source_id' not in key -%}
     with
 
     changed_events as (
-        {{ changed_events(lo, hi) | indent(8) }}
+        {{ changed_events(batch) | indent(8) }}
     ),
 
     changed_buckets as materialized (
@@ -56,10 +56,10 @@
 
     {#- Events that were withdrawn may have held a period together: only a look at what is left tells. #}
     left_over as (
-        {{ parts_within('merged', recount_from, key, hi) | indent(8) }}
-        {%- if dropped_before %}
+        {{ parts_within('merged', recount_from, key, batch) | indent(8) }}
+        {%- if not is_across_sources %}
         union all
-        {{ dropped_parts('touched', 'merged', recount_from, key, lo, dropped_before) | indent(8) }}
+        {{ dropped_parts('touched', 'merged', recount_from, key, batch) | indent(8) }}
         {%- endif %}
     ),
 

@@ -1,4 +1,4 @@
-{% macro dropped_parts(stored, extents, relation, key, lo, dropped_before) %}
+{% macro dropped_parts(stored, extents, relation, key, batch) %}
     {#-
         Of a period that began before raw events were dropped, what cannot be read any more: the
         stored count, less what is still there. Its last event is less than a gap before the first
@@ -11,7 +11,7 @@
         begun.event_count - still_there.event_count as event_count,
         false as is_recount_needed,
         begun.started_at,
-        {{ dropped_before }} as ended_at
+        {{ batch.dropped_before }} as ended_at
     from {{ stored }} as begun
     inner join {{ extents }} as extents
         on
@@ -24,8 +24,9 @@
         where
             {{ same_key('history', 'begun', key) }}
             and history.occurred_at between begun.started_at and begun.ended_at
-            and {{ visible_at(lo, 'history') }}
+            and history.occurred_at <= {{ batch.recount_until }}
+            and {{ visible_at(batch.lo, 'history') }}
         offset 0
     ) as still_there
-    where begun.started_at < {{ dropped_before }}
+    where begun.started_at < {{ batch.dropped_before }}
 {% endmacro %}

@@ -1,4 +1,4 @@
-{% macro parts_within(extents, relation, key, hi) %}
+{% macro parts_within(extents, relation, key, batch) %}
     {%- if 'source_id' in key -%}
     select buckets.*
     from {{ extents }} as extents
@@ -11,7 +11,8 @@
                     history.source_id = extents.source_id
                     and history.category = extents.category
                     and history.occurred_at between extents.started_at and extents.ended_at
-                    and " ~ visible_at(hi, 'history') ~ "
+                    and history.occurred_at <= " ~ batch.recount_until ~ "
+                    and " ~ visible_at(batch.hi, 'history') ~ "
             ) as events"
         ) | indent(8) }}
         {#- A fence: one index scan per extent, never a scan of all events. #}

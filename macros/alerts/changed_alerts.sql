@@ -1,4 +1,4 @@
-{% macro changed_alerts(stored, lo, hi, runs, changed_periods, changed_extents, dropped_before) %}
+{% macro changed_alerts(stored, batch, runs, changed_periods, changed_extents) %}
     changed_run_buckets as materialized (
         select distinct
             source_id,
@@ -42,11 +42,11 @@
     ),
 
     runs as (
-        {{ joined_runs('pieces', dropped_before) | indent(8) }}
+        {{ joined_runs('pieces', batch.dropped_before) | indent(8) }}
     ),
 
     replacements as materialized (
-        {{ consecutive_alerts('runs', hi, stored) | indent(8) }}
+        {{ consecutive_alerts('runs', batch.hi, stored) | indent(8) }}
         union all
         {{ presence_alerts(changed_periods) | indent(8) }}
     ),

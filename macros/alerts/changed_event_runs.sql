@@ -1,8 +1,8 @@
-{% macro changed_event_runs(stored, lo, hi) %}
+{% macro changed_event_runs(stored, batch) %}
     with
 
     changed_events as (
-        {{ changed_events(lo, hi) | indent(8) }}
+        {{ changed_events(batch) | indent(8) }}
     ),
 
     changed_buckets as materialized (
@@ -26,7 +26,11 @@
                 history.source_id = changed_buckets.source_id
                 and history.occurred_at >= changed_buckets.bucket_started_at
                 and history.occurred_at < changed_buckets.bucket_started_at + {{ run_bucket() }}
-                and {{ visible_at(hi, 'history') }}
+                {%- if batch.since %}
+                {#- For PostgreSQL, which does not know that there is no earlier bucket. #}
+                and history.occurred_at >= {{ run_bucket(batch.since) }}
+                {%- endif %}
+                and {{ visible_at(batch.hi, 'history') }}
             offset 0
         ) as events
     ),

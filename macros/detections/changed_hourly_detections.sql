@@ -1,8 +1,8 @@
-{% macro changed_hourly_detections(stored, lo, hi) %}
+{% macro changed_hourly_detections(stored, batch) %}
     with
 
     changed_events as (
-        {{ changed_events(lo, hi) | indent(8) }}
+        {{ changed_events(batch) | indent(8) }}
     ),
 
     differences as materialized (

@@ -1,8 +1,8 @@
-{% macro changed_source_totals(stored, lo, hi, dropped_before) %}
+{% macro changed_source_totals(stored, batch) %}
     with
 
     changed_events as (
-        {{ changed_events(lo, hi) | indent(8) }}
+        {{ changed_events(batch) | indent(8) }}
     ),
 
     differences as materialized (
@@ -22,7 +22,7 @@
             them comes back when nothing later is left.
         #}
         case
-            when stored.first_event_at < {{ dropped_before }} then stored.first_event_at
+            when stored.first_event_at < {{ batch.dropped_before }} then stored.first_event_at
             else first_event.occurred_at
         end as first_event_at,
         coalesce(last_event.occurred_at, dropped_sources.last_event_at) as last_event_at
@@ -36,7 +36,7 @@
         from {{ ref('stg_video_events__event_history') }} as history
         where
             history.source_id = differences.source_id
-            and {{ visible_at(hi, 'history') }}
+            and {{ visible_at(batch.hi, 'history') }}
         order by history.occurred_at {{ direction }}
         limit 1
     ) as {{ name }} on true

@@ -1,3 +1,3 @@
 {% macro batch_lo() -%}
-    coalesce(nullif(current_setting('video_events.batch_lo', true), ''), '0')::bigint
+    {{ batch_value('lo', '0', 'bigint') }}
 {%- endmacro %}

@@ -52,12 +52,26 @@
         select
             set_config('video_events.batch_lo', '{{ lo }}', true),
             set_config('video_events.batch_hi', '{{ hi }}', true),
-            set_config('video_events.dropped_before', '{{ dropped_before }}', true),
+            set_config('video_events.batch_dropped_before', '{{ dropped_before }}', true),
             {%- if is_incremental() %}
+            set_config('video_events.batch_since', reach.since::text, true),
+            set_config('video_events.batch_recount_until', reach.recount_until::text, true),
             {#- Workers take longer to start than a batch takes. #}
             set_config('max_parallel_workers_per_gather', '0', true)
             {%- else %}
             set_config('work_mem', '{{ var("full_refresh_work_mem") }}', true)
             {%- endif %}
+        {%- if is_incremental() %}
+        from (
+            select
+                coalesce(min(coalesce(loads.first_event_at, '-infinity')), 'infinity') as since,
+                case
+                    when bool_or(loads.withdrawn_seq > {{ lo }}) then 'infinity'
+                    else '-infinity'
+                end as recount_until
+            from {{ ref('stg_video_events__loads') }} as loads
+            where loads.load_seq > {{ lo }} or loads.withdrawn_seq > {{ lo }}
+        ) as reach
+        {%- endif %}
     {%- endif -%}
 {% endmacro %}

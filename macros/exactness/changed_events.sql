@@ -1,4 +1,4 @@
-{% macro changed_events(lo, hi, is_net=true) %}
+{% macro changed_events(batch, is_net=true) %}
     {#-
         Loads lie in raw.events in the order of their load_id, and its BRIN index knows where:
         with these bounds PostgreSQL reads only the pages of the batch, however long the
@@ -10,14 +10,14 @@
         select
             loads.load_id,
             coalesce(loads.first_event_at, '-infinity') as first_event_at,
-            {{ visible_at(hi, 'loads') }}::int - {{ visible_at(lo, 'loads') }}::int as sign
+            {{ visible_at(batch.hi, 'loads') }}::int - {{ visible_at(batch.lo, 'loads') }}::int as sign
         from {{ ref('stg_video_events__loads') }} as loads
         where
-            (loads.load_seq > {{ lo }} or loads.withdrawn_seq > {{ lo }})
+            (loads.load_seq > {{ batch.lo }} or loads.withdrawn_seq > {{ batch.lo }})
             {% if is_net -%}
-            and {{ visible_at(hi, 'loads') }} <> {{ visible_at(lo, 'loads') }}
+            and {{ visible_at(batch.hi, 'loads') }} <> {{ visible_at(batch.lo, 'loads') }}
             {%- else -%}
-            and loads.load_seq <= {{ hi }}
+            and loads.load_seq <= {{ batch.hi }}
             {%- endif %}
     )
 
@@ -37,5 +37,5 @@
             Nor is any older partition looked at. There is no such bound at the other end: with two,
             PostgreSQL 18 may go through all of the index on (source_id, event_time) instead.
         #}
-        and events.occurred_at >= (select min(bounds.first_event_at) from changed_loads as bounds)
+        and events.occurred_at >= {{ batch.since or '(select min(bounds.first_event_at) from changed_loads as bounds)' }}
 {% endmacro %}

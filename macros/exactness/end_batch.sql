@@ -1,7 +1,7 @@
 {% macro end_batch() %}
     update {{ source('progress', 'model_progress') }}
     set
-        load_seq = {{ batch_hi() }},
+        load_seq = {{ this_batch().hi }},
         definition = {{ current_definition() }},
         updated_at = clock_timestamp()
     where model_name = {{ dbt.string_literal(this.identifier) }}

@@ -1,4 +1,7 @@
 {% macro postgres__create_table_as(temporary, relation, sql) -%}
+    {%- if temporary -%}
+        {%- set sql = with_batch_values(sql) -%}
+    {%- endif -%}
     {%- set is_contracted = config.get('contract').enforced and not temporary -%}
     {%- if config.get('contract').enforced -%}
         {{ get_assert_columns_equivalent(sql) }}

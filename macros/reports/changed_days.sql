@@ -1,4 +1,4 @@
-{% macro changed_days(lo, hi) %}
+{% macro changed_days(batch) %}
     {#-
         Also what came and went: the models that days are counted from may be further on than hi,
         one more than the other, and the rows made from them then know of loads after hi.
@@ -6,7 +6,7 @@
     with
 
     changed_events as (
-        {{ changed_events(lo, hi, is_net=false) | indent(8) }}
+        {{ changed_events(batch, is_net=false) | indent(8) }}
     ),
 
     changed_buckets as (

@@ -12,14 +12,14 @@ with
 {% if is_incremental() %}
 
 runs as (
-    {{ changed_event_runs(stored=this, lo=batch_lo(), hi=batch_hi()) | indent(4) }}
+    {{ changed_event_runs(stored=this, batch=this_batch()) | indent(4) }}
 ),
 
 {% else %}
 
 events as (
     select * from {{ ref('stg_video_events__event_history') }} as history
-    where {{ visible_at(batch_hi(), 'history') }}
+    where {{ visible_at(this_batch().hi, 'history') }}
 ),
 
 all_runs as (

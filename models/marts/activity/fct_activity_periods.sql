@@ -19,10 +19,8 @@ periods as (
         changed_periods(
             stored=this,
             key=['source_id', 'category'],
-            lo=batch_lo(),
-            hi=batch_hi(),
+            batch=this_batch(),
             recount_from=ref('stg_video_events__event_history'),
-            dropped_before=batch_dropped_before(),
         ) | indent(4)
     }}
 ),
@@ -31,7 +29,7 @@ periods as (
 
 events as (
     select * from {{ ref('stg_video_events__event_history') }} as history
-    where {{ visible_at(batch_hi(), 'history') }}
+    where {{ visible_at(this_batch().hi, 'history') }}
 ),
 
 buckets as (

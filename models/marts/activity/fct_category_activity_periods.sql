@@ -19,8 +19,7 @@ periods as (
         changed_periods(
             stored=this,
             key=['category'],
-            lo=batch_lo(),
-            hi=batch_hi(),
+            batch=this_batch(),
             recount_from=ref('fct_activity_periods'),
         ) | indent(4)
     }}

@@ -18,7 +18,7 @@ with
 {% if is_incremental() %}
 
 days as (
-    {{ changed_days(lo=batch_lo(), hi=batch_hi()) | indent(4) }}
+    {{ changed_days(this_batch()) | indent(4) }}
 ),
 
 {% else %}

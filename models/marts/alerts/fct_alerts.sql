@@ -23,7 +23,7 @@ changed_events as materialized (
         Also what came and went: the models this one follows may be further on than hi, one more
         than the other, and the alerts made from them then know of loads after hi.
     #}
-    {{ changed_events(lo=batch_lo(), hi=batch_hi(), is_net=false) | indent(4) }}
+    {{ changed_events(this_batch(), is_net=false) | indent(4) }}
 ),
 
 changed_buckets as (
@@ -60,12 +60,10 @@ changed_extents as (
 {{
     changed_alerts(
         stored=this,
-        lo=batch_lo(),
-        hi=batch_hi(),
+        batch=this_batch(),
         runs=ref('int_event_runs'),
         changed_periods='changed_periods',
         changed_extents='changed_extents',
-        dropped_before=batch_dropped_before(),
     )
 }},
 
@@ -83,11 +81,11 @@ pieces as (
 ),
 
 runs as (
-    {{ joined_runs('pieces', batch_dropped_before()) | indent(4) }}
+    {{ joined_runs('pieces', this_batch().dropped_before) | indent(4) }}
 ),
 
 alerts as (
-    {{ consecutive_alerts('runs', batch_hi()) | indent(4) }}
+    {{ consecutive_alerts('runs', this_batch().hi) | indent(4) }}
     union all
     {{ presence_alerts(ref('fct_activity_periods')) | indent(4) }}
 ),

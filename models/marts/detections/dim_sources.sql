@@ -11,12 +11,7 @@ with
 {% if is_incremental() %}
 
 totals as (
-    {{ changed_source_totals(
-        stored=this,
-        lo=batch_lo(),
-        hi=batch_hi(),
-        dropped_before=batch_dropped_before(),
-    ) | indent(4) }}
+    {{ changed_source_totals(stored=this, batch=this_batch()) | indent(4) }}
 ),
 
 {% else %}
@@ -28,7 +23,7 @@ totals as (
         min(history.occurred_at) as first_event_at,
         max(history.occurred_at) as last_event_at
     from {{ ref('stg_video_events__event_history') }} as history
-    where {{ visible_at(batch_hi(), 'history') }}
+    where {{ visible_at(this_batch().hi, 'history') }}
     group by history.source_id
 ),
 

@@ -15,14 +15,14 @@ with
 {% if is_incremental() %}
 
 counts as (
-    {{ changed_hourly_detections(stored=this, lo=batch_lo(), hi=batch_hi()) | indent(4) }}
+    {{ changed_hourly_detections(stored=this, batch=this_batch()) | indent(4) }}
 ),
 
 {% else %}
 
 events as (
     select * from {{ ref('stg_video_events__event_history') }} as history
-    where {{ visible_at(batch_hi(), 'history') }}
+    where {{ visible_at(this_batch().hi, 'history') }}
 ),
 
 counts as (

@@ -5,10 +5,8 @@ changed_periods as materialized (
         changed_periods(
             stored=ref('fct_activity_periods'),
             key=['source_id', 'category'],
-            lo=live_lo('fct_activity_periods'),
-            hi=live_hi(),
+            batch=live_batch('fct_activity_periods'),
             recount_from=ref('stg_video_events__event_history'),
-            dropped_before=live_dropped_before(),
         ) | indent(4)
     }}
 ),

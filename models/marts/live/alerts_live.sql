@@ -1,7 +1,7 @@
 with
 
 changed_events as materialized (
-    {{ changed_events(lo=live_lo('fct_alerts'), hi=live_hi(), is_net=false) | indent(4) }}
+    {{ changed_events(live_batch('fct_alerts'), is_net=false) | indent(4) }}
 ),
 
 changed_buckets as (
@@ -25,10 +25,8 @@ newer_periods as materialized (
         changed_periods(
             stored=ref('fct_activity_periods'),
             key=['source_id', 'category'],
-            lo=live_lo('fct_activity_periods'),
-            hi=live_hi(),
+            batch=live_batch('fct_activity_periods'),
             recount_from=ref('stg_video_events__event_history'),
-            dropped_before=live_dropped_before(),
         ) | indent(4)
     }}
 ),
@@ -71,8 +69,7 @@ run_changes as materialized (
     {{
         changed_event_runs(
             stored=ref('int_event_runs'),
-            lo=live_lo('int_event_runs'),
-            hi=live_hi(),
+            batch=live_batch('int_event_runs'),
         ) | indent(4)
     }}
 ),
@@ -95,12 +92,10 @@ live_runs as not materialized (
 {{
     changed_alerts(
         stored=ref('fct_alerts'),
-        lo=live_lo('fct_alerts'),
-        hi=live_hi(),
+        batch=live_batch('fct_alerts'),
         runs='live_runs',
         changed_periods='changed_periods',
         changed_extents='changed_extents',
-        dropped_before=live_dropped_before(),
     )
 }},
 

@@ -5,8 +5,7 @@ changed_periods as materialized (
         changed_periods(
             stored=ref('fct_category_activity_periods'),
             key=['category'],
-            lo=live_lo('fct_category_activity_periods'),
-            hi=live_hi(),
+            batch=live_batch('fct_category_activity_periods'),
             recount_from=ref('activity_periods_live'),
         ) | indent(4)
     }}

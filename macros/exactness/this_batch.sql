@@ -1,0 +1,9 @@
+{% macro this_batch() %}
+    {{ return({
+        'lo': batch_lo(),
+        'hi': batch_hi(),
+        'since': batch_value('since', '-infinity', 'timestamptz'),
+        'recount_until': batch_value('recount_until', 'infinity', 'timestamptz'),
+        'dropped_before': batch_value('dropped_before', '-infinity', 'timestamptz'),
+    }) }}
+{% endmacro %}

@@ -1,0 +1,97 @@
+"""``--build``: the models are brought up to date beside the loads, wherever these go."""
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import Connection
+
+from loader.cluster import Cluster
+from tests.brokers import running_broker
+from tests.conftest import TEMPLATE, Outcome
+
+from .conftest import Dbt, Ledger
+from .scenarios import Event
+
+NOON = datetime(2024, 5, 13, 12, tzinfo=UTC)
+EVENTS = "select sum(event_count) from analytics.fct_activity_periods"
+
+
+@pytest.fixture
+def builds(dbt: Dbt, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the builds of commands find profiles, and write outside of the project."""
+    monkeypatch.setenv("DBT_PROFILES_DIR", str(dbt.profiles))
+    monkeypatch.setenv("DBT_TARGET_PATH", str(dbt.target))
+    monkeypatch.setenv("DBT_LOG_PATH", str(dbt.target))
+
+
+@pytest.mark.usefixtures("builds")
+def test_consume_builds_after_its_batches(
+    run_loader: Callable[..., Outcome], conn: Connection
+) -> None:
+    with running_broker() as broker:
+        broker.create("cars")
+        broker.produce(
+            "cars",
+            (
+                json.dumps({"time": f"2024-05-13T12:00:{at:02}Z", "type": "car", "source": "gate"})
+                .encode()
+                for at in range(6)
+            ),
+        )  # fmt: skip
+        outcome = run_loader(
+            "consume", "--topic", "cars", "--brokers", broker.address,
+            "--once", "--max-rows", "4", "--quiet", "--build",
+        )  # fmt: skip
+    assert (outcome.exit_code, outcome.stderr) == (0, "")
+    assert conn.execute("select count(*) from raw.loads").fetchone() == (2,)
+    assert conn.execute(EVENTS).fetchone() == (6,)
+
+
+@pytest.fixture
+def archive_dsn(cluster: Cluster) -> Iterator[str]:
+    """The DSN of a second database."""
+    with psycopg.connect(cluster.dsn(), autocommit=True) as admin:
+        admin.execute(f"create database archive_of_builds template {TEMPLATE}".encode())
+        yield cluster.dsn("archive_of_builds")
+        admin.execute(b"drop database archive_of_builds with (force)")
+
+
+@pytest.mark.usefixtures("builds")
+def test_each_destination_is_built(
+    run_loader: Callable[..., Outcome],
+    ledger: Ledger,
+    dsn: str,
+    archive_dsn: str,
+    conn: Connection,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each from what it has; where that fails the events are there still, and it is said where."""
+    config = tmp_path / "loader.toml"
+    config.write_text(
+        '[destinations.realtime]\ndsn_env = "REALTIME_DSN"\n'
+        '[destinations.archive]\ndsn_env = "ARCHIVE_DSN"\ntypes = ["car"]\n'
+    )
+    monkeypatch.delenv("LOADER_DSN")
+    monkeypatch.setenv("LOADER_CONFIG", str(config))
+    monkeypatch.setenv("REALTIME_DSN", dsn)
+    monkeypatch.setenv("ARCHIVE_DSN", archive_dsn)
+    watch = ("watch", ledger.inbox, "--once", "--settle", "0s", "--quiet", "--build")
+    ledger.write([Event("gate", NOON, "car"), Event("gate", NOON, "pedestrian")])
+    outcome = run_loader(*watch)
+    assert (outcome.exit_code, outcome.stderr) == (0, "")
+    with psycopg.connect(archive_dsn, autocommit=True) as archive:
+        assert [conn.execute(EVENTS).fetchone(), archive.execute(EVENTS).fetchone()] == [(2,), (1,)]
+        archive.execute("update analytics.model_progress set definition = '{}'")
+        ledger.write([Event("gate", NOON + timedelta(hours=1), "car")])
+        outcome = run_loader(*watch)
+        assert [conn.execute(EVENTS).fetchone(), archive.execute(EVENTS).fetchone()] == [(3,), (1,)]
+        assert archive.execute("select count(*) from raw.events").fetchone() == (2,)
+    assert outcome.exit_code == 0
+    (said,) = outcome.stderr.splitlines()
+    assert said.startswith("loader: archive: dbt build failed: ")
+    assert said.endswith("; the events are loaded, going on")
