@@ -63,6 +63,25 @@ def test_the_gap_is_exclusive(
         assert found == (periods,)
 
 
+def test_a_batch_does_not_look_at_partitions_that_it_cannot_touch(
+    conn: Connection[TupleRow], dbt: Dbt, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL locks what it plans for: a run would wait for the lock on last year."""
+    models = ["fct_activity_periods", "fct_hourly_detections", "int_event_runs"]
+    ledger.load([Event("gate", NOON - timedelta(days=365), "car"), Event("gate", NOON, "car")])
+    dbt("seed")
+    dbt("run")
+    ledger.load([Event("gate", NOON + timedelta(seconds=20), "car")])
+    monkeypatch.setenv("PGOPTIONS", "-c lock_timeout=1s")
+    with conn.transaction():
+        conn.execute("lock table raw.events_2023_05 in access exclusive mode")
+        dbt("run", "--select", *models)
+    marks = conn.execute(
+        "select load_seq from analytics.model_progress where model_name = any(%s)", [models]
+    ).fetchall()
+    assert marks == [(2,)] * len(models)
+
+
 def test_generated_events_in_twenty_random_loads(
     tmp_path: Path,
     conn: Connection[TupleRow],

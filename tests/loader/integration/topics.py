@@ -139,13 +139,9 @@ class Running:
         self.consumer.todo.append(paused)
         assert done.wait(30)
 
-    def tell_to_stop(self) -> None:
+    def stop(self) -> None:
         """Let it load what it has, and end."""
         self._must_stop.set()
-
-    def stop(self) -> None:
-        """Let it load what it has, and wait for its end."""
-        self.tell_to_stop()
         self.wait()
 
 
