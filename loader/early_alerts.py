@@ -77,12 +77,15 @@ class EarlyAlerts:
 
     def pass_on(self, conn: Connection, load_id: int) -> None:
         """Pass on the alerts of a published load, and those that a crash left."""
+        with self._lock:
+            # Before the question: its answer may have what is passed on and forgotten meanwhile.
+            queued = set(self._queued)
         rows = conn.execute(
             read_sql("find_early_alerts.sql").encode(),
             {"load_id": load_id, "forgotten_after": FORGOTTEN_AFTER, "limit": WAITING},
         ).fetchall()
+        new = [row for row in rows if row[0] not in queued]
         with self._lock:
-            new = [row for row in rows if row[0] not in self._queued]
             self._queued.update(row[0] for row in new)
         at_once = self._notifier.at_once
         for some in (new[start : start + at_once] for start in range(0, len(new), at_once)):

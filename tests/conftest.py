@@ -116,6 +116,16 @@ def dsn(cluster: Cluster, database: str) -> str:
 
 
 @pytest.fixture
+def archive_dsn(cluster: Cluster) -> Iterator[str]:
+    """The DSN of a second new database with the raw schema."""
+    name = f"archive_{next(_numbers)}"
+    with psycopg.connect(cluster.dsn(), autocommit=True) as admin:
+        admin.execute(f"create database {name} template {TEMPLATE}".encode())
+        yield cluster.dsn(name)
+        admin.execute(f"drop database {name} with (force)".encode())
+
+
+@pytest.fixture
 def conn(dsn: str) -> Iterator[Connection]:
     """A connection, in autocommit mode, to the new database."""
     with connect(dsn, purpose="test") as connection:

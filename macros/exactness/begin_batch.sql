@@ -62,16 +62,7 @@
             set_config('work_mem', '{{ var("full_refresh_work_mem") }}', true)
             {%- endif %}
         {%- if is_incremental() %}
-        from (
-            select
-                coalesce(min(coalesce(loads.first_event_at, '-infinity')), 'infinity') as since,
-                case
-                    when bool_or(loads.withdrawn_seq > {{ lo }}) then 'infinity'
-                    else '-infinity'
-                end as recount_until
-            from {{ ref('stg_video_events__loads') }} as loads
-            where loads.load_seq > {{ lo }} or loads.withdrawn_seq > {{ lo }}
-        ) as reach
+        from ({{ batch_reach(lo) | indent(12) }}) as reach
         {%- endif %}
     {%- endif -%}
 {% endmacro %}

@@ -1,4 +1,5 @@
 {% macro this_batch() %}
+    {#- lo and hi are macros of their own because unit tests override them. -#}
     {{ return({
         'lo': batch_lo(),
         'hi': batch_hi(),

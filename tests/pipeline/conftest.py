@@ -147,3 +147,11 @@ def dbt(
             monkeypatch.setenv(name, value)
     monkeypatch.delenv("DBT_SCHEMA", raising=False)
     return Dbt(profiles=profiles, target=tmp_path / "target")
+
+
+@pytest.fixture
+def builds(dbt: Dbt, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the builds of the loader find profiles, and write outside of the project."""
+    monkeypatch.setenv("DBT_PROFILES_DIR", str(dbt.profiles))
+    monkeypatch.setenv("DBT_TARGET_PATH", str(dbt.target))
+    monkeypatch.setenv("DBT_LOG_PATH", str(dbt.target))

@@ -1,7 +1,7 @@
 """``--build``: the models are brought up to date beside the loads, wherever these go."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,23 +9,14 @@ import psycopg
 import pytest
 from psycopg import Connection
 
-from loader.cluster import Cluster
 from tests.brokers import running_broker
-from tests.conftest import TEMPLATE, Outcome
+from tests.conftest import Outcome
 
-from .conftest import Dbt, Ledger
+from .conftest import Ledger
 from .scenarios import Event
 
 NOON = datetime(2024, 5, 13, 12, tzinfo=UTC)
 EVENTS = "select sum(event_count) from analytics.fct_activity_periods"
-
-
-@pytest.fixture
-def builds(dbt: Dbt, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the builds of commands find profiles, and write outside of the project."""
-    monkeypatch.setenv("DBT_PROFILES_DIR", str(dbt.profiles))
-    monkeypatch.setenv("DBT_TARGET_PATH", str(dbt.target))
-    monkeypatch.setenv("DBT_LOG_PATH", str(dbt.target))
 
 
 @pytest.mark.usefixtures("builds")
@@ -49,15 +40,6 @@ def test_consume_builds_after_its_batches(
     assert (outcome.exit_code, outcome.stderr) == (0, "")
     assert conn.execute("select count(*) from raw.loads").fetchone() == (2,)
     assert conn.execute(EVENTS).fetchone() == (6,)
-
-
-@pytest.fixture
-def archive_dsn(cluster: Cluster) -> Iterator[str]:
-    """The DSN of a second database."""
-    with psycopg.connect(cluster.dsn(), autocommit=True) as admin:
-        admin.execute(f"create database archive_of_builds template {TEMPLATE}".encode())
-        yield cluster.dsn("archive_of_builds")
-        admin.execute(b"drop database archive_of_builds with (force)")
 
 
 @pytest.mark.usefixtures("builds")

@@ -19,19 +19,12 @@ from .scenarios import Event, scenario
 NOON = datetime(2024, 5, 13, 12, tzinfo=UTC)
 
 
-def test_worked_example(
-    run_loader: Callable[..., Outcome],
-    dbt: Dbt,
-    ledger: Ledger,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.mark.usefixtures("builds")
+def test_worked_example(run_loader: Callable[..., Outcome], ledger: Ledger) -> None:
     path = ledger.inbox / "cars.csv"
     times = ["30:30", "31:00", "31:30", "35:00", "35:30", "36:00", "37:30", "38:00"]
     rows = [f"gate 1;2024-05-13 18:{time};automobile" for time in times]
     path.write_text("\n".join(["Camera;Seen at;What", *rows]))
-    monkeypatch.setenv("DBT_PROFILES_DIR", str(dbt.profiles))
-    monkeypatch.setenv("DBT_TARGET_PATH", str(dbt.target))
-    monkeypatch.setenv("DBT_LOG_PATH", str(dbt.target))
     watched = run_loader(
         "watch", ledger.inbox, "--once", "--settle", "0s", "--build",
         "--delimiter", ";", "--time-column", "Seen at", "--type-column", "What",

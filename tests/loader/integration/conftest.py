@@ -6,14 +6,12 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from psycopg import Connection
 
-from loader.cluster import Cluster
 from loader.connection import connect
 from tests.brokers import Broker
-from tests.conftest import TEMPLATE, Outcome
+from tests.conftest import Outcome
 from tests.mock_brokers import MockBrokers
 
 from .topics import Running, Topic, start
@@ -142,16 +140,6 @@ def start_consumer(dsn: str, topic: Topic) -> Iterator[Callable[..., Running]]:
     yield start_one
     for one in started:
         one.stop()
-
-
-@pytest.fixture
-def archive_dsn(cluster: Cluster) -> Iterator[str]:
-    """The DSN of a second new database."""
-    name = f"archive_{next(_numbers)}"
-    with psycopg.connect(cluster.dsn(), autocommit=True) as admin:
-        admin.execute(f"create database {name} template {TEMPLATE}".encode())
-        yield cluster.dsn(name)
-        admin.execute(f"drop database {name} with (force)".encode())
 
 
 @pytest.fixture
