@@ -25,7 +25,7 @@ Run = Callable[..., Outcome]
 Write = Callable[..., Path]
 Scalar = Callable[[str], object]
 
-RANDOM_KILLS = int(os.environ.get("CRASH_KILLS", "25"))
+RANDOM_KILLS = int(os.environ.get("CRASH_KILLS", "100"))
 KILLS_PER_CHECK = 12
 
 NO_LOADER_IS_CONNECTED = (
