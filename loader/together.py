@@ -14,6 +14,8 @@ Work = Callable[[StopRequest], None]
 
 # After that, what still hangs is left behind; it does not survive the end of the process.
 _PATIENCE_SECONDS: Final = 3.0
+# How long a signal, or a request to stop, may go unnoticed.
+_WAKE_SECONDS: Final = 0.2
 
 
 def run_together(works: Mapping[str, Work], must_stop: StopRequest | None = None) -> None:
@@ -51,8 +53,9 @@ def run_together(works: Mapping[str, Work], must_stop: StopRequest | None = None
                     request.set()
                 must_stop = None
             try:
-                # The time is for a request to stop that comes meanwhile.
-                failure = ended.get(timeout=None if must_stop is None else 0.2)
+                # Never without end: a signal that comes just before this thread falls asleep does
+                # not wake it, and would be handled only when it wakes.
+                failure = ended.get(timeout=_WAKE_SECONDS)
             except queue.Empty:
                 continue
             left -= 1

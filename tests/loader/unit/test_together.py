@@ -1,10 +1,11 @@
+import signal
 import threading
 
 import pytest
 
 from loader import together
 from loader.errors import LoaderError
-from loader.signals import StopRequest
+from loader.signals import StopRequest, stopping_gently
 from loader.together import run_together
 
 
@@ -78,3 +79,23 @@ def test_one_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
         run_together({"a": obey, "b": hang}, must_stop)
     assert told.wait(20)
     release.set()
+
+
+def test_a_signal_that_does_not_wake_the_main_thread_is_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As when it comes just before that thread falls asleep; here another thread gets it."""
+    monkeypatch.setattr(together, "_PATIENCE_SECONDS", 0.1)
+    has_ended, must_end = threading.Event(), threading.Event()
+
+    def hang(request: StopRequest) -> None:
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+        assert request.wait(20)
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+        must_end.wait(20)
+        has_ended.set()
+
+    with stopping_gently() as must_stop, pytest.raises(KeyboardInterrupt):
+        run_together({"a": hang}, must_stop)
+    assert not has_ended.is_set()
+    must_end.set()
