@@ -11,6 +11,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 # A server that the caller's environment names is the caller's: nothing here may touch it.
 $(foreach name,$(filter PG% LOADER_% DBT_%,$(.VARIABLES)),$(eval unexport $(name)))
+# The tests start the loader hundreds of times; without it each compiles all of its modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 export DO_NOT_TRACK := 1
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1

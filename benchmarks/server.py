@@ -52,7 +52,8 @@ class Bench:
     @property
     def environment(self) -> dict[str, str]:
         """The environment in which the loader, dbt and psql find the database."""
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "LOADER_", "DBT_"))}
+        ours = ("PG", "LOADER_", "DBT_", "PYTHONDONTWRITEBYTECODE")
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         return kept | {
             "PGHOST": str(self.cluster.socket_dir),
             "PGUSER": "postgres",

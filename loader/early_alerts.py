@@ -8,16 +8,13 @@ nothing, and a crash loses nothing. Notifications go out after the commit.
 from __future__ import annotations
 
 import json
-import threading
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from loader.connection import connect
 from loader.detector import Detector, Found, SourceState
-from loader.notify import WAITING, Destination, EarlyAlert, Notifier, ToPostgres
+from loader.relay import Relay
 from loader.schema import read_sql
 
 if TYPE_CHECKING:
@@ -27,10 +24,9 @@ if TYPE_CHECKING:
     from psycopg import Connection, Cursor
 
     from loader.encoder import Rows
+    from loader.notify import Destination
     from loader.rules import Definitions
 
-# An alert that nobody passed on for so long was left by a loader that crashed.
-FORGOTTEN_AFTER: Final = timedelta(minutes=5)
 _REPLAYED_AT_ONCE: Final = 50_000
 
 
@@ -48,20 +44,15 @@ class EarlyAlerts:
         *,
         cooldown: timedelta = timedelta(0),
     ) -> None:
-        self._dsn = dsn
         self._definitions = definitions
         self._cooldown = cooldown
-        self._destinations = destinations
-        self._notifier = Notifier(destinations, at_end=self._close)
-        self._marking: Connection | None = None
-        self._queued: set[int] = set()
-        self._lock = threading.Lock()
+        self._relay = Relay(dsn, destinations)
 
     def __enter__(self) -> EarlyAlerts:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._notifier.close()
+        self._relay.close()
 
     def watch(self, conn: Connection, load_id: int, *, is_deduped: bool) -> LoadWatch:
         """Begin to watch a load.
@@ -75,58 +66,9 @@ class EarlyAlerts:
         detector = Detector(self._definitions, self._cooldown)
         return LoadWatch(conn, load_id, detector, is_deduped=is_deduped)
 
-    def pass_on(self, conn: Connection, load_id: int) -> None:
-        """Pass on the alerts of a published load, and those that a crash left."""
-        with self._lock:
-            # Before the question: its answer may have what is passed on and forgotten meanwhile.
-            queued = set(self._queued)
-        rows = conn.execute(
-            read_sql("find_early_alerts.sql").encode(),
-            {"load_id": load_id, "forgotten_after": FORGOTTEN_AFTER, "limit": WAITING},
-        ).fetchall()
-        new = [row for row in rows if row[0] not in queued]
-        with self._lock:
-            self._queued.update(row[0] for row in new)
-        at_once = self._notifier.at_once
-        for some in (new[start : start + at_once] for start in range(0, len(new), at_once)):
-            ids = [row[0] for row in some]
-            alerts = [
-                EarlyAlert(
-                    rule_name=rule_name,
-                    source_name=source_name,
-                    category=category,
-                    started_at=started_at,
-                    triggered_at=triggered_at,
-                )
-                for _, rule_name, source_name, category, started_at, triggered_at in some
-            ]
-            if not self._notifier.put(alerts, partial(self._mark, ids)):
-                self._forget(ids)
-
-    def _close(self) -> None:
-        """Close the connections of the notifier's thread, in that thread."""
-        if self._marking is not None:
-            self._marking.close()
-        for destination in self._destinations:
-            if isinstance(destination, ToPostgres):
-                destination.close()
-
-    def _mark(self, early_alert_ids: list[int]) -> None:
-        """Remember that alerts were passed on; runs in the thread of the notifier."""
-        try:
-            if self._marking is None or self._marking.closed or self._marking.broken:
-                self._marking = connect(self._dsn, purpose="alerts")
-            self._marking.execute(
-                "update raw.early_alerts set passed_on_at = clock_timestamp()"
-                " where early_alert_id = any(%s)",
-                [early_alert_ids],
-            )
-        finally:
-            self._forget(early_alert_ids)
-
-    def _forget(self, early_alert_ids: list[int]) -> None:
-        with self._lock:
-            self._queued.difference_update(early_alert_ids)
+    def pass_on(self, load_id: int) -> None:
+        """Pass on the alerts of a published load, and those that a crash left; return at once."""
+        self._relay.pass_on(load_id)
 
 
 class LoadWatch:

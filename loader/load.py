@@ -2,12 +2,9 @@
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
-
-import psycopg
 
 from loader.connection import connect
 from loader.early_alerts import EarlyAlerts
@@ -107,7 +104,8 @@ def load_batches(
         outcome = pipeline.run(batches)
         if isinstance(outcome, LedgerRow):
             return _already_loaded(origin, outcome, started)
-        _pass_on(early_alerts, conn, pipeline.load_id)
+        if early_alerts is not None:
+            early_alerts.pass_on(pipeline.load_id)
         pipeline.tidy_up()
         return _result(origin, outcome.totals, started, pipeline.load_id, outcome.load_seq)
 
@@ -159,18 +157,12 @@ def load_input(
             outcome = pipeline.run(reading)
             if isinstance(outcome, LedgerRow):
                 return _already_loaded(an_input.label, outcome, started)
-            _pass_on(early_alerts, conn, pipeline.load_id)
+            if early_alerts is not None:
+                early_alerts.pass_on(pipeline.load_id)
             pipeline.tidy_up()
             return _result(
                 an_input.label, outcome.totals, started, pipeline.load_id, outcome.load_seq
             )
-
-
-def _pass_on(early_alerts: EarlyAlerts | None, conn: psycopg.Connection, load_id: int) -> None:
-    """Pass on the alerts of a load that is visible; what cannot be goes out with a later load."""
-    if early_alerts is not None:
-        with suppress(psycopg.Error):
-            early_alerts.pass_on(conn, load_id)
 
 
 def _read_only(reading: Reading, options: LoadOptions, progress: ProgressCallback) -> Totals:

@@ -1,19 +1,12 @@
-"""Where early alerts go: standard error, PostgreSQL's NOTIFY, and the services of apprise.
-
-They go out from a thread of their own: a service that is slow or down holds up no load.
-"""
+"""Where early alerts go: standard error, PostgreSQL's NOTIFY, and the services of apprise."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
-import queue
-import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 import psycopg
@@ -26,9 +19,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 CHANNEL: Final = "video_events_alerts"
-WAITING: Final = 10_000
-_AT_ONCE: Final = 200
-SECONDS_AT_THE_END: Final = 10.0
 _MOST_BYTES: Final = 7900
 
 
@@ -135,87 +125,3 @@ class ToServices:
         ]
         if not all(taken):
             raise ConnectionError("a service of LOADER_ALERT_URLS did not take it")
-
-
-class Notifier:
-    """Passes alerts on in the background.
-
-    A full queue or a destination that fails costs the alert a line on standard error, never the
-    caller time. The alerts stay in ``fct_alerts`` in any case.
-
-    Args:
-        destinations: called one after the other, in the thread, with some alerts at a time.
-        warn: told, once for each destination, that it fails.
-        at_end: called, in the thread, after the last alert.
-
-    Attributes:
-        at_once: how many alerts are passed on before they are noted as passed on: after a crash
-            these come again. People may be woken by services, so that is one there.
-    """
-
-    def __init__(
-        self,
-        destinations: Sequence[Destination],
-        warn: Callable[[str], None] | None = None,
-        at_end: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._at_end = at_end
-        self._destinations = destinations
-        self._warn = warn or (lambda text: click.echo(f"loader: {text}", err=True))
-        self.at_once = 1 if any(isinstance(one, ToServices) for one in destinations) else _AT_ONCE
-        self._queue: queue.Queue[tuple[Sequence[EarlyAlert], Callable[[], None]] | None]
-        self._queue = queue.Queue(WAITING // self.at_once)
-        self._thread: threading.Thread | None = None
-        self._warned: set[int] = set()
-
-    def put(self, alerts: Sequence[EarlyAlert], done: Callable[[], None] = lambda: None) -> bool:
-        """Pass alerts on, at most ``at_once``; return at once whether there was room for them.
-
-        ``done`` is called, in the thread, afterwards.
-        """
-        if self._thread is None:
-            # A daemon: a service that hangs must not keep the command from ending.
-            self._thread = threading.Thread(target=self._work, name="alerts", daemon=True)
-            self._thread.start()
-        try:
-            self._queue.put_nowait((alerts, done))
-        except queue.Full:
-            self._warn_once(-1, "more alerts than can be passed on; see: loader alerts")
-            return False
-        return True
-
-    def close(self, seconds: float = SECONDS_AT_THE_END) -> None:
-        """Wait for what is still to be passed on, but not longer than this."""
-        if self._thread is None:
-            return
-        deadline = time.monotonic() + seconds
-        with contextlib.suppress(queue.Full):
-            self._queue.put(None, timeout=seconds)
-        self._thread.join(max(0.0, deadline - time.monotonic()))
-        if self._thread.is_alive():
-            self._warn("some alerts were not passed on in time; see: loader alerts")
-
-    def _work(self) -> None:
-        while (item := self._queue.get()) is not None:
-            alerts, done = item
-            for number, destination in enumerate(self._destinations):
-                try:
-                    destination(alerts)
-                except Exception as error:  # noqa: BLE001, RUF100 - whatever a service raises
-                    self._warn_once(number, f"an alert could not be passed on: {_reason(error)}")
-            try:
-                done()
-            except Exception as error:  # noqa: BLE001, RUF100 - the thread must go on
-                self._warn_once(-2, f"an alert may come again: {_reason(error)}")
-        self._at_end()
-
-    def _warn_once(self, number: int, text: str) -> None:
-        if number not in self._warned:
-            self._warned.add(number)
-            self._warn(text)
-
-
-def _reason(error: Exception) -> Any:
-    # The text of other errors may quote a URL or a DSN.
-    known = isinstance(error, ConnectionError | UsageError)
-    return error if known else type(error).__name__

@@ -12,5 +12,4 @@ from unnest(
     %(categories)s::text[],
     %(started)s::bigint[],
     %(triggered)s::bigint[]
-) with ordinality as found (source_id, rule_name, category, started_at, triggered_at, place)
-order by found.place
+) as found (source_id, rule_name, category, started_at, triggered_at)

@@ -11,7 +11,7 @@ inner join raw.loads on alerts.load_id = loads.load_id and loads.load_seq is not
 where
     alerts.passed_on_at is null
     and (
-        alerts.load_id = %(load_id)s
+        alerts.load_id = any(%(load_ids)s::bigint[])
         or alerts.created_at < clock_timestamp() - %(forgotten_after)s::interval
     )
 order by alerts.triggered_at, alerts.rule_name, sources.source_name

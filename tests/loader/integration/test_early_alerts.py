@@ -3,8 +3,7 @@
 import json
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
@@ -13,21 +12,13 @@ import psycopg
 import pytest
 from psycopg import Connection
 
-from loader import early_alerts
-from loader.early_alerts import EarlyAlerts
-from loader.notify import WAITING, EarlyAlert, Notifier
-from loader.rules import Definitions
 from tests.conftest import Outcome
-from tests.waits import wait_until
 
 # What apprise imports says so on Python 3.11 and 3.12.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 RULE = "person_in_5_consecutive_events"
 NOON = datetime(2024, 5, 13, 12, tzinfo=UTC)
-ALERT = EarlyAlert(
-    rule_name="r", source_name="s", category="people", started_at=NOON, triggered_at=NOON
-)
 
 
 @pytest.fixture
@@ -259,149 +250,6 @@ def test_urls_that_mean_nothing_are_not_shown(
     assert outcome.exit_code == 2
     assert "URL 1 in LOADER_ALERT_URLS" in outcome.stderr
     assert "secret" not in outcome.stderr
-
-
-def test_a_service_that_hangs_holds_nothing_up() -> None:
-    release = threading.Event()
-    warnings: list[str] = []
-
-    def hang(_: Sequence[EarlyAlert]) -> None:
-        release.wait(60)
-
-    notifier = Notifier([hang], warn=warnings.append)
-    begun = time.monotonic()
-    for _ in range(20_000):
-        notifier.put([ALERT])
-    notifier.close(seconds=0.1)
-    assert time.monotonic() - begun < 10
-    release.set()
-    assert [text.split(";")[0] for text in warnings] == [
-        "more alerts than can be passed on",
-        "some alerts were not passed on in time",
-    ]
-
-
-def test_one_destination_that_fails_keeps_nothing_from_the_others() -> None:
-    def fail(_: Sequence[EarlyAlert]) -> None:
-        raise RuntimeError("with a secret")
-
-    received: list[EarlyAlert] = []
-    warnings: list[str] = []
-    notifier = Notifier([fail, received.extend], warn=warnings.append)
-    notifier.put([ALERT])
-    notifier.put([ALERT, ALERT])
-    notifier.close()
-    assert received == [ALERT, ALERT, ALERT]
-    assert warnings == ["an alert could not be passed on: RuntimeError"]
-
-
-@pytest.fixture
-def waiting_alerts(
-    conn: Connection, run_loader: Callable[..., Outcome], write: Callable[..., Path]
-) -> Callable[[int], int]:
-    """Write alerts of a load that nobody has passed on, and return the load's id."""
-
-    def write_them(count: int) -> int:
-        assert run_loader("load", write(0, "car")).exit_code == 0
-        row = conn.execute(
-            "insert into raw.early_alerts"
-            " (load_id, source_id, rule_name, category, started_at, triggered_at)"
-            " select load_id, source_id, 'rule ' || number, 'people', now(), now()"
-            " from raw.loads, raw.sources, generate_series(1, %s) as number"
-            " returning load_id",
-            [count],
-        ).fetchone()
-        assert row is not None
-        return int(row[0])
-
-    return write_them
-
-
-def test_an_alert_that_waits_long_is_passed_on_once(
-    conn: Connection,
-    dsn: str,
-    waiting_alerts: Callable[[int], int],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """To the next load it looks like one that a crash left, but it is still in the queue."""
-    load_id = waiting_alerts(3)
-    monkeypatch.setattr(early_alerts, "FORGOTTEN_AFTER", timedelta(0))
-    release = threading.Event()
-    received: list[EarlyAlert] = []
-
-    def wait_and_take(alerts: Sequence[EarlyAlert]) -> None:
-        release.wait(60)
-        received.extend(alerts)
-
-    with EarlyAlerts(dsn, Definitions(rules=()), [wait_and_take]) as alerting:
-        alerting.pass_on(conn, load_id)
-        alerting.pass_on(conn, load_id + 1)
-        release.set()
-    assert sorted(alert.rule_name for alert in received) == ["rule 1", "rule 2", "rule 3"]
-    with EarlyAlerts(dsn, Definitions(rules=()), [received.extend]) as alerting:
-        alerting.pass_on(conn, load_id)
-    assert len(received) == 3
-
-
-def test_alerts_without_room_come_with_a_later_load(
-    conn: Connection,
-    dsn: str,
-    waiting_alerts: Callable[[int], int],
-    scalar: Callable[[str], object],
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """More than the queue holds while the service takes none; none is lost, none comes twice."""
-    load_id = waiting_alerts(WAITING)
-    release = threading.Event()
-    received: list[str] = []
-
-    def wait_and_take(alerts: Sequence[EarlyAlert]) -> None:
-        release.wait(60)
-        received.extend(alert.rule_name for alert in alerts)
-
-    with EarlyAlerts(dsn, Definitions(rules=()), [wait_and_take]) as alerting:
-        alerting.pass_on(conn, load_id)
-        conn.execute(
-            "insert into raw.early_alerts"
-            " (load_id, source_id, rule_name, category, started_at, triggered_at)"
-            " select load_id, source_id, 'late ' || early_alert_id, category, now(),"
-            " now() - interval '1 day' from raw.early_alerts"
-        )
-        alerting.pass_on(conn, load_id)
-        assert "more alerts than can be passed on" in capsys.readouterr().err
-        release.set()
-
-        def are_all_passed_on() -> bool:
-            alerting.pass_on(conn, load_id)
-            return not scalar("select count(*) from raw.early_alerts where passed_on_at is null")
-
-        wait_until(are_all_passed_on)
-    assert len(received) == len(set(received)) == 2 * WAITING
-
-
-def test_an_alert_that_could_not_be_noted_comes_again(
-    conn: Connection,
-    dsn: str,
-    waiting_alerts: Callable[[int], int],
-    scalar: Callable[[str], object],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """Rather twice than not at all: nobody knows whether it was passed on."""
-    load_id = waiting_alerts(1)
-    received: list[EarlyAlert] = []
-
-    def refuse(*_: object, **__: object) -> None:
-        raise psycopg.OperationalError
-
-    with EarlyAlerts(dsn, Definitions(rules=()), [received.extend]) as alerting:
-        with monkeypatch.context() as patched:
-            patched.setattr(early_alerts, "connect", refuse)
-            alerting.pass_on(conn, load_id)
-            wait_until(lambda: "an alert may come again" in capsys.readouterr().err)
-        alerting.pass_on(conn, load_id)
-    assert len(received) == 2
-    assert scalar("select count(*) from raw.early_alerts where passed_on_at is null") == 0
 
 
 def test_two_loaders_of_one_source_tell_its_alert_once(
