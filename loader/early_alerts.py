@@ -1,8 +1,9 @@
 """Early alerts of loads: found while batches are copied, kept with the load, then passed on.
 
-A load is watched by an object of its own. What it finds, and where its sources then stand, is
-written in the transaction that publishes the load: a load that fails, or is loaded already, raises
-nothing, and a crash loses nothing. Notifications go out after the commit.
+A load is watched by an object of its own. What it finds is written under the load, as its events
+are, and is seen when they are; where its sources then stand is written in the transaction that
+publishes it. So a load that fails, or is loaded already, raises nothing, and a crash loses nothing.
+Notifications go out after the commit.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from psycopg import sql
 
 from loader.detector import Detector, Found, SourceState
+from loader.encoder import ALERT_COLUMNS, HEADER, TRAILER, encode_alerts
 from loader.relay import Relay
 from loader.schema import read_sql
 
@@ -28,6 +31,12 @@ if TYPE_CHECKING:
     from loader.rules import Definitions
 
 _REPLAYED_AT_ONCE: Final = 50_000
+_WRITTEN_AT_ONCE: Final = 1000
+
+
+_COPY: Final = sql.SQL("copy raw.early_alerts ({}) from stdin with (format binary)").format(
+    sql.SQL(", ").join(map(sql.Identifier, ALERT_COLUMNS))
+)
 
 
 class EarlyAlerts:
@@ -85,6 +94,7 @@ class LoadWatch:
         self._types: dict[int, str] = {}
         self._bounds: tuple[int, int] | None = None
         self._found: list[Found] = []
+        self._has_written = False
 
     def see(self, rows: Rows) -> None:
         """Look at a batch that is being copied; before the load is published nothing shows."""
@@ -107,9 +117,11 @@ class LoadWatch:
                     self._detector.states[source_id] = SourceState.from_json(state)
         if not self._is_deduped:
             self._found += self._look(rows.event_time, rows.source_id, rows.event_type_id)
+            if len(self._found) >= _WRITTEN_AT_ONCE:
+                self._write()
 
     def settle(self) -> None:
-        """Write alerts and states, in the transaction that publishes the load.
+        """Write the last alerts, and the states, in the transaction that publishes the load.
 
         A source whose state another loader has changed since we read it is judged anew, from that
         state, over the events of this load.
@@ -126,20 +138,22 @@ class LoadWatch:
                 self._detector.states[source_id] = SourceState.from_json(state)
         if stale:
             self._found = [found for found in self._found if found.source not in set(stale)]
+            if self._has_written:
+                self._execute("remove_early_alerts.sql", load_id=self._load_id, source_ids=stale)
             for time, source_id, event_type_id in self._replay(stale):
                 self._found += self._look(time, source_id, event_type_id)
         states = [json.dumps(self._detector.states[key].as_json()) for key in source_ids]
         self._execute("save_alert_states.sql", source_ids=source_ids, states=states)
-        if self._found:
-            self._execute(
-                "add_early_alerts.sql",
-                load_id=self._load_id,
-                source_ids=[found.source for found in self._found],
-                rule_names=[found.rule_name for found in self._found],
-                categories=[found.category for found in self._found],
-                started=[found.started_at for found in self._found],
-                triggered=[found.triggered_at for found in self._found],
-            )
+        self._write()
+
+    def _write(self) -> None:
+        """Write what was found since the last time."""
+        if not self._found:
+            return
+        with self._conn.cursor() as cursor, cursor.copy(_COPY) as copy:
+            copy.write(HEADER + encode_alerts(self._found, self._load_id) + TRAILER)
+        self._found = []
+        self._has_written = True
 
     def _replay(self, source_ids: list[int]) -> Iterator[Sequence[NDArray[Any]]]:
         first, last = self._bounds or (0, 0)

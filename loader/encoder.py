@@ -1,4 +1,4 @@
-"""Events to the bytes of a binary COPY, without a Python loop over rows.
+"""Events, and alerts, to the bytes of a binary COPY, without a Python loop over rows.
 
 A row is the number of its fields (int16), then for each field its length (int32, -1 for null)
 and its bytes, all big-endian. With fixed widths a row is a record of a numpy array; attributes
@@ -8,11 +8,16 @@ vary in length and are scattered behind the records.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from loader.detector import Found
 
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
@@ -20,14 +25,13 @@ TRAILER = b"\xff\xff"
 # PostgreSQL counts from 2000-01-01 UTC.
 _POSTGRES_EPOCH_US = 946_684_800_000_000
 _JSONB_VERSION = 1
+_MORE = "length of the one after them"
 
-_EVENT_FIELDS = (
-    ("event_time", ">i8"),
-    ("load_id", ">i8"),
-    ("source_id", ">i4"),
-    ("event_type_id", ">i2"),
-)
-_ROW_NUMBER_FIELD = ("row_number", ">i8")
+_COPIED = ("event_time", "load_id", "source_id", "event_type_id")
+ALERT_COLUMNS = ("load_id", "source_id", "rule_name", "category", "started_at", "triggered_at")
+
+# Type, as numpy calls it, and value: an array, or the same for all rows.
+_Field = tuple[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,43 +65,67 @@ class Rows:
 
 def copied_columns(*, has_attributes: bool, has_row_numbers: bool = False) -> tuple[str, ...]:
     """Return the columns, in order, that ``encode`` writes."""
-    names = [name for name, _ in _fields(has_row_numbers)]
-    return (*names, "attributes") if has_attributes else tuple(names)
+    numbers = ("row_number",) if has_row_numbers else ()
+    return (*_COPIED, *numbers, "attributes") if has_attributes else (*_COPIED, *numbers)
 
 
 def encode(rows: Rows, load_id: int) -> memoryview:
     """Return the rows as they stand between ``HEADER`` and ``TRAILER``."""
-    count = len(rows.event_time)
-    fields = _fields(rows.row_number is not None)
-    layout: list[tuple[str, str]] = [("fields", ">i2")]
-    for name, kind in fields:
-        layout += [(f"{name} length", ">i4"), (name, kind)]
-    if rows.attributes is not None:
-        layout.append(("attributes length", ">i4"))
-    records = np.empty(count, dtype=layout)
-    records["fields"] = len(fields) + (rows.attributes is not None)
-    for name, kind in fields:
-        records[f"{name} length"] = np.dtype(kind).itemsize
-    records["event_time"] = rows.event_time - _POSTGRES_EPOCH_US
-    records["load_id"] = load_id
-    records["source_id"] = rows.source_id
-    records["event_type_id"] = rows.event_type_id
+    fields: list[_Field] = [
+        (">i8", rows.event_time - _POSTGRES_EPOCH_US),
+        (">i8", load_id),
+        (">i4", rows.source_id),
+        (">i2", rows.event_type_id),
+    ]
     if rows.row_number is not None:
-        records["row_number"] = rows.row_number
+        fields.append((">i8", rows.row_number))
     if rows.attributes is None:
-        return records.view(np.uint8).data
+        return _records(len(rows.event_time), fields).view(np.uint8).data
+    records = _records(len(rows.event_time), fields, has_more=True)
     return _append_jsonb(records, rows.attributes)
 
 
-def _fields(has_row_numbers: bool) -> tuple[tuple[str, str], ...]:
-    return (*_EVENT_FIELDS, _ROW_NUMBER_FIELD) if has_row_numbers else _EVENT_FIELDS
+def encode_alerts(found: Iterable[Found], load_id: int) -> bytes:
+    """Return the columns ``ALERT_COLUMNS`` of alerts as ``encode`` does those of events."""
+    by_rule: dict[tuple[str, str], list[Found]] = {}
+    for alert in found:
+        by_rule.setdefault((alert.rule_name, alert.category), []).append(alert)
+    encoded = []
+    for names, alerts in by_rule.items():
+        rule_name, category = (name.encode() for name in names)
+        triggered, sources, _, _, started = zip(*alerts, strict=True)
+        fields = [
+            (">i8", load_id),
+            (">i4", sources),
+            (f"S{len(rule_name)}", rule_name),
+            (f"S{len(category)}", category),
+            (">i8", np.array(started) - _POSTGRES_EPOCH_US),
+            (">i8", np.array(triggered) - _POSTGRES_EPOCH_US),
+        ]
+        encoded.append(_records(len(alerts), fields).tobytes())
+    return b"".join(encoded)
+
+
+def _records(count: int, fields: Sequence[_Field], *, has_more: bool = False) -> npt.NDArray[Any]:
+    """Return rows of fields of fixed widths, perhaps with the length of one more."""
+    layout: list[tuple[str, str]] = [("fields", ">i2")]
+    for place, (kind, _) in enumerate(fields):
+        layout += [(f"{place} length", ">i4"), (str(place), kind)]
+    if has_more:
+        layout.append((_MORE, ">i4"))
+    records = np.empty(count, dtype=layout)
+    records["fields"] = len(fields) + has_more
+    for place, (kind, value) in enumerate(fields):
+        records[f"{place} length"] = np.dtype(kind).itemsize
+        records[str(place)] = value
+    return records
 
 
 def _append_jsonb(records: npt.NDArray[Any], attributes: pa.StringArray) -> memoryview:
     """Put the attributes of each row, as a jsonb field, behind its record."""
     text, starts, is_null = _text_of(attributes)
     lengths = np.diff(starts)
-    records["attributes length"] = np.where(is_null, -1, lengths + 1)
+    records[_MORE] = np.where(is_null, -1, lengths + 1)
     # One byte more for the version of jsonb, where there is a value at all.
     extra = np.where(is_null, 0, lengths + 1)
     width = records.dtype.itemsize

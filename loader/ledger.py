@@ -177,6 +177,7 @@ def remove_load(conn: Connection, load_id: int, *, has_events: bool = True) -> N
         if has_events:
             conn.execute("delete from raw.events where load_id = %(load_id)s", parameters)
         conn.execute("delete from raw.rejected_events where load_id = %(load_id)s", parameters)
+        conn.execute("delete from raw.early_alerts where load_id = %(load_id)s", parameters)
         conn.execute("delete from raw.loads where load_id = %(load_id)s", parameters)
 
 

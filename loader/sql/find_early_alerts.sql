@@ -12,7 +12,7 @@ where
     alerts.passed_on_at is null
     and (
         alerts.load_id = any(%(load_ids)s::bigint[])
-        or alerts.created_at < clock_timestamp() - %(forgotten_after)s::interval
+        or loads.published_at < clock_timestamp() - %(forgotten_after)s::interval
     )
 order by alerts.triggered_at, alerts.rule_name, sources.source_name
 limit %(limit)s

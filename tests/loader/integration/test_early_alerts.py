@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from psycopg import Connection
 
+from loader import early_alerts
 from tests.conftest import Outcome
 
 # What apprise imports says so on Python 3.11 and 3.12.
@@ -77,6 +78,20 @@ def test_a_load_that_fails_tells_nothing_and_changes_no_state(
     assert len(alerts(run_loader("load", path, "--alert"))) == 1
 
 
+def test_a_load_that_fails_late_leaves_no_alerts(
+    run_loader: Callable[..., Outcome], write: Callable[..., Path], conn: Connection
+) -> None:
+    """It has written thousands of them when it comes to its last block."""
+    path = write(0, *["car", *["pedestrian"] * 5] * 20_000)
+    path.write_text(path.read_text() + "never,car,gate\n")
+    options = ("--alert", "--cooldown", "0s", "--alert-to", "notify")
+    failed = run_loader("load", path, *options, "--max-rejects", "0")
+    assert failed.exit_code == 4
+    last_id = "select last_value from raw.early_alerts_early_alert_id_seq"
+    assert conn.execute(last_id).fetchone() > (1000,)  # type: ignore[operator]
+    assert conn.execute("select count(*) from raw.early_alerts").fetchone() == (0,)
+
+
 def test_duplicates_that_are_dropped_do_not_count(
     run_loader: Callable[..., Outcome], write: Callable[..., Path]
 ) -> None:
@@ -114,15 +129,23 @@ def test_what_a_crash_left_is_told_later(
     assert len(alerts(run_loader("load", write(0, *["pedestrian"] * 5), "--alert"))) == 1
     # As it is when the loader dies between the commit and the notification.
     conn.execute(
-        "update raw.early_alerts set passed_on_at = null, created_at = created_at - interval '1 h'"
+        "with old as (update raw.loads set published_at = published_at - interval '1 h')"
+        " update raw.early_alerts set passed_on_at = null"
     )
     told = alerts(run_loader("load", write(60, "car"), "--alert"))
     assert told == ["alert: 2024-05-13T12:00:04Z " + RULE + ": gate, people"]
     assert alerts(run_loader("load", write(61, "car"), "--alert")) == []
 
 
-def test_the_second_of_two_watches_takes_the_state_of_the_first(dsn: str, conn: Connection) -> None:
-    """The race itself: both have read the state before either is published."""
+@pytest.mark.parametrize("written_at_once", [1, 1000])
+def test_the_second_of_two_watches_takes_the_state_of_the_first(
+    dsn: str, conn: Connection, monkeypatch: pytest.MonkeyPatch, written_at_once: int
+) -> None:
+    """The race itself: both have read the state before either is published.
+
+    The second one has found, and perhaps written, that it is met by its own five.
+    """
+    monkeypatch.setattr(early_alerts, "_WRITTEN_AT_ONCE", written_at_once)
     import numpy as np  # noqa: PLC0415
 
     from loader.connection import connect  # noqa: PLC0415
@@ -141,10 +164,10 @@ def test_the_second_of_two_watches_takes_the_state_of_the_first(dsn: str, conn: 
     )
     watches = []
     with connect(dsn) as first, connect(dsn) as second:
-        for load_id, session, seconds in ((1, first, (1, 2, 3)), (2, second, (4, 5, 6))):
+        for load_id, session, seconds in ((1, first, (1, 2, 3)), (2, second, (4, 5, 6, 7, 8))):
             times = np.array([second * 1_000_000 for second in seconds])
             watch = LoadWatch(session, load_id, Detector(definitions), is_deduped=False)
-            ones = np.ones(3)
+            ones = np.ones(len(seconds))
             watch.see(
                 Rows(
                     event_time=times,

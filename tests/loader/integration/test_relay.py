@@ -161,12 +161,14 @@ def test_alerts_of_other_loads_are_left_to_their_loaders(
     passing.pass_on(load_id + 1)
     passing.close()
     assert service.received == []
-    conn.execute("update raw.early_alerts set created_at = now() - interval '6 minutes'")
+    conn.execute("update raw.loads set published_at = now() - interval '6 minutes'")
     conn.execute(
-        "insert into raw.early_alerts (load_id, source_id, rule_name, category, started_at,"
-        " triggered_at, created_at)"
-        " select load_id + 1, source_id, 'unseen', category, started_at, triggered_at, created_at"
-        " from raw.early_alerts"
+        "with unseen as (insert into raw.loads (origin, loader_version, published_at)"
+        " select origin, loader_version, published_at from raw.loads returning load_id)"
+        " insert into raw.early_alerts (load_id, source_id, rule_name, category, started_at,"
+        " triggered_at)"
+        " select unseen.load_id, source_id, 'unseen', category, started_at, triggered_at"
+        " from raw.early_alerts cross join unseen"
     )
     passing = Relay(dsn, [service])
     passing.pass_on(load_id + 2)
