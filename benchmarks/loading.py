@@ -14,7 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -25,6 +25,7 @@ import matplotlib as mpl
 import psycopg
 from matplotlib import pyplot as plt
 
+from benchmarks.ready_rows import copy_ready_rows, ready_rows
 from benchmarks.server import PROJECT, Bench, bench_database, bench_server
 from loader.embedded import find_programs
 
@@ -52,6 +53,7 @@ class Way:
         rows: how many rows it gets; the slow ways would take all day.
         format: of the file.
         run: loads a file into an empty database.
+        prepare: is called with the file before the clock starts.
         is_indexed: whether the events can be looked up by source and time afterwards, with
             statistics.
     """
@@ -59,6 +61,7 @@ class Way:
     name: str
     rows: int
     run: Callable[[Bench, Path], None]
+    prepare: Callable[[Path], object] = lambda _: None
     format: str = "csv"
     is_indexed: bool = False
 
@@ -73,6 +76,7 @@ def main(rows: int, plot: Path | None) -> None:
             path = folder / f"events-{way.rows}.{way.format}"
             if not path.exists():
                 generate(path, way.rows)
+            way.prepare(path)
             seconds = []
             for _ in range(ROUNDS):
                 with bench_database(cluster, "loading", has_seeds=False) as bench:
@@ -101,6 +105,19 @@ def ways(rows: int) -> Iterator[Way]:
                 run=partial(with_loader, workers=workers, is_bare=not is_indexed),
                 is_indexed=is_indexed,
             )
+        yield Way(
+            name="ready rows, 2 connections",
+            rows=rows,
+            run=partial(copy_ready_rows, is_bare=not is_indexed),
+            prepare=ready_rows,
+            is_indexed=is_indexed,
+        )
+    yield Way(
+        name="loader, 2 connections, --indexes rebuild",
+        rows=rows,
+        run=partial(with_loader, workers=2, options=("--indexes", "rebuild")),
+        is_indexed=True,
+    )
     for form in ("ndjson", "parquet"):
         run = partial(with_loader, workers=2)
         name = f"loader, 2 connections, {form}"
@@ -204,13 +221,15 @@ def psql(bench: Bench, command: str) -> None:
     )  # fmt: skip
 
 
-def with_loader(bench: Bench, path: Path, *, workers: int, is_bare: bool = False) -> None:
+def with_loader(
+    bench: Bench, path: Path, *, workers: int, is_bare: bool = False, options: Sequence[str] = ()
+) -> None:
     """The whole command, as users run it."""
     program = ["-c", BARE_LOADER] if is_bare else ["-m", "loader"]
     done = subprocess.run(
         [
             sys.executable, *program, "load", str(path), "--quiet", "--json",
-            "--workers", str(workers),
+            "--workers", str(workers), *options,
         ],
         cwd=PROJECT, env=bench.environment, check=True, capture_output=True,
     )  # fmt: skip
