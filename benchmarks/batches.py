@@ -78,7 +78,6 @@ def store_history(bench: Bench, events: int, days: int) -> None:
         )
     settle(bench)
     bench.dbt("run")
-    warm(bench)
 
 
 def warm(bench: Bench) -> None:
@@ -89,6 +88,7 @@ def warm(bench: Bench) -> None:
     page to the WAL.
     """
     bench.sql("vacuum analyze")
+    bench.sql("checkpoint")
     bench.sql("create extension if not exists pg_prewarm")
     bench.sql(
         """
@@ -111,7 +111,6 @@ def store_busy_source(bench: Bench) -> None:
     )
     settle(bench)
     bench.dbt("run")
-    warm(bench)
 
 
 def settle(bench: Bench) -> None:
@@ -187,6 +186,9 @@ def measure(histories: dict[str, tuple[Bench, datetime]]) -> dict[str, dict[str,
     """
     generator = random.Random(1)
     spent: dict[str, list[dict[str, Spent]]] = {name: [] for name in histories}
+    # Not sooner: a machine may take away memory that is not used while the others are stored.
+    for bench, _ in histories.values():
+        warm(bench)
     # The first one, which is not counted, warms the caches and creates partitions.
     for number in range(BATCHES + 1):
         for name, (bench, end) in histories.items():

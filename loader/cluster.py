@@ -39,7 +39,6 @@ SETTINGS: Mapping[str, str] = {
     "max_wal_size": "4GB",
     "checkpoint_timeout": "15min",
     "checkpoint_completion_target": "0.9",
-    "wal_compression": "on",
     "random_page_cost": "1.1",
     "timezone": "UTC",
     "log_timezone": "UTC",

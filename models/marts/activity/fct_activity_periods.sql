@@ -50,4 +50,7 @@ final as (
     {{ named_activity_periods('periods', 'sources') | indent(4) }}
 )
 
+-- Who looks for the periods of a source and category, as the models that follow do, then finds
+-- them side by side.
 select * from final
+order by source_id, category, started_at

@@ -1,9 +1,11 @@
 {{
     config(
-        unique_key=['source_id', 'alert_id'],
+        unique_key=['source_id', 'started_at', 'rule_name', 'first_event_type'],
         indexes=[
-            {'columns': ['source_id', 'alert_id'], 'unique': true},
-            {'columns': ['source_id', 'started_at']},
+            {
+                'columns': ['source_id', 'started_at', 'rule_name', 'first_event_type'],
+                'unique': true,
+            },
             {'columns': ['triggered_at']},
         ],
         meta={

@@ -112,7 +112,7 @@ final as (
         with_changes(
             stored=ref('fct_alerts'),
             changes='changes',
-            key=['source_id', 'alert_id'],
+            key=['source_id', 'started_at', 'rule_name', 'first_event_type'],
             columns=[
                 'alert_id', 'rule_name', 'source_id', 'source_name', 'category',
                 'first_event_type', 'event_count', 'started_at', 'triggered_at', 'ended_at',
