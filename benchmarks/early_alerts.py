@@ -17,7 +17,7 @@ from benchmarks.loading import generate
 from benchmarks.processor import children_seconds, server_seconds
 from benchmarks.server import PROJECT, bench_database, bench_server
 
-ROUNDS = 5
+ROUNDS = 9
 
 
 def main(rows: int) -> None:
