@@ -82,7 +82,8 @@ from loader.settings import Settings
     type=click.Choice(["auto", "keep", "rebuild"]),
     default="auto",
     show_default=True,
-    help="keep: they grow with every row; rebuild: those of new partitions come last; auto: keep.",
+    help="keep: they grow with every row; rebuild: the large ones of new partitions come last; "
+    "auto: where many rows come.",
 )
 @click.option("--dry-run", is_flag=True, help="Read and check everything, write nothing.")
 @click.option("--json", "json_", is_flag=True, help="Print the result as JSON.")
@@ -105,7 +106,7 @@ def load(settings: Settings, /, paths: tuple[str, ...], **given: Any) -> int:
         max_new_partitions=given["max_new_partitions"],
         max_new_types=given["max_new_types"],
         max_sources=given["max_sources"],
-        rebuilds_indexes=given["indexes"] == "rebuild",
+        indexing=given["indexes"],
         dry_run=given["dry_run"],
     )
     destinations = destinations_of(settings, given)

@@ -1,9 +1,10 @@
 """The partitions of ``raw.events``: by month, week or day, created when a load needs them."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Final, LiteralString
+from typing import Final, Literal, LiteralString
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,16 @@ WANTED_INDEXES: dict[str, LiteralString] = {
 # The one that takes more of the server's time than the rows themselves.
 LARGE_INDEX = "source_time"
 
+Indexing = Literal["auto", "keep", "rebuild"]
+# A partition gets its large index last when the batch that creates it has so many rows for it: then
+# more of them are to come, and PostgreSQL builds an index faster than it inserts into it. See
+# benchmarks/indexes.py; with few it makes no difference, and others need not be kept out.
+_ROWS_TO_INDEX_LAST: Final[dict[Indexing, float]] = {
+    "auto": 20_000,
+    "keep": math.inf,
+    "rebuild": 0,
+}
+
 # Less than deadlock_timeout, after which PostgreSQL cancels an autovacuum that is in the way. One
 # that is cancelled while it summarizes leaves what is described above.
 _LOCK_TIMEOUT = "500ms"
@@ -41,17 +52,18 @@ class Partitions:
         self,
         conn: Connection,
         *,
-        indexes_afterwards: bool = False,
+        indexing: Indexing = "keep",
     ) -> None:
         """Use a connection in autocommit mode; see what partitions there are.
 
         Args:
             conn: the connection.
-            indexes_afterwards: create partitions without their large index; whoever fills them
-                calls ``create_missing_indexes`` afterwards, or the next load does.
+            indexing: whether new partitions are created without their large index. Whoever fills
+                them then calls ``create_missing_indexes`` afterwards, or the next load does.
         """
         self._conn = conn
-        self._indexes_afterwards = indexes_afterwards
+        self._rows_to_index_last = _ROWS_TO_INDEX_LAST[indexing]
+        self.lack_indexes = False
         self.layout = read_layout(conn)
         self.created = 0
         self.rows_by_name: Counter[str] = Counter()
@@ -65,18 +77,24 @@ class Partitions:
         counts = np.bincount(days - first)
         present = np.flatnonzero(counts) + first
         for day in present[self.layout.owners(present) < 0].tolist():
-            self._ensure(day)
+            self._ensure(day, days)
         rows = np.bincount(self.layout.owners(present), weights=counts[present - first])
         for place in np.flatnonzero(rows).tolist():
             self.rows_by_name[self.layout.names[place]] += int(rows[place])
 
     def ensure(self, first: int, end: int) -> list[str]:
         """Create what is missing for some days; return the names of what was created."""
-        created = [self._ensure(day) for day in range(first, end)]
+        nobody = np.empty(0, dtype=np.int64)
+        created = [self._ensure(day, nobody) for day in range(first, end)]
         return [name for name in created if name is not None]
 
-    def _ensure(self, day: int) -> str | None:
-        """Create the partition of a day; return its name, None when it was there."""
+    def _ensure(self, day: int, days: npt.NDArray[np.int64]) -> str | None:
+        """Create the partition of a day; return its name, None when it was there.
+
+        Args:
+            day: the day.
+            days: those of the rows that it is created for, and of others.
+        """
         if self._owner(day) >= 0:
             return None
         with self._conn.transaction():
@@ -88,7 +106,10 @@ class Partitions:
                 return None
             first, end = self.layout.free(day)
             name = partition_name(first, end)
-            self._create(name, first, end)
+            rows = int(np.count_nonzero((days >= first) & (days < end)))
+            comes_last = rows >= self._rows_to_index_last
+            self._create(name, first, end, left_out=LARGE_INDEX if comes_last else None)
+            self.lack_indexes |= comes_last
         self.layout.add(name, first, end)
         self.created += 1
         return name
@@ -96,13 +117,13 @@ class Partitions:
     def _owner(self, day: int) -> int:
         return int(self.layout.owners(np.array([day]))[0])
 
-    def _create(self, name: str, first: int, end: int) -> None:
+    def _create(self, name: str, first: int, end: int, *, left_out: str | None) -> None:
         table = sql.Identifier("raw", name)
         # Attached afterwards: "create table ... partition of" would wait for every COPY that
         # runs, those of this load among them.
         self._conn.execute(sql.SQL("create table {} (like raw.events including all)").format(table))
         for suffix in WANTED_INDEXES:
-            if not (self._indexes_afterwards and suffix == LARGE_INDEX):
+            if suffix != left_out:
                 _create_index(self._conn, name, suffix)
         self._conn.execute(
             sql.SQL(
@@ -167,6 +188,8 @@ def tidy_up(conn: Connection, partitions: Partitions, *, have_new_names: bool) -
     names = list(partitions.rows_by_name)
     if not names:
         return
+    # Of those that others have created meanwhile, and could not index because we were at it.
+    create_missing_indexes(conn)
     with _unless_busy(conn):
         conn.execute(read_sql("summarize.sql").encode(), {"names": names, "suffix": "load"})
     sizes: dict[str, int] = dict(

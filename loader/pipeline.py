@@ -20,7 +20,13 @@ from loader.layout import PartitionBy
 from loader.ledger import LedgerRow, begin_load, find_visible, publish, remove_load, staging_name
 from loader.locks import FINGERPRINT, lock
 from loader.mapping import Mapping
-from loader.partitions import MAX_NEW_PARTITIONS, Partitions, create_missing_indexes, tidy_up
+from loader.partitions import (
+    MAX_NEW_PARTITIONS,
+    Indexing,
+    Partitions,
+    create_missing_indexes,
+    tidy_up,
+)
 from loader.rejects import readable, store_rejects
 from loader.retention import retained_from
 from loader.shards import ShardBy
@@ -51,8 +57,8 @@ class LoadOptions:
         leaves_out_old: leave out events that are older than what the database retains, instead
             of rejecting them.
         partition_by: how long new partitions of the database shall be from now on; None: as before.
-        rebuilds_indexes: index the partitions that the load creates when they are full, instead
-            of row by row.
+        indexing: whether the partitions that the load creates are indexed when they are full,
+            instead of row by row.
         dry_run: read and check everything, write nothing.
     """
 
@@ -65,7 +71,7 @@ class LoadOptions:
     max_sources: int = MAX_SOURCES
     leaves_out_old: bool = False
     partition_by: PartitionBy | None = None
-    rebuilds_indexes: bool = False
+    indexing: Indexing = "auto"
     dry_run: bool = False
 
 
@@ -127,7 +133,7 @@ class Pipeline:
             else early_alerts.watch(conn, self.load_id, is_deduped=options.dedupe)
         )
         self._dictionaries = Dictionaries(conn)
-        self._partitions = Partitions(conn, indexes_afterwards=options.rebuilds_indexes)
+        self._partitions = Partitions(conn, indexing=options.indexing)
         self._copier = Copier(
             dsn,
             table=staging_name(self.load_id) if options.dedupe else "events",
@@ -182,7 +188,7 @@ class Pipeline:
                         self._watch.see(rows)
                 self._progress(totals)
             copier.finish()
-        if self._options.rebuilds_indexes:
+        if self._partitions.lack_indexes:
             create_missing_indexes(self._conn)
         fingerprint = batches.fingerprint
         if fingerprint is not None:

@@ -15,6 +15,7 @@ from loader.partitions import (
     Partitions,
     create_missing_indexes,
     set_partition_by,
+    tidy_up,
 )
 
 Scalar = Callable[[str], object]
@@ -177,9 +178,42 @@ def test_indexes_that_are_built_afterwards_are_there_when_the_load_is(
 
 
 def test_a_partition_waits_for_its_large_index(conn: Connection, scalar: Scalar) -> None:
-    Partitions(conn, indexes_afterwards=True).prepare(times("2024-05-13"))
+    partitions = Partitions(conn, indexing="rebuild")
+    partitions.prepare(times("2024-05-13"))
+    assert partitions.lack_indexes
     assert scalar(INDEXES) == len(WANTED_INDEXES) - 1
     create_missing_indexes(conn)
+    assert scalar(INDEXES) == len(WANTED_INDEXES)
+
+
+def test_only_a_partition_that_many_rows_come_for_waits(conn: Connection) -> None:
+    partitions = Partitions(conn, indexing="auto")
+    partitions.prepare(times(*["2024-05-13"] * 19_999, "2024-06-01"))
+    assert not partitions.lack_indexes
+    partitions.prepare(times(*["2024-07-13"] * 19_999, "2024-07-31", "2024-08-01"))
+    assert partitions.lack_indexes
+    without = set(WANTED_INDEXES) - {"source_time"}
+    assert indexes_of(conn, "events_2024_07") == without
+    assert indexes_of(conn, "events_2024_08") == set(WANTED_INDEXES)
+
+
+def indexes_of(conn: Connection, partition: str) -> set[str]:
+    rows = conn.execute("select indexname from pg_indexes where tablename = %s", [partition])
+    return {name.removeprefix(f"{partition}_") for (name,) in rows}
+
+
+def test_an_index_that_nobody_could_build_comes_with_the_next_load(
+    run_loader: Callable[..., Any],
+    conn: Connection,
+    scalar: Scalar,
+    write_events: Callable[..., Path],
+) -> None:
+    """As when two load into a partition at once: also with one that runs for long."""
+    assert run_loader("load", write_events("1.csv", count=3)).exit_code == 0
+    partitions = Partitions(conn)
+    partitions.prepare(times("2024-05-13"))
+    conn.execute("drop index raw.events_2024_05_source_time")
+    tidy_up(conn, partitions, have_new_names=False)
     assert scalar(INDEXES) == len(WANTED_INDEXES)
 
 
