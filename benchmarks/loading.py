@@ -113,9 +113,9 @@ def ways(rows: int) -> Iterator[Way]:
             is_indexed=is_indexed,
         )
     yield Way(
-        name="loader, 2 connections, --indexes rebuild",
+        name="loader, 2 connections, --indexes keep",
         rows=rows,
-        run=partial(with_loader, workers=2, options=("--indexes", "rebuild")),
+        run=partial(with_loader, workers=2, options=("--indexes", "keep")),
         is_indexed=True,
     )
     for form in ("ndjson", "parquet"):
