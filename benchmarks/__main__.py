@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
-from benchmarks import batches, full_refresh, loading
+from benchmarks import batches, full_refresh, indexes, loading
 
 print("# Loading\n")
 loading.main(5_000_000, Path("docs/explanation/loading.svg"))
+print("\n# The indexes of new partitions\n")
+indexes.main(indexes.SIZES)
 print("\n# A full refresh\n")
 full_refresh.main(5)
 print("\n# What a batch costs\n")

@@ -8,11 +8,11 @@ in turns; seconds that the loader says, medians. The rows of a load are of one m
 
 import json
 import statistics
-import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.server import PROJECT, Bench, bench_database, bench_server
+from benchmarks.loading import generate
+from benchmarks.server import Bench, bench_database, bench_server
 
 ROUNDS = 5
 SIZES = [2_000, 20_000, 200_000, 2_000_000]
@@ -24,7 +24,7 @@ def main(sizes: list[int]) -> None:
     with bench_server(log_statements=False) as cluster:
         path = cluster.home / "events.csv"
         for size in sizes:
-            generate(path, size)
+            generate(path, size, days=15)
             seconds: dict[str, list[float]] = {"keep": [], "rebuild": []}
             for _ in range(ROUNDS):
                 for indexing, found in seconds.items():
@@ -32,17 +32,6 @@ def main(sizes: list[int]) -> None:
                         found.append(load(bench, path, indexing))
             keep, rebuild = (statistics.median(found) for found in seconds.values())
             print(f"| {size:,} | {keep:.3f} | {rebuild:.3f} | {rebuild / keep:.2f} |", flush=True)
-
-
-def generate(path: Path, rows: int) -> None:
-    """Write made-up events of 20 sources."""
-    subprocess.run(
-        [
-            sys.executable, "-m", "loader", "generate", "--events", str(rows), "--sources", "20",
-            "--days", "15", "--output", str(path),
-        ],
-        cwd=PROJECT, check=True,
-    )  # fmt: skip
 
 
 def load(bench: Bench, path: Path, indexing: str) -> float:

@@ -124,12 +124,12 @@ def ways(rows: int) -> Iterator[Way]:
         yield Way(name=name, rows=rows, run=run, format=form, is_indexed=True)
 
 
-def generate(path: Path, rows: int) -> None:
-    """Write made-up events."""
+def generate(path: Path, rows: int, *, days: int = 60) -> None:
+    """Write made-up events of 20 sources."""
     subprocess.run(
         [
             sys.executable, "-m", "loader", "generate", "--events", str(rows), "--sources", "20",
-            "--days", "60", "--format", path.suffix[1:], "--output", str(path),
+            "--days", str(days), "--format", path.suffix[1:], "--output", str(path),
         ],
         cwd=PROJECT, check=True,
     )  # fmt: skip
