@@ -240,6 +240,8 @@ class Pipeline:
             if not self._conn.closed:
                 has_events = self._copier.may_have_committed
                 remove_load(self._conn, self.load_id, has_events=has_events)
+                if self._partitions.lack_indexes:
+                    create_missing_indexes(self._conn)
         if self._conn.closed:
             remove_lost_load(self._dsn, self.load_id)
 

@@ -113,6 +113,8 @@ def nothing_left(conn: Connection) -> Callable[[], None]:
             " (select load_id from raw.loads where load_seq is not null)",
             "select count(*) from raw.rejected_events where load_id not in"
             " (select load_id from raw.loads where load_seq is not null)",
+            "select count(*) from raw.early_alerts where load_id not in"
+            " (select load_id from raw.loads where load_seq is not null)",
             "select count(*) from pg_class where relname like 'staging%'",
         ):
             assert conn.execute(query.encode()).fetchone() == (0,), query

@@ -27,6 +27,10 @@ Scalar = Callable[[str], object]
 
 RANDOM_KILLS = int(os.environ.get("CRASH_KILLS", "100"))
 KILLS_PER_CHECK = 12
+LACK_AN_INDEX = (
+    "select count(*) from pg_inherits where inhparent = 'raw.events'::regclass"
+    " and (select count(*) from pg_index where indrelid = inhrelid) <> 2"
+)
 
 NO_LOADER_IS_CONNECTED = (
     "select count(*) = 0 from pg_stat_activity where datname = current_database()"
@@ -61,11 +65,15 @@ def all_is_made_good(
         assert killed.differences(conn) == {"missing": {}, "too many": {}}
         assert killed.accounts(conn) == killed.expected_accounts()
         nothing_left()
+        assert conn.execute(LACK_AN_INDEX.encode()).fetchone() == (0,)
 
     return check
 
 
-@pytest.mark.parametrize("options", [(), ("--dedupe", "exact")], ids=["plain", "dedupe"])
+WAYS = [(), ("--dedupe", "exact"), ("--indexes", "rebuild")]
+
+
+@pytest.mark.parametrize("options", WAYS, ids=["plain", "dedupe", "rebuild"])
 def test_a_loader_killed_at_any_step_leaves_nothing_that_the_next_does_not_mend(
     killed: Killed, all_is_made_good: Callable[..., None], options: tuple[str, ...]
 ) -> None:
@@ -84,7 +92,7 @@ def test_a_loader_killed_at_any_moment_leaves_nothing_that_the_next_does_not_men
     killed: Killed, all_is_made_good: Callable[..., None], generator: random.Random
 ) -> None:
     for number in range(RANDOM_KILLS):
-        killed.kill_after(generator.uniform(0, 0.3), *generator.choice([(), ("--dedupe", "exact")]))
+        killed.kill_after(generator.uniform(0, 0.3), *generator.choice(WAYS))
         if number % KILLS_PER_CHECK == 0:
             all_is_made_good()
     all_is_made_good()
@@ -200,6 +208,7 @@ def test_a_terminated_load_leaves_nothing(
     _, stderr = copying_loader.communicate()
     assert (copying_loader.returncode, stderr) == (143, "loader: terminated\n")
     assert scalar("select count(*) from raw.events") == 0
+    assert scalar(LACK_AN_INDEX) == 0
     nothing_left()
 
 
