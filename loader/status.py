@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from psycopg import Connection, errors, sql
+from psycopg import Connection, errors
 from psycopg.rows import class_row
 
+from loader.models import copy_marks, progress_schemas
 from loader.schema import read_sql
 
 
@@ -70,18 +71,34 @@ def ledger_status(conn: Connection) -> LedgerStatus:
 
 def models_status(conn: Connection) -> Models:
     """Return how far the models are."""
-    found: list[ModelStatus] = []
+    marks: list[tuple[str, int, datetime | None]] = []
     unreadable: list[str] = []
-    for (schema,) in conn.execute(read_sql("progress_schemas.sql").encode()).fetchall():
-        statement = sql.SQL(read_sql("model_status.sql")).format(
-            schema=sql.Literal(schema), progress=sql.Identifier(schema, "model_progress")
-        )
+    for schema in progress_schemas(conn):
         try:
-            with conn.cursor(row_factory=class_row(ModelStatus)) as cursor:
-                found += cursor.execute(statement).fetchall()
-        except (errors.UndefinedTable, errors.UndefinedColumn):
-            # Dropped this moment, or another thing of the same name.
-            continue
+            marks += [
+                (f"{schema}.{name}", load_seq, _moment(updated_at))
+                for name, load_seq, updated_at in sorted(copy_marks(conn, schema, "updated_at"))
+            ]
         except errors.InsufficientPrivilege:
             unreadable.append(schema)
-    return Models(found=found, unreadable=unreadable)
+        except (errors.UndefinedTable, errors.UndefinedColumn, errors.WrongObjectType, ValueError):
+            # Dropped or changed this moment.
+            continue
+    # After the marks: before them, one could be ahead of it.
+    (last,) = conn.execute("select load_seq from raw.load_counter").fetchone() or (0,)
+    return Models(
+        found=[
+            ModelStatus(
+                model=model,
+                load_seq=load_seq,
+                loads_behind=last - load_seq,
+                updated_at=updated_at,
+            )
+            for model, load_seq, updated_at in marks
+        ],
+        unreadable=unreadable,
+    )
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

@@ -4,6 +4,7 @@ import json
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -216,37 +217,105 @@ def test_the_server_refuses_what_is_not_theirs(people: People) -> None:
                     conn.execute(statement.encode())
 
 
+# A stranger's tables of the name that the loader looks for. Each would tell, from a function of its
+# own, who reads it; or hold everything back, or be in the way.
+TRAPS = """
+create schema traps;
+grant usage on schema traps to public;
+create table traps.told (who text);
+create function traps.tell() returns bigint language plpgsql as $$ begin
+    insert into traps.told values (current_user || ', ' || session_user);
+    return 1;
+end $$;
+create type traps.trap as (x int);
+create function traps.to_text(traps.trap) returns text
+language sql as $$ select traps.tell()::text $$;
+create function traps.to_jsonb(traps.trap) returns jsonb
+language sql as $$ select to_jsonb(traps.tell()) $$;
+create function traps.to_bigint(traps.trap) returns bigint
+language sql as $$ select traps.tell() $$;
+create cast (traps.trap as text) with function traps.to_text;
+create cast (traps.trap as jsonb) with function traps.to_jsonb as implicit;
+create cast (traps.trap as bigint) with function traps.to_bigint as implicit;
+create domain traps.checked as text check (traps.tell() = 1);
+create function traps.twice(text) returns text immutable
+language sql as $$ select traps.tell()::text $$;
+create function traps.fire() returns trigger language plpgsql as $$ begin
+    perform traps.tell();
+    return new;
+end $$;
+
+create view {schema_1}.model_progress as
+select
+    'fct' as model_name, traps.tell() as load_seq, '{{}}'::jsonb as definition, now() as updated_at;
+
+create table {schema_2}.model_progress
+(model_name traps.trap, load_seq traps.trap, definition traps.trap, updated_at timestamptz);
+insert into {schema_2}.model_progress values (row(1), row(1), row(1), now());
+
+create table {schema_3}.model_progress (
+    model_name text, load_seq bigint default traps.tell(), definition jsonb,
+    updated_at timestamptz, more traps.checked
+);
+create index on {schema_3}.model_progress (traps.twice(model_name));
+create statistics {schema_3}.more
+on (traps.twice(model_name)), load_seq from {schema_3}.model_progress;
+create trigger trap before insert or update on {schema_3}.model_progress
+for each row execute function traps.fire();
+insert into {schema_3}.model_progress values ('a', null, '{{}}', now()), ('b', null, '{{}}', now());
+create policy trap on {schema_3}.model_progress using (traps.tell() = 1);
+alter table {schema_3}.model_progress enable row level security, force row level security;
+
+create table {schema_4}.model_progress
+(model_name text, load_seq bigint, definition jsonb, updated_at timestamptz)
+partition by list (model_name);
+create table {schema_4}.part partition of {schema_4}.model_progress default;
+"""
+
+
 def test_nobody_makes_the_loader_run_their_functions(
-    people: People, run_loader: Run, conn: Connection
+    people: People, run_loader: Run, conn: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The table that every schema may have, and that the loader looks into."""
     conn.execute("reset role")
-    conn.execute("create table public.told (who text)")
-    conn.execute("grant insert on public.told to public")
-    with psycopg.connect(people.dsns["transformer"], autocommit=True) as mallory:
-        mallory.execute(
-            "create function analytics.trap() returns bigint language sql"
-            " as 'insert into public.told values (current_user) returning 1'"
-        )
-        for schema, model_progress in (
-            ("mine", "view mine.model_progress as select 'fct' as model_name,"
-             " analytics.trap() as load_seq, now() as updated_at"),
-            ("yours", "table yours.model_progress as select 'fct' as model_name,"
-             " 1::bigint as load_seq, now() as updated_at"),
-        ):  # fmt: skip
+    conn.execute(f"grant create on database {conn.info.dbname} to public".encode())
+    schemas = {f"schema_{number}": f"strange_{number}" for number in range(1, 5)}
+    with psycopg.connect(people.dsns["nobody"], autocommit=True) as mallory:
+        for schema in schemas.values():
             mallory.execute(f"create schema {schema}".encode())
-            mallory.execute(f"create {model_progress}".encode())
+        mallory.execute(TRAPS.format(**schemas).encode())
+        mallory.execute("grant insert on traps.told to public")
+        for schema in schemas.values():
             mallory.execute(f"grant usage on schema {schema} to public".encode())
             mallory.execute(f"grant all on {schema}.model_progress to public".encode())
-        mallory.execute("alter table yours.model_progress enable row level security")
-        mallory.execute(
-            "create policy trap on yours.model_progress using (analytics.trap() is not null)"
-        )
-        mallory.execute("grant usage on schema analytics to public")
+        mallory.execute("truncate traps.told")
     for me in (["--dsn", people.dsns["loader"]], []):
-        assert run_loader(*me, "status").exit_code == 0
-        assert run_loader(*me, "maintain").exit_code == 0
-    assert conn.execute("select who from public.told").fetchall() == []
+        status = json.loads(run_loader(*me, "status", "--json").stdout)
+        assert (status["models"], status["unreadable_models"]) == ([], [])
+        done = json.loads(run_loader(*me, "maintain", "--json").stdout)
+        assert done["purge_waits_for"] is None
+
+    # The same when the table was put there after the look at it.
+    table: dict[str, int] = {}
+    monkeypatch.setattr("loader.models.progress_schemas", lambda _: table)
+    monkeypatch.setattr("loader.status.progress_schemas", lambda _: table)
+    for schema in schemas.values():
+        table.clear()
+        table[schema] = 0
+        for me in (["--dsn", people.dsns["loader"]], []):
+            assert run_loader(*me, "status").exit_code == 0
+            assert run_loader(*me, "maintain").exit_code == 0
+    assert conn.execute("select who from traps.told").fetchall() == []
+
+
+@pytest.mark.usefixtures("models")
+def test_maintenance_waits_when_a_schema_of_marks_is_made_or_renamed_meanwhile(
+    run_loader: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was locked must be what was read, and nothing else may have come."""
+    looks = count()
+    monkeypatch.setattr("loader.models.progress_schemas", lambda _: {"analytics": next(looks)})
+    done = json.loads(run_loader("maintain", "--json").stdout)
+    assert done["purge_waits_for"] == "somebody who makes or renames schemas of dbt"
 
 
 def test_new_tables_of_the_loader_can_be_read_by_the_transformer(people: People) -> None:
