@@ -137,13 +137,13 @@ lint: .venv/dev .test/profiles.yml ## ruff, mypy, dbt-bouncer and sqlfluff
 	@$(use_server_once) sqlfluff lint --disable-progress-bar $(wildcard models tests/dbt)
 
 tests: .venv/dev ## unit, integration and pipeline at once
-	@$(pytest) tests/pipeline tests/loader/integration tests/loader/unit
+	@$(pytest) tests/pipeline tests/integration tests/unit
 
 unit: .venv/dev ## the loader's parts, without a database
-	@$(pytest) tests/loader/unit
+	@$(pytest) tests/unit
 
 integration: .venv/dev ## the loader against a real server
-	@$(pytest) tests/loader/integration
+	@$(pytest) tests/integration
 
 pipeline: .venv/dev ## loader and dbt together
 	@$(pytest) tests/pipeline
@@ -156,7 +156,7 @@ models: .venv/dev .test/profiles.yml ## dbt build, with all of dbt's tests
 		dbt --quiet build
 
 # What these are about may differ between servers: statements, locks, partitions, plans, roles.
-on_every_server := $(addprefix tests/loader/integration/test_, \
+on_every_server := $(addprefix tests/integration/test_, \
 	copy.py dedupe.py load.py maintain.py partitions.py publish.py retention.py roles.py) \
 	$(addprefix tests/pipeline/test_, concurrency.py law.py marts.py retention.py roles.py \
 		share_by_source.py)
@@ -171,12 +171,12 @@ soak: .venv/dev ## the laws and crashes with new seeds, for MINUTES=60
 	while [ $$SECONDS -lt $$end ]; do \
 		FUZZ_EXAMPLES=3000 KAFKA_KILLS=300 CRASH_KILLS=300 pytest --quiet \
 			tests/pipeline/test_law.py tests/pipeline/test_concurrency.py \
-			tests/loader/integration/test_crashes.py \
-			tests/loader/integration/test_server_crashes.py \
-			tests/loader/integration/test_retention_crashes.py \
+			tests/integration/test_crashes.py \
+			tests/integration/test_server_crashes.py \
+			tests/integration/test_retention_crashes.py \
 			tests/pipeline/test_kafka_crashes.py \
-			tests/loader/unit/readers/test_against_reference.py \
-			tests/loader/unit/readers/test_damaged_files.py; \
+			tests/unit/reading/test_against_reference.py \
+			tests/unit/reading/test_damaged_files.py; \
 	done
 
 bench: .venv/dev ## measure what it costs, beside other ways; takes long

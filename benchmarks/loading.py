@@ -27,7 +27,7 @@ from matplotlib import pyplot as plt
 
 from benchmarks.ready_rows import copy_ready_rows, ready_rows
 from benchmarks.server import PROJECT, Bench, bench_database, bench_server
-from loader.embedded import find_programs
+from loader.server.embedded import find_programs
 
 ROUNDS = 3
 TYPED = "create table plain (time timestamptz, type text, source text)"
@@ -36,7 +36,8 @@ INDEX = "create index on plain (source, time)"
 # The same loader without the indexes of raw.events and without ANALYZE afterwards.
 BARE_LOADER = """
 import sys
-from loader import partitions, pipeline
+from loader.database import partitions
+from loader.loading import pipeline
 partitions.WANTED_INDEXES.clear()
 pipeline.Pipeline.tidy_up = lambda self: None
 from loader.cli import main

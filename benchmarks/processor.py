@@ -4,7 +4,7 @@ import os
 import resource
 from pathlib import Path
 
-from loader.cluster import Cluster
+from loader.server.cluster import Cluster
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 

@@ -29,8 +29,8 @@ import pyarrow.json
 import pyarrow.parquet
 
 from loader.generate import GenerateOptions, write
-from loader.inputs import expand, open_reading
-from loader.mapping import FORMATS, Mapping
+from loader.reading.inputs import expand, open_reading
+from loader.reading.mapping import FORMATS, Mapping
 
 # One line each: what is wrong with it, and the line. All times are meant in Europe/Berlin.
 TRAPS = {

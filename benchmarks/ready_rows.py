@@ -15,8 +15,8 @@ import pyarrow as pa
 from pyarrow import csv
 
 from benchmarks.server import Bench
-from loader.encoder import HEADER, TRAILER, Rows, copied_columns, encode
-from loader.partitions import WANTED_INDEXES, Partitions, tidy_up
+from loader.database.partitions import WANTED_INDEXES, Partitions, tidy_up
+from loader.loading.encode import HEADER, TRAILER, Rows, copied_columns, encode
 
 CONNECTIONS = 2
 _ROWS_AT_ONCE = 100_000

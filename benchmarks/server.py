@@ -14,9 +14,9 @@ from typing import Any
 
 import psycopg
 
-from loader.cluster import SETTINGS, Cluster
-from loader.embedded import ensure_system_user, find_programs, reachable_programs
-from loader.schema import ensure_schema
+from loader.database.schema import ensure_schema
+from loader.server.cluster import SETTINGS, Cluster
+from loader.server.embedded import ensure_system_user, find_programs, reachable_programs
 
 PROJECT = Path(__file__).parents[1]
 # What log_statement_stats writes of a statement. Its node stands in the comment that dbt puts

@@ -9,18 +9,18 @@ from pathlib import Path
 
 from psycopg import Connection
 
-from loader import activity
 from loader.api_frames import errors_explained, results_of
-from loader.connection import connect
-from loader.delivery import couriers, deliver
-from loader.destinations import destination_names, find_destination, find_destinations
-from loader.inputs import Reading, expand
-from loader.load import LoadResult, load_input
-from loader.mapping import Mapping
-from loader.pipeline import LoadOptions
-from loader.schema import require_schema
+from loader.database import activity
+from loader.database.connection import connect
+from loader.database.schema import require_schema
+from loader.delivery.delivery import couriers, deliver
+from loader.delivery.destinations import destination_names, find_destination, find_destinations
+from loader.loading.load import LoadResult, load_input
+from loader.loading.pipeline import LoadOptions
+from loader.loading.totals import Totals
+from loader.reading.inputs import Reading, expand
+from loader.reading.mapping import Mapping
 from loader.settings import Settings, read_settings
-from loader.totals import Totals
 
 
 def destinations() -> tuple[str, ...]:

@@ -10,17 +10,17 @@ from typing import overload
 import psycopg
 import pyarrow
 
-from loader.connection import explain
-from loader.delivery import deliver_each
-from loader.destinations import Destination, find_destination, find_destinations
+from loader.database.connection import explain
+from loader.delivery.delivery import deliver_each
+from loader.delivery.destinations import Destination, find_destination, find_destinations
+from loader.delivery.outcomes import IncompleteError, Missing, Outcome
+from loader.delivery.spool import repeatable_batches
 from loader.errors import UsageError
-from loader.frames import Event, Frames, to_arrow
-from loader.load import LoadResult, load_batches
-from loader.mapping import Mapping
-from loader.outcomes import IncompleteError, Missing, Outcome
-from loader.pipeline import LoadOptions
+from loader.loading.load import LoadResult, load_batches
+from loader.loading.pipeline import LoadOptions
+from loader.reading.frames import Event, Frames, to_arrow
+from loader.reading.mapping import Mapping
 from loader.settings import read_settings
-from loader.spool import repeatable_batches
 
 
 @overload

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 import numpy as np
 
-from loader.arrow import Array, RecordBatch, pa, pc, pq
 from loader.errors import UsageError
-from loader.mapping import FORMATS, Format
+from loader.reading.arrow import Array, RecordBatch, pa, pc, pq
+from loader.reading.mapping import FORMATS, Format
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from psycopg.pq import Conninfo
 
+from loader.database.layout import PARTITION_SIZES, PartitionBy
 from loader.errors import UsageError
-from loader.layout import PARTITION_SIZES, PartitionBy
 
 _CONNECTION_VARIABLES = (
     "PGHOST",

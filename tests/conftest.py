@@ -20,10 +20,10 @@ import pytest
 from psycopg import Connection
 
 from loader.cli import main
-from loader.cluster import SETTINGS, Cluster
-from loader.connection import connect
-from loader.embedded import ensure_system_user, find_programs, reachable_programs
-from loader.schema import ensure_schema
+from loader.database.connection import connect
+from loader.database.schema import ensure_schema
+from loader.server.cluster import SETTINGS, Cluster
+from loader.server.embedded import ensure_system_user, find_programs, reachable_programs
 
 # How long an example takes says more about the machine than about the code.
 hypothesis.settings.register_profile("patient", deadline=None)

@@ -6,20 +6,20 @@ from array import array
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from loader.events import Reject
-from loader.limits import Limits, too_long
-from loader.prefetch import Prefetch
-from loader.readers import objects
-from loader.readers.lines import Block
-from loader.readers.ndjson import NdjsonReader
-from loader.rows import Broken
+from loader.reading import objects
+from loader.reading.batch import Reject
+from loader.reading.limits import Limits, too_long
+from loader.reading.lines import Block
+from loader.reading.ndjson import NdjsonReader
+from loader.reading.prefetch import Prefetch
+from loader.reading.rows import Broken
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from loader.events import EventBatch
-    from loader.gate import Gate
-    from loader.mapping import Mapping
+    from loader.reading.batch import EventBatch
+    from loader.reading.bounds import Gate
+    from loader.reading.mapping import Mapping
 
 # Stands for a message that is a reject already, until the reader has passed it: blank lines are
 # none to it.

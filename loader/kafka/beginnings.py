@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
-from loader.connection import connect
+from loader.database.connection import connect
 from loader.errors import InputError
 from loader.kafka.client import kafka
 from loader.kafka.offsets import forget_offsets, read_offsets

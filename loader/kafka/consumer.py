@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import psycopg
 
-from loader.connection import UNAVAILABLE, explain
-from loader.early_alerts import EarlyAlerts
+from loader.alerting.early_alerts import EarlyAlerts
+from loader.database.connection import UNAVAILABLE, explain
 from loader.kafka.beginnings import Beginnings
 from loader.kafka.client import BrokerError, Client, FatalBrokerError, kafka
 from loader.kafka.loads import Loads
@@ -22,10 +22,10 @@ from loader.kafka.offsets import FencedError
 from loader.kafka.options import ConsumeOptions
 from loader.kafka.share import Share
 from loader.kafka.topics import Topic
-from loader.limits import Limits
-from loader.load import LoadResult, prepare_database
-from loader.mapping import Mapping
-from loader.pipeline import LoadOptions
+from loader.loading.load import LoadResult, prepare_database
+from loader.loading.pipeline import LoadOptions
+from loader.reading.limits import Limits
+from loader.reading.mapping import Mapping
 from loader.signals import StopRequest
 
 _AT_ONCE: Final = 10_000

@@ -6,16 +6,16 @@ from typing import Any
 
 from psycopg import Connection
 
-from loader.connection import connect
-from loader.early_alerts import EarlyAlerts
+from loader.alerting.early_alerts import EarlyAlerts
+from loader.database.connection import connect
 from loader.kafka.batches import Messages
 from loader.kafka.offsets import FencedError, Move, move_offsets
 from loader.kafka.share import Share
 from loader.kafka.topics import Topic, is_same
-from loader.limits import Limits
-from loader.load import LoadResult, load_batches
-from loader.mapping import Mapping
-from loader.pipeline import LoadOptions
+from loader.loading.load import LoadResult, load_batches
+from loader.loading.pipeline import LoadOptions
+from loader.reading.limits import Limits
+from loader.reading.mapping import Mapping
 
 
 class Loads:

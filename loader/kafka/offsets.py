@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from psycopg import Connection
 
+from loader.database.schema import read_sql
 from loader.errors import LoaderError
-from loader.schema import read_sql
 
 
 class FencedError(LoaderError):

@@ -11,11 +11,11 @@ from typing import Final
 
 import psycopg
 
-from loader.connection import UNAVAILABLE, explain
+from loader.database.connection import UNAVAILABLE, explain
+from loader.delivery.together import run_together
 from loader.errors import LoaderError
 from loader.kafka.client import BrokerError
 from loader.signals import StopRequest
-from loader.together import run_together
 
 _PAUSE_SECONDS: Final = 5.0
 

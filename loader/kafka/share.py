@@ -7,7 +7,7 @@ from typing import Any
 
 from loader.kafka.batches import Buffer
 from loader.kafka.offsets import Move
-from loader.limits import Limits
+from loader.reading.limits import Limits
 
 
 class Share:

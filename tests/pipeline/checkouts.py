@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from loader.embedded import find_programs
+from loader.server.embedded import find_programs
 
 ROOT = Path(__file__).parents[2]
 

@@ -85,7 +85,7 @@ def test_sources_functions_and_exposures_are_described_as_they_are(
 
     read = {
         "activity_board": "\n".join(path.read_text() for path in PROJECT.glob("charts/*.yml")),
-        "loader_commands": (PROJECT / "loader/activity.py").read_text(),
+        "loader_commands": (PROJECT / "loader/database/activity.py").read_text(),
     }
     models = [node for node in dbt.manifest.nodes.values() if isinstance(node, ModelNode)]
     for exposure in dbt.manifest.exposures.values():

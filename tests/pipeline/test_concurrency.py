@@ -8,9 +8,9 @@ from pathlib import Path
 from psycopg import Connection, IsolationLevel
 from psycopg.rows import TupleRow
 
-from loader.cluster import Cluster
-from loader.connection import connect
-from loader.schema import ensure_schema
+from loader.database.connection import connect
+from loader.database.schema import ensure_schema
+from loader.server.cluster import Cluster
 from tests.forks import FORKS, TIMEOUT
 
 from .conftest import Ledger

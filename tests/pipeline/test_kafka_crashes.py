@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from loader.cluster import Cluster
-from loader.connection import connect
+from loader.database.connection import connect
+from loader.server.cluster import Cluster
 from tests.brokers import Broker, running_broker
-from tests.loader.integration.consumers import Consumers
-from tests.loader.integration.servers import kill_server
+from tests.integration.consumers import Consumers
+from tests.integration.servers import kill_server
 from tests.proxies import Proxy
 from tests.waits import wait_until
 

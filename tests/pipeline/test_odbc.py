@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from loader.cluster import Cluster
+from loader.server.cluster import Cluster
 from tests.conftest import Outcome
 
 from .conftest import PROJECT, Dbt, Ledger

@@ -9,7 +9,7 @@ from pathlib import Path
 from psycopg import Connection, sql
 from psycopg.rows import TupleRow
 
-from loader.connection import connect
+from loader.database.connection import connect
 
 from .conftest import Ledger
 from .oracle import LIVE_VIEWS, MARTS, Oracle

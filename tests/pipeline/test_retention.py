@@ -8,10 +8,10 @@ from pathlib import Path
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from loader.layout import PARTITION_SIZES
-from loader.maintain import Maintenance, maintain
-from loader.partitions import set_partition_by
-from tests.loader.integration.killed import maintain_until
+from loader.database.layout import PARTITION_SIZES
+from loader.database.maintain import Maintenance, maintain
+from loader.database.partitions import set_partition_by
+from tests.integration.killed import maintain_until
 
 from .conftest import Dbt, Ledger, messages
 from .oracle import LIVE_VIEWS, MARTS, Oracle

@@ -1,0 +1,1 @@
+"""Early alerts: found while events are loaded, written with them, passed on."""

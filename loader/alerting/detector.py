@@ -1,0 +1,279 @@
+"""Finds alerts in events as they come, source by source, on whole columns.
+
+The order in a source is that of (time, event type), as in the models. An event that comes before
+the last one seen of its source is late: it cannot be judged without the history, and is left to
+``fct_alerts``. For events in order the alerts are those of ``fct_alerts``, however the events are
+cut into batches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from loader.alerting.rules import CATCH_ALL, ConsecutiveRule, PresenceRule
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from loader.alerting.rules import Definitions
+
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Found(NamedTuple):
+    """An alert, with its source as the detector was given it; in the order of its times.
+
+    A load may have tens of thousands of them, and tuples are made and sorted several times as
+    fast as objects of a dataclass.
+
+    Attributes:
+        triggered_at: microseconds since 1970 UTC, as ``started_at``.
+    """
+
+    triggered_at: int
+    source: Any
+    rule_name: str
+    category: str
+    started_at: int
+
+
+@dataclass(kw_only=True)
+class SourceState:
+    """What must be remembered of a source; times in microseconds since 1970 UTC.
+
+    Attributes:
+        seen: time and type of the last event; None before the first.
+        run: category, number of events and start of the run that is going on.
+        periods: start and end, so far, of the last period of each category with a presence rule.
+        alerted: when each rule last gave an alert that was passed on, for the cooldown.
+    """
+
+    seen: tuple[int, str] | None = None
+    run: tuple[str, int, int] | None = None
+    periods: dict[str, tuple[int, int]] = field(default_factory=dict)
+    alerted: dict[str, int] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the state as ``json`` can write it."""
+        return dict(self.__dict__)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> SourceState:
+        """Return the state that ``as_json`` gave."""
+        seen, run = value.get("seen"), value.get("run")
+        return cls(
+            seen=(seen[0], seen[1]) if seen else None,
+            run=(run[0], run[1], run[2]) if run else None,
+            periods={name: (span[0], span[1]) for name, span in value.get("periods", {}).items()},
+            alerted=dict(value.get("alerted", {})),
+        )
+
+
+class Detector:
+    """Looks at batches of events and remembers, for each source, where it stands.
+
+    Args:
+        definitions: rules, categories and gap.
+        cooldown: after an alert, no other one of the same rule and source that is triggered, by
+            the times of the events, sooner than this.
+    """
+
+    def __init__(self, definitions: Definitions, cooldown: timedelta = timedelta(0)) -> None:
+        self._definitions = definitions
+        self._cooldown = cooldown // _MICROSECOND
+        self._gap = definitions.gap // _MICROSECOND
+        self._names: list[str] = []
+        self.states: dict[Any, SourceState] = {}
+
+    def look(
+        self,
+        time: NDArray[np.int64],
+        source: NDArray[Any],
+        event_type: NDArray[Any],
+        type_names: Sequence[str],
+    ) -> list[Found]:
+        """Return the alerts that a batch triggers, in the order of their times.
+
+        Args:
+            time: microseconds since 1970 UTC.
+            source: an integer for each event, the key of its state.
+            event_type: for each event the index of its name.
+            type_names: the names of the types.
+        """
+        if not len(time):
+            return []
+        batch = _Batch(time, source, event_type, type_names)
+        batch.drop_late(self.states)
+        if not len(batch.time):
+            return []
+        category_of = np.array([self._code(name) for name in type_names], dtype=np.int16)
+        category = category_of[batch.event_type]
+        found = self._runs(batch, category) + self._periods(batch, category)
+        for key, end in zip(batch.keys, batch.ends.tolist(), strict=True):
+            name = type_names[int(batch.event_type[end - 1])]
+            self.states[key].seen = (int(batch.time[end - 1]), name)
+        found.sort()
+        return [alert for alert in found if self._is_due(alert)]
+
+    def _code(self, event_type: str) -> int:
+        name = self._definitions.categories.get(event_type, CATCH_ALL)
+        if name not in self._names:
+            self._names.append(name)
+        return self._names.index(name)
+
+    def _runs(self, batch: _Batch, category: NDArray[np.int16]) -> list[Found]:
+        is_start = batch.is_first.copy()
+        is_start[1:] |= category[1:] != category[:-1]
+        starts = np.flatnonzero(is_start)
+        lengths = np.diff(starts, append=len(category))
+        categories = category[starts]
+        started = batch.time[starts]
+        carried = np.zeros(len(starts), dtype=np.int64)
+        firsts = np.searchsorted(starts, batch.starts)
+        for key, first in zip(batch.keys, firsts.tolist(), strict=True):
+            run = self.states[key].run
+            if run is not None and run[0] == self._names[categories[first]]:
+                carried[first], started[first] = run[1], run[2]
+        counts = carried + lengths
+        found = []
+        for rule in self._definitions.rules:
+            if isinstance(rule, ConsecutiveRule) and rule.category in self._names:
+                is_hit = categories == self._names.index(rule.category)
+                is_hit &= (carried < rule.threshold) & (counts >= rule.threshold)
+                hits = np.flatnonzero(is_hit)
+                at = starts[hits] + rule.threshold - 1 - carried[hits]
+                found += _found(rule, batch, starts[hits], started[hits], batch.time[at])
+        lasts = np.append(firsts[1:], len(starts)) - 1
+        for key, last in zip(batch.keys, lasts.tolist(), strict=True):
+            name = self._names[categories[last]]
+            self.states[key].run = (name, int(counts[last]), int(started[last]))
+        return found
+
+    def _periods(self, batch: _Batch, category: NDArray[np.int16]) -> list[Found]:
+        found = []
+        rules = [rule for rule in self._definitions.rules if isinstance(rule, PresenceRule)]
+        for name in dict.fromkeys(rule.category for rule in rules):
+            if name not in self._names:
+                continue
+            members = np.flatnonzero(category == self._names.index(name))
+            if not len(members):
+                continue
+            time, source = batch.time[members], batch.source[members]
+            is_first = np.append(True, source[1:] != source[:-1])
+            is_start = is_first.copy()
+            is_start[1:] |= time[1:] - time[:-1] >= self._gap
+            starts = np.flatnonzero(is_start)
+            lasts = np.append(starts[1:], len(time)) - 1
+            started, ended = time[starts], time[lasts]
+            # How long it had lasted before this batch; -1 for a period that begins here.
+            lasted = np.full(len(starts), -1, dtype=np.int64)
+            firsts = np.searchsorted(starts, np.flatnonzero(is_first))
+            keys = source[starts[firsts]].tolist()
+            for key, first in zip(keys, firsts.tolist(), strict=True):
+                span = self.states[key].periods.get(name)
+                if span is not None and started[first] - span[1] < self._gap:
+                    started[first], lasted[first] = span[0], span[1] - span[0]
+            for rule in rules:
+                if rule.category == name:
+                    shortest = rule.min_duration // _MICROSECOND
+                    hits = np.flatnonzero((lasted < shortest) & (ended - started >= shortest))
+                    triggered = started[hits] + shortest
+                    found += _found(rule, batch, members[starts[hits]], started[hits], triggered)
+            finals = np.append(firsts[1:], len(starts)) - 1
+            for key, final in zip(keys, finals.tolist(), strict=True):
+                self.states[key].periods[name] = (int(started[final]), int(ended[final]))
+        return found
+
+    def _is_due(self, alert: Found) -> bool:
+        if not self._cooldown:
+            return True
+        alerted = self.states[alert.source].alerted
+        before = alerted.get(alert.rule_name)
+        if before is not None and alert.triggered_at - before < self._cooldown:
+            return False
+        alerted[alert.rule_name] = alert.triggered_at
+        return True
+
+
+class _Batch:
+    """Events in the order of (source, time, event type), and where each source begins and ends."""
+
+    def __init__(
+        self,
+        time: NDArray[np.int64],
+        source: NDArray[Any],
+        event_type: NDArray[Any],
+        type_names: Sequence[str],
+    ) -> None:
+        # Small integers are sorted by their digits, in one pass and several times as fast.
+        low, high = source.min(), source.max()
+        narrow = (source - low).astype(np.uint16) if high - low < 1 << 16 else source
+        self._take(time, source, event_type, np.argsort(narrow, kind="stable"))
+        self._type_names = type_names
+        places = {name: place for place, name in enumerate(sorted(type_names, key=str.encode))}
+        place_of = np.array([places[name] for name in type_names], dtype=np.int32)
+        follows = ~self.is_first[1:]
+        steps = np.diff(self.time)
+        if (follows & (steps < 0)).any():
+            self._take(self.time, self.source, self.event_type, self._order(slice(None), place_of))
+            return
+        # Equal times are next to each other already, and few; only their types may change places.
+        ties = np.flatnonzero(follows & (steps == 0))
+        some = np.union1d(ties, ties + 1)
+        self.event_type[some] = self.event_type[some[self._order(some, place_of)]]
+
+    def _order(self, some: Any, place_of: NDArray[np.int32]) -> NDArray[np.int64]:
+        return np.lexsort((place_of[self.event_type[some]], self.time[some], self.source[some]))
+
+    def _take(
+        self, time: NDArray[np.int64], source: NDArray[Any], event_type: NDArray[Any], at: Any
+    ) -> None:
+        self.time, self.source, self.event_type = time[at], source[at], event_type[at]
+        self.is_first = np.ones(len(self.time), dtype=bool)
+        self.is_first[1:] = self.source[1:] != self.source[:-1]
+        self.starts = np.flatnonzero(self.is_first)
+        self.ends = np.append(self.starts[1:], len(self.time))
+        self.keys = self.source[self.starts].tolist()
+
+    def drop_late(self, states: dict[Any, SourceState]) -> None:
+        """Leave out what comes before the last event seen; make a state where there is none."""
+        late: list[slice] = []
+        for key, start, end in zip(
+            self.keys, self.starts.tolist(), self.ends.tolist(), strict=True
+        ):
+            seen = states.setdefault(key, SourceState()).seen
+            if seen is None or self.time[start] > seen[0]:
+                continue
+            first = start + int(np.searchsorted(self.time[start:end], seen[0]))
+            while first < end and self.time[first] == seen[0] and self._type(first) < seen[1]:
+                first += 1
+            late.append(slice(start, first))
+        if any(span.stop > span.start for span in late):
+            is_kept = np.ones(len(self.time), dtype=bool)
+            for span in late:
+                is_kept[span] = False
+            self._take(self.time, self.source, self.event_type, is_kept)
+
+    def _type(self, at: int) -> str:
+        return self._type_names[int(self.event_type[at])]
+
+
+def _found(
+    rule: ConsecutiveRule | PresenceRule,
+    batch: _Batch,
+    at: NDArray[np.int64],
+    started: NDArray[np.int64],
+    triggered: NDArray[np.int64],
+) -> list[Found]:
+    return [
+        Found(triggered_at, source, rule.name, rule.category, started_at)
+        for source, started_at, triggered_at in zip(
+            batch.source[at].tolist(), started.tolist(), triggered.tolist(), strict=True
+        )
+    ]

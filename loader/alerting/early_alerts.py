@@ -1,0 +1,200 @@
+"""Early alerts of loads: found while batches are copied, kept with the load, then passed on.
+
+A load is watched by an object of its own. What it finds is written under the load, as its events
+are, and is seen when they are; where its sources then stand is written in the transaction that
+publishes it. So a load that fails, or is loaded already, raises nothing, and a crash loses nothing.
+Notifications go out after the commit.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from psycopg import sql
+
+from loader.alerting.detector import Detector, Found, SourceState
+from loader.alerting.relay import Relay
+from loader.database.schema import read_sql
+from loader.loading.encode import ALERT_COLUMNS, HEADER, TRAILER, encode_alerts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+    from psycopg import Connection, Cursor
+
+    from loader.alerting.notify import Destination
+    from loader.alerting.rules import Definitions
+    from loader.loading.encode import Rows
+
+_REPLAYED_AT_ONCE: Final = 50_000
+_WRITTEN_AT_ONCE: Final = 1000
+
+
+_COPY: Final = sql.SQL("copy raw.early_alerts ({}) from stdin with (format binary)").format(
+    sql.SQL(", ").join(map(sql.Identifier, ALERT_COLUMNS))
+)
+
+
+class EarlyAlerts:
+    """What a command needs to raise alerts: rules, cooldown, and where alerts go.
+
+    Use it as a context manager; its end waits, but not for long, for what is to be passed on.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        definitions: Definitions,
+        destinations: Sequence[Destination],
+        *,
+        cooldown: timedelta = timedelta(0),
+    ) -> None:
+        self._definitions = definitions
+        self._cooldown = cooldown
+        self._relay = Relay(dsn, destinations)
+
+    def __enter__(self) -> EarlyAlerts:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._relay.close()
+
+    def watch(self, conn: Connection, load_id: int, *, is_deduped: bool) -> LoadWatch:
+        """Begin to watch a load.
+
+        Args:
+            conn: the connection of the load, in autocommit mode.
+            load_id: the load.
+            is_deduped: rows that are seen may not be loaded; the load is then read again from
+                the table.
+        """
+        detector = Detector(self._definitions, self._cooldown)
+        return LoadWatch(conn, load_id, detector, is_deduped=is_deduped)
+
+    def pass_on(self, load_id: int) -> None:
+        """Pass on the alerts of a published load, and those that a crash left; return at once."""
+        self._relay.pass_on(load_id)
+
+
+class LoadWatch:
+    """Looks at the events of one load."""
+
+    def __init__(
+        self, conn: Connection, load_id: int, detector: Detector, *, is_deduped: bool
+    ) -> None:
+        self._conn = conn
+        self._load_id = load_id
+        self._detector = detector
+        self._is_deduped = is_deduped
+        self._versions: dict[int, int] = {}
+        self._types: dict[int, str] = {}
+        self._bounds: tuple[int, int] | None = None
+        self._found: list[Found] = []
+        self._has_written = False
+
+    def see(self, rows: Rows) -> None:
+        """Look at a batch that is being copied; before the load is published nothing shows."""
+        if not len(rows.event_time):
+            return
+        first, last = int(rows.event_time.min()), int(rows.event_time.max())
+        if self._bounds is not None:
+            first, last = min(first, self._bounds[0]), max(last, self._bounds[1])
+        self._bounds = (first, last)
+        new = [key for key in _distinct(rows.source_id) if key not in self._versions]
+        if new:
+            self._versions |= dict.fromkeys(new, 0)
+            if not self._is_deduped:
+                for source_id, version, state in self._conn.execute(
+                    "select source_id, version, state from raw.alert_states"
+                    " where source_id = any(%s)",
+                    [new],
+                ):
+                    self._versions[source_id] = version
+                    self._detector.states[source_id] = SourceState.from_json(state)
+        if not self._is_deduped:
+            self._found += self._look(rows.event_time, rows.source_id, rows.event_type_id)
+            if len(self._found) >= _WRITTEN_AT_ONCE:
+                self._write()
+
+    def settle(self) -> None:
+        """Write the last alerts, and the states, in the transaction that publishes the load.
+
+        A source whose state another loader has changed since we read it is judged anew, from that
+        state, over the events of this load.
+        """
+        if not self._versions:
+            return
+        source_ids = sorted(self._versions)
+        self._execute("add_alert_states.sql", source_ids=source_ids)
+        stale = []
+        rows = self._execute("lock_alert_states.sql", source_ids=source_ids).fetchall()
+        for source_id, version, state in rows:
+            if self._is_deduped or version != self._versions[source_id]:
+                stale.append(source_id)
+                self._detector.states[source_id] = SourceState.from_json(state)
+        if stale:
+            self._found = [found for found in self._found if found.source not in set(stale)]
+            if self._has_written:
+                self._execute("remove_early_alerts.sql", load_id=self._load_id, source_ids=stale)
+            for time, source_id, event_type_id in self._replay(stale):
+                self._found += self._look(time, source_id, event_type_id)
+        states = [json.dumps(self._detector.states[key].as_json()) for key in source_ids]
+        self._execute("save_alert_states.sql", source_ids=source_ids, states=states)
+        self._write()
+
+    def _write(self) -> None:
+        """Write what was found since the last time."""
+        if not self._found:
+            return
+        with self._conn.cursor() as cursor, cursor.copy(_COPY) as copy:
+            copy.write(HEADER + encode_alerts(self._found, self._load_id) + TRAILER)
+        self._found = []
+        self._has_written = True
+
+    def _replay(self, source_ids: list[int]) -> Iterator[Sequence[NDArray[Any]]]:
+        first, last = self._bounds or (0, 0)
+        # A cursor on the server: the load may be larger than the memory.
+        with self._conn.cursor(name="replay") as cursor:
+            cursor.execute(
+                read_sql("events_of_load.sql").encode(),
+                {
+                    "load_id": self._load_id,
+                    "source_ids": source_ids,
+                    "first": first,
+                    "last": last,
+                },
+            )
+            while rows := cursor.fetchmany(_REPLAYED_AT_ONCE):
+                yield [np.array(column, dtype=np.int64) for column in zip(*rows, strict=True)]
+
+    def _look(
+        self,
+        time: NDArray[Any],
+        source_id: NDArray[Any],
+        event_type_id: NDArray[Any],
+    ) -> list[Found]:
+        if not self._types.keys() >= set(_distinct(event_type_id)):
+            self._types = dict(
+                self._conn.execute("select event_type_id, event_type from raw.event_types")
+            )
+        ids = list(self._types)
+        place_of = np.zeros(max(ids) + 1, dtype=np.int64)
+        place_of[ids] = np.arange(len(ids))
+        return self._detector.look(
+            time, source_id, place_of[event_type_id], list(self._types.values())
+        )
+
+    def _execute(self, file: str, **parameters: object) -> Cursor:
+        return self._conn.execute(read_sql(file).encode(), parameters)
+
+
+def _distinct(ids: NDArray[Any]) -> list[int]:
+    """Return the different ids; counting small ones is many times as fast as sorting."""
+    low = int(ids.min())
+    if int(ids.max()) - low > 1 << 20:
+        return list(np.unique(ids).tolist())
+    return list((np.flatnonzero(np.bincount(ids - low)) + low).tolist())

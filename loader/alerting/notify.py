@@ -1,0 +1,128 @@
+"""Where early alerts go: standard error, PostgreSQL's NOTIFY, and the services of apprise."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import click
+import psycopg
+
+from loader.database.activity import iso_utc
+from loader.database.connection import connect
+from loader.errors import UsageError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+CHANNEL: Final = "video_events_alerts"
+_MOST_BYTES: Final = 7900
+# Made once: a load may have tens of thousands of alerts to send.
+_JSON: Final = json.JSONEncoder(ensure_ascii=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EarlyAlert:
+    """An alert at the moment in which its events were loaded.
+
+    Attributes:
+        rule_name: the rule of ``alert_rules.csv``.
+        source_name: where it happened.
+        category: of what.
+        started_at: when the run or the period began.
+        triggered_at: when the rule was met, by the times of the events, as in ``fct_alerts``.
+    """
+
+    rule_name: str
+    source_name: str
+    category: str
+    started_at: datetime
+    triggered_at: datetime
+
+    def as_json(self) -> str:
+        """Return it as it is sent to programs, times in ISO 8601, UTC."""
+        times = {name: iso_utc(getattr(self, name)) for name in ("started_at", "triggered_at")}
+        return _JSON.encode(vars(self) | times)
+
+    def as_text(self) -> str:
+        """Return it as a line for people; names of sources are shown without control characters."""
+        source = "".join(c if c.isprintable() else "?" for c in self.source_name)
+        return f"{iso_utc(self.triggered_at)} {self.rule_name}: {source}, {self.category}"
+
+
+# Passes alerts on; raises whatever it likes when it cannot.
+Destination = Callable[[Sequence[EarlyAlert]], None]
+
+
+def to_stderr(alert: EarlyAlert) -> None:
+    """Print an alert as a line."""
+    click.echo(f"alert: {alert.as_text()}", err=True)
+
+
+def all_to_stderr(alerts: Sequence[EarlyAlert]) -> None:
+    """Print each alert as a line."""
+    for alert in alerts:
+        to_stderr(alert)
+
+
+class ToPostgres:
+    """Sends alerts over NOTIFY, on a connection of its own."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._conn: psycopg.Connection | None = None
+
+    def __call__(self, alerts: Sequence[EarlyAlert]) -> None:
+        """Send alerts, each as a message of its own, in their order."""
+        if self._conn is None or self._conn.closed or self._conn.broken:
+            self._conn = connect(self._dsn, purpose="alerts")
+            self._conn.execute("select set_config('statement_timeout', '5s', false)")
+        self._conn.execute(
+            # Of an array of texts psycopg would have to escape each quotation mark.
+            "select pg_notify(%s, payload::text) from json_array_elements(%s::json) as payload",
+            [CHANNEL, f"[{','.join(_payload(alert) for alert in alerts)}]"],
+        )
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._conn is not None:
+            self._conn.close()
+
+
+def _payload(alert: EarlyAlert) -> str:
+    """Return the JSON, its names cut only if they are longer than what NOTIFY takes."""
+    payload = alert.as_json()
+    if len(payload.encode()) <= _MOST_BYTES:
+        return payload
+    return replace(alert, source_name=alert.source_name[:500]).as_json()
+
+
+class ToServices:
+    """Sends alerts to whatever apprise knows; its URLs hold secrets and are never shown."""
+
+    def __init__(self, urls: Sequence[str]) -> None:
+        try:
+            import apprise  # noqa: PLC0415 - an extra, and slow to import
+        except ImportError:
+            raise UsageError(
+                "LOADER_ALERT_URLS needs apprise: pip install 'video-events-loader[alerts]'"
+            ) from None
+        # What it logs may quote URLs; without a handler of its own it comes to standard error.
+        logging.getLogger("apprise").addHandler(logging.NullHandler())
+        self._services = apprise.Apprise()
+        for number, url in enumerate(urls, start=1):
+            if not self._services.add(url):
+                raise UsageError(
+                    f"URL {number} in LOADER_ALERT_URLS is none that apprise understands"
+                )
+
+    def __call__(self, alerts: Sequence[EarlyAlert]) -> None:
+        """Send each alert to every service."""
+        taken = [
+            self._services.notify(title=alert.rule_name, body=alert.as_text()) for alert in alerts
+        ]
+        if not all(taken):
+            raise ConnectionError("a service of LOADER_ALERT_URLS did not take it")

@@ -1,0 +1,165 @@
+"""Passes early alerts on, once they are visible: the relay of a transactional outbox.
+
+What is to be passed on stands in ``raw.early_alerts``, written with its load; see ADR 7. It goes
+out from a thread of its own: a service that is slow or down holds up no load.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from loader.alerting.notify import Destination, EarlyAlert, ToPostgres, ToServices
+from loader.database.connection import connect
+from loader.database.schema import read_sql
+from loader.errors import UsageError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from psycopg import Connection
+
+# An alert that nobody passed on for so long was left by a loader that crashed.
+FORGOTTEN_AFTER: Final = timedelta(minutes=5)
+SECONDS_AT_THE_END: Final = 10.0
+# A load may raise any number of alerts; so many are in memory.
+READ_AT_ONCE: Final = 10_000
+_TOLD_AT_ONCE: Final = 200
+
+
+class Relay:
+    """Passes on the alerts of loads in the background.
+
+    A destination that fails costs its alerts a line on standard error, never the caller time. When
+    the database fails, they wait for the next load. They stay in ``fct_alerts`` in any case.
+
+    Args:
+        dsn: the database.
+        destinations: called one after the other, in the thread, with some alerts at a time. People
+            may be woken by services, so with these it is one at a time: alerts are noted as passed
+            on afterwards, and come again after a crash in between.
+        warn: told, once for each destination, that it fails.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        destinations: Sequence[Destination],
+        warn: Callable[[str], None] | None = None,
+    ) -> None:
+        self._dsn = dsn
+        self._destinations = destinations
+        self._warn = warn or (lambda text: click.echo(f"loader: {text}", err=True))
+        has_services = any(isinstance(one, ToServices) for one in destinations)
+        self._at_once = 1 if has_services else _TOLD_AT_ONCE
+        self._published: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        self._load_ids: set[int] = set()
+        self._conn: Connection | None = None
+        self._thread: threading.Thread | None = None
+        self._warned: set[str] = set()
+
+    def pass_on(self, load_id: int) -> None:
+        """Pass on the alerts of a published load, and those that a crash left; return at once."""
+        if self._thread is None:
+            # A daemon: a service that hangs must not keep the command from ending.
+            self._thread = threading.Thread(target=self._work, name="alerts", daemon=True)
+            self._thread.start()
+        self._published.put(load_id)
+
+    def close(self, seconds: float = SECONDS_AT_THE_END) -> None:
+        """Wait for what is still to be passed on, but not longer than this."""
+        if self._thread is None:
+            return
+        self._published.put(None)
+        self._thread.join(seconds)
+        if self._thread.is_alive():
+            self._warn("some alerts were not passed on in time; see: loader alerts")
+
+    def _work(self) -> None:
+        while (load_id := self._published.get()) is not None:
+            self._load_ids.add(load_id)
+            try:
+                for alerts in self._waiting():
+                    self._tell(list(alerts.values()))
+                    self._note(list(alerts))
+            except Exception as error:  # noqa: BLE001, RUF100 - the thread must go on
+                self._warn_once("database", f"alerts wait, and may come again: {_reason(error)}")
+            else:
+                self._load_ids.clear()
+        self._close()
+
+    def _waiting(self) -> Iterator[dict[int, EarlyAlert]]:
+        """Yield the alerts that wait, in the order of their times, as many as are told at once."""
+        while True:
+            rows = (
+                self._connected()
+                .execute(
+                    read_sql("find_early_alerts.sql").encode(),
+                    {
+                        "load_ids": list(self._load_ids),
+                        "forgotten_after": FORGOTTEN_AFTER,
+                        "limit": READ_AT_ONCE,
+                    },
+                )
+                .fetchall()
+            )
+            if not rows:
+                return
+            for start in range(0, len(rows), self._at_once):
+                yield {row[0]: _alert(*row[1:]) for row in rows[start : start + self._at_once]}
+
+    def _tell(self, alerts: Sequence[EarlyAlert]) -> None:
+        for number, destination in enumerate(self._destinations):
+            try:
+                destination(alerts)
+            except Exception as error:  # noqa: BLE001, RUF100 - whatever a service raises
+                text = f"an alert could not be passed on: {_reason(error)}"
+                self._warn_once(f"destination {number}", text)
+
+    def _note(self, early_alert_ids: list[int]) -> None:
+        """Remember that alerts were passed on."""
+        self._connected().execute(
+            "update raw.early_alerts set passed_on_at = clock_timestamp()"
+            " where early_alert_id = any(%s)",
+            [early_alert_ids],
+        )
+
+    def _connected(self) -> Connection:
+        if self._conn is None or self._conn.closed or self._conn.broken:
+            self._conn = connect(self._dsn, purpose="alerts")
+        return self._conn
+
+    def _close(self) -> None:
+        if self._conn is not None:
+            self._conn.close()
+        for destination in self._destinations:
+            if isinstance(destination, ToPostgres):
+                destination.close()
+
+    def _warn_once(self, about: str, text: str) -> None:
+        if about not in self._warned:
+            self._warned.add(about)
+            self._warn(text)
+
+
+def _alert(
+    rule_name: str, source_name: str, category: str, started_at: datetime, triggered_at: datetime
+) -> EarlyAlert:
+    return EarlyAlert(
+        rule_name=rule_name,
+        source_name=source_name,
+        category=category,
+        started_at=started_at,
+        triggered_at=triggered_at,
+    )
+
+
+def _reason(error: Exception) -> Any:
+    # The text of other errors may quote a URL or a DSN.
+    known = isinstance(error, ConnectionError | UsageError)
+    return error if known else type(error).__name__

@@ -1,0 +1,131 @@
+"""What the commands share that load micro-batches until they are stopped."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any, TypeVar
+
+import click
+
+from loader.cli.builds import Builds
+from loader.cli.destinations import destinations_of
+from loader.cli.options import SOME_ROWS_REJECTED, some_duration
+from loader.cli.report import as_json, describe_load
+from loader.database.connection import redact
+from loader.delivery.destinations import Destination
+from loader.errors import InputError
+from loader.loading.load import LoadResult
+from loader.settings import Settings, with_connection
+from loader.signals import StopRequest, stopping_gently
+
+_Function = TypeVar("_Function", bound=Any)
+
+_OPTIONS = (
+    click.option(
+        "--every",
+        default="5m",
+        show_default=True,
+        callback=some_duration,
+        metavar="DURATION",
+        help="Between two batches: 30s, 5m, 1h.",
+    ),
+    click.option("--once", is_flag=True, help="Load what is there now, then stop."),
+    click.option(
+        "--build", is_flag=True, help="Run dbt build after each batch; if it fails, go on."
+    ),
+    click.option("--json", "json_", is_flag=True, help="Print each load as a line of JSON."),
+    click.option("--quiet", is_flag=True, help="Print nothing but errors."),
+)
+
+
+def with_batches(command: _Function) -> _Function:
+    """Give a command ``--every``, ``--once``, ``--build``, ``--json`` and ``--quiet``."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+class Batching:
+    """Reports what is loaded, has the models built, and knows when to stop; see ``batching``."""
+
+    def __init__(
+        self,
+        destinations: Sequence[Destination],
+        given: dict[str, Any],
+        must_stop: StopRequest,
+    ) -> None:
+        self.destinations = destinations
+        self.first = destinations[0]
+        self.dsn = self.first.dsn()
+        self.must_stop = must_stop
+        self._settings = self.first.settings
+        self._given = given
+        self._builds: Builds | None = None
+        # Destinations that models are behind in; None for the only database.
+        self._changed: set[str | None] = set()
+        self._rejected = 0
+        self._unusable = 0
+
+    def begin_builds(self) -> Builds:
+        """Have the models built from now on."""
+        environments = {
+            one.name: with_connection(one.settings.variables, one.dsn())
+            for one in self.destinations
+            if one.name is not None
+        }
+        project = self._settings.project_dir
+        self._builds = Builds(self.dsn, project, self.say, environments=environments)
+        return self._builds
+
+    def say(self, text: str) -> None:
+        """Tell the user of what is neither a result nor the end."""
+        click.echo(f"loader: {redact(' '.join(text.split()), self._settings)}", err=True)
+
+    def loaded(self, result: LoadResult) -> None:
+        """Report a load."""
+        if not result.already_loaded:
+            self._rejected += result.rows_rejected
+        self._changed.add(result.destination)
+        if self._given["json_"]:
+            click.echo(as_json(result))
+        if not self._given["quiet"]:
+            click.echo(describe_load(result, dry_run=False), err=self._given["json_"])
+
+    def unusable(self, message: str) -> None:
+        """Report an input of which nothing was loaded."""
+        self._unusable += 1
+        self.say(message)
+
+    def build(self) -> None:
+        """Bring the models up to date, if the user wants that."""
+        while self._builds is not None and self._changed:
+            # Several threads may be at it.
+            with suppress(KeyError):
+                self._builds.ask(self._changed.pop())
+
+    @property
+    def exit_code(self) -> int:
+        """What ``loader load`` would end with; 0 for a command that runs until it is stopped.
+
+        Who runs it for good learns of rejects from each load, and its end is no failure.
+        """
+        if not self._given["once"]:
+            return 0
+        if self._unusable:
+            return InputError.exit_code
+        return SOME_ROWS_REJECTED if self._rejected else 0
+
+
+@contextmanager
+def batching(settings: Settings, given: dict[str, Any]) -> Iterator[Batching]:
+    """Give what such a command needs; its end waits for the models that are being built.
+
+    Args:
+        settings: the environment.
+        given: the values of the options of ``with_batches``.
+    """
+    with ExitStack() as stack:
+        destinations = destinations_of(settings, given)
+        parts = Batching(destinations, given, stack.enter_context(stopping_gently()))
+        if given["build"]:
+            stack.callback(parts.begin_builds().close)
+        yield parts

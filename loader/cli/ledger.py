@@ -1,0 +1,160 @@
+"""Commands that show what is in the database, and ``loader withdraw``."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import click
+from psycopg import Connection
+
+from loader.cli import report
+from loader.cli.destinations import with_one_destination
+from loader.cli.options import read_moment, with_dsn
+from loader.database import activity
+from loader.database.connection import connect, database_dsn
+from loader.database.ledger import list_loads
+from loader.database.ledger import withdraw as withdraw_load
+from loader.database.rejects import count_unkept, export_rejects, read_rejects
+from loader.database.schema import require_schema
+from loader.database.status import ledger_status, models_status
+from loader.errors import UsageError
+from loader.settings import Settings
+
+
+@click.command()
+@click.option("--json", "json_", is_flag=True, help="Print the status as JSON.")
+@with_dsn
+@with_one_destination
+def status(settings: Settings, /, json_: bool) -> None:
+    """Show what is loaded, and how far behind the models are."""
+    with _database(settings) as conn:
+        ledger, models = ledger_status(conn), models_status(conn)
+    if json_:
+        parts = {
+            "ledger": json.loads(report.as_json(ledger)),
+            "models": json.loads(report.as_json(models.found)),
+            "unreadable_models": models.unreadable,
+        }
+        click.echo(json.dumps(parts))
+    else:
+        report.print_status(ledger, models)
+
+
+@click.command()
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the newest N.")
+@click.option("--json", "json_", is_flag=True, help="Print the ledger as JSON.")
+@with_dsn
+@with_one_destination
+def loads(settings: Settings, /, limit: int | None, json_: bool) -> None:
+    """Show the ledger, newest first."""
+    with _database(settings) as conn:
+        rows = list_loads(conn, limit)
+    if json_:
+        click.echo(report.as_json(rows))
+    else:
+        report.print_loads(rows)
+
+
+@click.command()
+@click.argument("load_id", type=click.IntRange(1))
+@with_dsn
+@with_one_destination
+def withdraw(settings: Settings, /, load_id: int) -> None:
+    """Withdraw a load: its events become invisible at once."""
+    with _database(settings, as_owner=True) as conn:
+        row = withdraw_load(conn, load_id)
+    click.echo(f"load {load_id} is withdrawn, by ledger row {row.load_id}; to update: dbt build")
+
+
+@click.command()
+@click.option("--load", "load_id", type=click.IntRange(1), metavar="ID", help="Only of this load.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N.")
+@click.option(
+    "--export",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the rows as they stood in the input, to be mended and loaded again.",
+)
+@with_dsn
+@with_one_destination
+def rejects(
+    settings: Settings, /, load_id: int | None, limit: int | None, export: Path | None
+) -> None:
+    """Show rejected rows, with the reason of each."""
+    with _database(settings) as conn:
+        unkept = count_unkept(conn, load_id)
+        if export is None:
+            report.print_rejects(read_rejects(conn, load_id, limit))
+            report.print_unkept(unkept)
+            return
+        if load_id is None:
+            raise UsageError("--export needs --load ID: rows of one input belong in one file")
+        count, left_out = export_rejects(conn, load_id, export, limit)
+    click.echo(f"{export}: {count:,} rows; mend them, then: loader load {export}")
+    if left_out:
+        click.echo(f"{left_out:,} rows are too long to be kept whole and not in it", err=True)
+    report.print_unkept(unkept)
+
+
+@click.command()
+@click.option(
+    "--since", metavar="TIME", callback=read_moment, help="Only periods that end then or later."
+)
+@click.option(
+    "--until", metavar="TIME", callback=read_moment, help="Only periods that start before."
+)
+@click.option("--schema", metavar="NAME", help="dbt's target schema; else DBT_SCHEMA, analytics.")
+@click.option("--json", "json_", is_flag=True, help="Print start and end times by category.")
+@with_dsn
+@with_one_destination
+def periods(
+    settings: Settings,
+    /,
+    since: datetime | None,
+    until: datetime | None,
+    schema: str | None,
+    json_: bool,
+) -> None:
+    """Show the periods of activity per category, up to the last load."""
+    with _database(settings) as conn:
+        found = activity.read_periods(conn, schema or settings.dbt_schema, since, until)
+    if json_:
+        click.echo(json.dumps(activity.periods_by_category(found)))
+    else:
+        report.print_periods(found)
+
+
+@click.command()
+@click.option(
+    "--since", metavar="TIME", callback=read_moment, help="Only alerts triggered then or later."
+)
+@click.option("--until", metavar="TIME", callback=read_moment, help="Only alerts triggered before.")
+@click.option("--schema", metavar="NAME", help="dbt's target schema; else DBT_SCHEMA, analytics.")
+@click.option("--json", "json_", is_flag=True, help="Print the alerts as JSON.")
+@with_dsn
+@with_one_destination
+def alerts(
+    settings: Settings,
+    /,
+    since: datetime | None,
+    until: datetime | None,
+    schema: str | None,
+    json_: bool,
+) -> None:
+    """Show the alerts, up to the last load."""
+    with _database(settings) as conn:
+        found = activity.read_alerts(conn, schema or settings.dbt_schema, since, until)
+    if json_:
+        click.echo(report.as_json(found))
+    else:
+        report.print_alerts(found)
+
+
+@contextmanager
+def _database(settings: Settings, *, as_owner: bool = False) -> Iterator[Connection]:
+    """Connect to a database that was loaded into before."""
+    with connect(database_dsn(settings), as_owner=as_owner) as conn:
+        require_schema(conn)
+        yield conn

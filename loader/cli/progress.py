@@ -1,0 +1,79 @@
+"""Progress on standard error: a bar on a terminal, a line now and then elsewhere."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from loader.loading.load import ProgressCallback
+from loader.loading.totals import Totals
+from loader.reading.inputs import Reading
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+@contextmanager
+def show_progress(name: str, *, quiet: bool, has_bar: bool = True) -> Iterator[ProgressCallback]:
+    """Give the callback that shows how far the load of one input is.
+
+    Args:
+        name: the input.
+        quiet: show nothing.
+        has_bar: show a bar on a terminal; there is room for one only.
+    """
+    if quiet:
+        yield lambda reading, totals: None  # noqa: ARG005
+    elif has_bar and sys.stderr.isatty():
+        with _bar(name) as callback:
+            yield callback
+    else:
+        yield _lines(name)
+
+
+@contextmanager
+def _bar(name: str) -> Iterator[ProgressCallback]:
+    # Imported only here: without a terminal a load would wait for nothing.
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import (  # noqa: PLC0415
+        BarColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
+    with Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[rows]:,} rows"),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    ) as progress:
+        task = progress.add_task(name, total=None, rows=0)
+
+        def show(reading: Reading, totals: Totals) -> None:
+            progress.update(
+                task,
+                total=reading.bytes_total,
+                completed=reading.bytes_read,
+                rows=totals.rows_read,
+            )
+
+        yield show
+
+
+def _lines(name: str) -> ProgressCallback:
+    last = time.monotonic()
+
+    def show(reading: Reading, totals: Totals) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _SECONDS_BETWEEN_LINES:
+            last = time.monotonic()
+            share = (
+                f" ({reading.bytes_read / reading.bytes_total:.0%})" if reading.bytes_total else ""
+            )
+            click.echo(f"{name}: {totals.rows_read:,} rows{share}", err=True)
+
+    return show

@@ -1,0 +1,242 @@
+"""What commands print: tables for people, JSON for programs."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from loader.database.activity import Alert, Period, iso_utc
+from loader.database.ledger import LedgerRow
+from loader.database.maintain import Maintenance
+from loader.database.rejects import RejectedRow
+from loader.database.status import LedgerStatus, Models
+from loader.delivery import outcomes
+from loader.loading.load import LoadResult
+
+_NO_EDGE = 10_000
+_UNITS = ("bytes", "kB", "MB", "GB", "TB")
+
+
+def as_json(value: Any) -> str:
+    """Return a dataclass, or a list of them, as JSON with ISO 8601 UTC times."""
+    found = [_fields(item) for item in value] if isinstance(value, list) else _fields(value)
+    return json.dumps(found, default=_plain, ensure_ascii=False)
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return outcomes.as_dict(value) if isinstance(value, outcomes.Outcome) else asdict(value)
+
+
+def describe_load(result: LoadResult, *, dry_run: bool) -> str:
+    """Return the line that a load ends with."""
+    origin, to = result.origin, ""
+    if result.destination is not None:
+        origin, to = f"{result.destination}: {origin}", f" --to {result.destination}"
+    if result.already_loaded:
+        return f"{origin}: already loaded, as load {result.load_id}"
+    counts = [f"{result.rows_loaded:,} rows {'usable' if dry_run else 'loaded'}"]
+    if result.rows_duplicate:
+        counts.append(f"{result.rows_duplicate:,} duplicate")
+    if result.rows_rejected:
+        counts.append(f"{result.rows_rejected:,} rejected")
+    line = f"{origin}: {', '.join(counts)} in {result.seconds:.1f} s"
+    if dry_run:
+        return f"{line} (dry run: nothing was written)"
+    line += f", load {result.load_id}"
+    if result.rows_rejected:
+        line += f"; see: loader rejects --load {result.load_id}{to}"
+    return line
+
+
+def print_loads(rows: Iterable[LedgerRow]) -> None:
+    """Print the ledger."""
+    columns = ("load", "origin", "state", "loaded", "rejected", "duplicate", "first event",
+               "last event", "published")  # fmt: skip
+    _print_table(
+        columns,
+        (
+            (
+                str(row.load_id),
+                row.origin,
+                _state(row),
+                f"{row.rows_loaded:,}",
+                f"{row.rows_rejected:,}",
+                f"{row.rows_duplicate:,}",
+                _time(row.first_event_at),
+                _time(row.last_event_at),
+                _time(row.published_at),
+            )
+            for row in rows
+        ),
+        right=("load", "loaded", "rejected", "duplicate"),
+    )
+
+
+def print_rejects(rows: Iterable[RejectedRow]) -> None:
+    """Print rejected rows, one line each: there may be many, and they are streamed."""
+    for row in rows:
+        where = row.origin if row.line_number is None else f"{row.origin} line {row.line_number}"
+        if row.message_offset is not None:
+            where += f" partition {row.partition_number} offset {row.message_offset}"
+        column = f"column {row.column_name}: " if row.column_name else ""
+        click.echo(f"load {row.load_id}: {where}: {column}{row.reason}: {_on_one_line(row)}")
+
+
+def print_unkept(count: int) -> None:
+    """Say on stderr how many more rows were rejected than were kept."""
+    if count:
+        click.echo(
+            f"{count:,} more rejected rows were counted but not kept; mend the cause in the input,"
+            " then: loader withdraw, and load it again",
+            err=True,
+        )
+
+
+def print_maintenance(done: Maintenance, *, name: str | None = None) -> None:
+    """Print a line for each thing that was done, in the destination of this name."""
+    where = "" if name is None else f"{name}: "
+    lines = [
+        (done.removed_loads, "removed what crashed loads had left"),
+        (done.created_partitions, "created partitions"),
+        (done.created_indexes, "created missing indexes"),
+        (done.purged_loads, f"purged withdrawn loads, {done.purged_rows:,} rows"),
+        (done.dropped_partitions, "dropped partitions older than what is retained"),
+        (done.analyzed, "analyzed"),
+    ]
+    for what, text in lines:
+        if what:
+            names = map(str, what) if isinstance(what, list) else [str(what)]
+            click.echo(f"{where}{text}: {', '.join(names)}")
+    waits = {"purge": done.purge_waits_for, "drop": done.drop_waits_for}
+    for what_waits, cause in waits.items():
+        if cause is not None:
+            click.echo(f"{where}the {what_waits} waits for {cause}")
+    if not any(waits.values()) and not any(what for what, _ in lines):
+        click.echo(f"{where}nothing was due")
+
+
+def print_status(ledger: LedgerStatus, models: Models) -> None:
+    """Print the status."""
+    lines = {
+        "loads": f"{ledger.loads:,} visible, {ledger.withdrawals:,} withdrawn, "
+        f"{ledger.unpublished:,} unpublished",
+        "rows": f"{ledger.rows_read:,} read = {ledger.rows_loaded:,} loaded + "
+        f"{ledger.rows_rejected:,} rejected + {ledger.rows_duplicate:,} duplicate",
+        "events": f"{_time(ledger.first_event_at)} to {_time(ledger.last_event_at)}"
+        if ledger.first_event_at
+        else "none",
+        "published": _time(ledger.last_published_at) or "nothing yet",
+        "database": _size(ledger.database_bytes),
+    }
+    for name, text in lines.items():
+        click.echo(f"{name + ':':<11}{text}")
+    for schema in models.unreadable:
+        click.echo(
+            f"models:    those in schema {schema} are not shown: this user may not read "
+            f"{schema}.model_progress"
+        )
+    if not models.found:
+        if not models.unreadable:
+            click.echo("models:    none built yet; run: dbt build")
+        return
+    _print_table(
+        ("model", "loads behind", "updated"),
+        (
+            (model.model, f"{model.loads_behind:,}", _time(model.updated_at))
+            for model in models.found
+        ),
+        right=("loads behind",),
+    )
+
+
+def print_periods(periods: Sequence[Period]) -> None:
+    """Print periods of activity."""
+    _print_table(
+        ("category", "from", "to", "events"),
+        (
+            (row.category, _time(row.started_at), _time(row.ended_at), f"{row.event_count:,}")
+            for row in periods
+        ),
+        right=("events",),
+    )
+
+
+def print_alerts(alerts: Sequence[Alert]) -> None:
+    """Print alerts."""
+    _print_table(
+        ("triggered", "rule", "source", "category", "events"),
+        (
+            (
+                _time(row.triggered_at),
+                row.rule_name,
+                row.source_name,
+                row.category,
+                f"{row.event_count:,}",
+            )
+            for row in alerts
+        ),
+        right=("events",),
+    )
+
+
+def _print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()
+) -> None:
+    # Imported only where a table is printed: a load would wait for it a twentieth of a second.
+    from rich import box  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for row in rows:
+        # Not markup: names come from input, and may hold brackets.
+        table.add_row(*(Text(cell) for cell in row))
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        # In a pipe or a file there is no edge to wrap at.
+        console.width = _NO_EDGE
+    console.print(table)
+
+
+def _on_one_line(row: RejectedRow) -> str:
+    text = (
+        row.raw_text.encode("unicode_escape").decode()
+        if _has_control(row.raw_text)
+        else row.raw_text
+    )
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
+def _has_control(text: str) -> bool:
+    return not text.isprintable()
+
+
+def _state(row: LedgerRow) -> str:
+    if row.load_seq is None:
+        return "unpublished"
+    if row.kind == "withdrawal":
+        return f"withdraws {row.withdraws_load_id}"
+    return "visible" if row.withdrawn_seq is None else "withdrawn"
+
+
+def _time(moment: datetime | None) -> str:
+    """Return a time for people; whoever needs its microseconds has --json."""
+    return "" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
+
+
+def _size(count: float) -> str:
+    unit = 0
+    while count >= 1000 and unit < len(_UNITS) - 1:
+        count /= 1000
+        unit += 1
+    return f"{count:,.0f} {_UNITS[unit]}" if unit == 0 else f"{count:,.1f} {_UNITS[unit]}"
+
+
+def _plain(value: object) -> str:
+    return iso_utc(value) if isinstance(value, datetime) else str(value)

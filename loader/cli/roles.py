@@ -1,0 +1,51 @@
+"""``loader roles``."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+from psycopg import errors
+
+from loader.cli.destinations import with_one_destination
+from loader.cli.options import with_dsn
+from loader.database.connection import connect, database_dsn
+from loader.database.roles import Roles, set_up_roles
+from loader.errors import LoaderError
+from loader.settings import Settings
+
+
+def _role(name: str, meaning: str) -> Callable[[Any], Any]:
+    return click.option(
+        f"--{name}-role", default=name, show_default=True, metavar="NAME", help=meaning
+    )
+
+
+@click.command()
+@click.option("--schema", metavar="NAME", help="dbt's target schema; else DBT_SCHEMA, analytics.")
+@_role("loader", "Loads, and owns the schema raw.")
+@_role("transformer", "Runs dbt, and owns dbt's target schema.")
+@_role("reader", "Reads the marts.")
+@with_dsn
+@with_one_destination
+def roles(
+    settings: Settings,
+    /,
+    schema: str | None,
+    loader_role: str,
+    transformer_role: str,
+    reader_role: str,
+) -> None:
+    """Create the roles that load, transform and read, and give them what they need."""
+    wanted = Roles(loader=loader_role, transformer=transformer_role, reader=reader_role)
+    target = schema or settings.dbt_schema
+    with connect(database_dsn(settings), purpose="roles", as_owner=False) as conn:
+        try:
+            created = set_up_roles(conn, wanted, target)
+        except errors.InsufficientPrivilege as error:
+            raise LoaderError(
+                f"the database refuses: {error.diag.message_primary}; nothing was changed; run "
+                "this as a superuser, or as the owner of the database and its schemas, with "
+                "CREATEROLE"
+            ) from error
+    click.echo(f"new roles: {', '.join(created) or 'none'}")
+    click.echo(f"schema raw belongs to {wanted.loader}, {target} to {wanted.transformer}")

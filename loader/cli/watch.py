@@ -1,0 +1,85 @@
+"""``loader watch``."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from loader.cli.alerts import begin_alerts, with_alerts
+from loader.cli.batches import batching, with_batches
+from loader.cli.destinations import with_destinations
+from loader.cli.options import (
+    duration,
+    mapping_of,
+    with_dsn,
+    with_files,
+    with_mapping,
+    with_workers,
+)
+from loader.delivery.fanout import Fanout
+from loader.loading.pipeline import LoadOptions
+from loader.settings import Settings
+from loader.watching.inbox import Inbox
+from loader.watching.watch import Watcher, WatchOptions
+
+
+@click.command("watch")
+@click.argument("directory", type=click.Path(path_type=Path), metavar="DIR")
+@click.option(
+    "--settle",
+    default="10s",
+    show_default=True,
+    callback=duration,
+    metavar="DURATION",
+    help="A file must not have changed for so long.",
+)
+@with_batches
+@with_files
+@with_mapping
+@with_workers
+@with_alerts
+@with_destinations
+@with_dsn
+@click.pass_obj
+def watch(settings: Settings, /, directory: Path, **given: Any) -> int:
+    """Load the files that come into a directory, each once, until it is stopped.
+
+    Files are moved into done, rejected (some rows were) or failed (not usable) in it. SIGTERM or
+    Ctrl-C finishes the file that is being loaded, and ends it.
+    """
+    mapping = mapping_of(given)
+    with (
+        batching(settings, given) as batches,
+        begin_alerts(batches.first.settings, batches.dsn, given) as early_alerts,
+    ):
+        load_options = batches.first.options(LoadOptions(workers=given["workers"]))
+        fanout = None
+        if batches.first.name is not None:
+            fanout = Fanout(
+                destinations=batches.destinations,
+                mapping=mapping,
+                options=load_options,
+                early_alerts=early_alerts,
+                loaded=batches.loaded,
+                quiet=given["quiet"],
+            )
+        watcher = Watcher(
+            dsn=batches.dsn,
+            inbox=Inbox(directory, mapping),
+            mapping=mapping,
+            load_options=load_options,
+            options=WatchOptions(
+                every=given["every"].total_seconds(),
+                settle=given["settle"].total_seconds(),
+                once=given["once"],
+                quiet=given["quiet"],
+            ),
+            early_alerts=early_alerts,
+            loaded=batches.loaded,
+            batch_loaded=batches.build,
+            unusable=batches.unusable,
+            say=batches.say,
+            fanout=fanout,
+        )
+        watcher.run(batches.must_stop)
+    return batches.exit_code

@@ -1,0 +1,1 @@
+"""What stands in the database, and the statements that touch it."""

@@ -1,0 +1,105 @@
+"""Periods of activity and alerts, as the dbt models' live views give them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from psycopg import Connection, Cursor, errors, sql
+from psycopg.rows import class_row
+
+from loader.database.connection import refusal
+from loader.database.schema import read_sql
+from loader.errors import UsageError
+
+# Always part of the answer, if only as an empty list.
+CATEGORIES = ("people", "vehicles")
+# Of event types that event_types.csv does not list: shown to people, not part of the JSON.
+CATCH_ALL = "other"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Period:
+    """A period in which something of a category was going on, at whatever source."""
+
+    category: str
+    event_count: int
+    started_at: datetime
+    ended_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alert:
+    """An alert of a rule at a source."""
+
+    rule_name: str
+    source_name: str
+    category: str
+    event_count: int
+    triggered_at: datetime
+
+
+def read_periods(
+    conn: Connection, schema: str, since: datetime | None, until: datetime | None
+) -> list[Period]:
+    """Return the periods that reach into a time span, by category, then in time order.
+
+    The order is SQL's: consumers that group neighbours, as ``itertools.groupby`` does, rely on it.
+    """
+    with conn.cursor(row_factory=class_row(Period)) as cursor:
+        _execute(
+            cursor,
+            file="periods.sql",
+            schema=schema,
+            view="category_activity_periods_live",
+            since=since,
+            until=until,
+        )
+        return cursor.fetchall()
+
+
+def read_alerts(
+    conn: Connection, schema: str, since: datetime | None, until: datetime | None
+) -> list[Alert]:
+    """Return the alerts that were triggered in a time span, in time order."""
+    with conn.cursor(row_factory=class_row(Alert)) as cursor:
+        _execute(
+            cursor, file="alerts.sql", schema=schema, view="alerts_live", since=since, until=until
+        )
+        return cursor.fetchall()
+
+
+def periods_by_category(periods: Iterable[Period]) -> dict[str, list[Sequence[str]]]:
+    """Return the periods as ``loader periods --json`` prints them."""
+    result: dict[str, list[Sequence[str]]] = {category: [] for category in CATEGORIES}
+    for period in periods:
+        if period.category != CATCH_ALL:
+            span = [iso_utc(period.started_at), iso_utc(period.ended_at)]
+            result.setdefault(period.category, []).append(span)
+    return result
+
+
+def iso_utc(moment: datetime) -> str:
+    """Return a time as ``2024-05-13T15:00:00Z``, with microseconds when there are any."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+
+
+def _execute(
+    cursor: Cursor[Any],
+    *,
+    file: str,
+    schema: str,
+    view: str,
+    since: datetime | None,
+    until: datetime | None,
+) -> None:
+    statement = sql.SQL(read_sql(file)).format(view=sql.Identifier(schema, view))
+    try:
+        cursor.execute(statement, {"since": since, "until": until})
+    except (errors.UndefinedTable, errors.InvalidSchemaName):
+        raise UsageError(
+            f'there is no {view} in schema "{schema}" yet; run: dbt build '
+            "(another schema: --schema or DBT_SCHEMA)"
+        ) from None
+    except errors.InsufficientPrivilege as error:
+        raise refusal(error, "reader", cursor.connection.info.user) from error

@@ -1,0 +1,180 @@
+"""Connections to PostgreSQL, and what its errors mean to the user."""
+
+import re
+from contextlib import suppress
+from typing import Final
+
+import psycopg
+from psycopg import Connection, sql
+from psycopg.conninfo import conninfo_to_dict
+
+from loader.errors import DatabaseError, LoaderError, UsageError
+from loader.server.embedded import start_embedded
+from loader.settings import Settings, user_of
+
+CONNECT_TIMEOUT_SECONDS = 15
+
+_DISK_FULL = "53100"
+
+# A load takes as long as its input, and a pipe may be silent for hours: what a role or a database
+# limits, for the sake of queries, does not end it.
+_SESSION = (
+    ("search_path", "pg_catalog, pg_temp"),
+    ("timezone", "UTC"),
+    ("datestyle", "ISO, YMD"),
+    ("statement_timeout", "0"),
+    ("lock_timeout", "0"),
+    ("idle_in_transaction_session_timeout", "0"),
+    ("idle_session_timeout", "0"),
+    ("client_min_messages", "warning"),
+    # Policies of a table are somebody's functions, which would run with our rights.
+    ("row_security", "off"),
+)
+_SESSION_17 = (("transaction_timeout", "0"),)
+
+# A URI with an @ or / in the password that is not percent-encoded would make libpq take a part
+# of the password for the host, and show it.
+_HOST = r"(\[[0-9a-fA-F:.]+\]|[^@/?#:,\s\[\]]*)(:\d*)?"
+_URI = re.compile(rf"postgres(ql)?://([^@/?#\s]*@)?{_HOST}(,{_HOST})*(/[^@?#\s]*)?(\?[^@#\s]*)?")
+
+# To the end of the line: where a password ends, nobody can tell once it was quoted by others.
+_URI_WITH_PASSWORD = re.compile(r"(postgres(?:ql)?://[^\s:/@]*:).*@")
+_PASSWORD = re.compile(r"(password\s*=).*")
+
+
+def database_dsn(settings: Settings) -> str:
+    """Return the conninfo to connect with; the embedded server is started when it is to be used.
+
+    Raises:
+        UsageError: the DSN cannot be read.
+    """
+    if settings.dsn is None:
+        return start_embedded(settings)
+    try:
+        if "://" in settings.dsn and not _URI.fullmatch(settings.dsn):
+            raise ValueError
+        conninfo_to_dict(settings.dsn)
+    except (psycopg.Error, ValueError):
+        # Without the cause, which quotes the DSN.
+        raise UsageError(
+            f"the connection string of {settings.dsn_origin} cannot be read; "
+            "in a URI, percent-encode special characters of the password"
+        ) from None
+    return settings.dsn
+
+
+# Whatever a member of that role creates is then the role's, so that every member can work on it.
+# A superuser is a member of every role.
+_ACT_AS_OWNER = """
+select set_config('role', roles.rolname, false)
+from pg_namespace as namespaces
+inner join pg_roles as roles on namespaces.nspowner = roles.oid
+where
+    namespaces.nspname = 'raw'
+    and roles.rolname <> current_user
+    and pg_has_role(roles.oid, {privilege})
+"""
+
+
+def connect(dsn: str, *, purpose: str = "main", as_owner: bool = True) -> Connection:
+    """Open a connection in autocommit mode; use ``conn.transaction()`` for transactions.
+
+    Args:
+        dsn: a conninfo that ``database_dsn`` has checked.
+        purpose: what the connection is for, part of its ``application_name``.
+        as_owner: act as the role that owns schema raw, if there is one that the user belongs to.
+
+    Raises:
+        DatabaseError: the server cannot be reached, or refuses us.
+    """
+    parameters: dict[str, str | int] = {
+        "application_name": f"video-events loader ({purpose})",
+        "client_encoding": "utf8",
+    }
+    if not _connect_timeout_is_given(dsn):
+        parameters["connect_timeout"] = CONNECT_TIMEOUT_SECONDS
+    try:
+        conn = psycopg.connect(dsn, autocommit=True, **parameters)  # type: ignore[arg-type]
+    except psycopg.OperationalError as error:
+        raise DatabaseError(f"cannot connect: {_last_line(error)}") from error
+    # Not as startup options, which would replace the user's own and which poolers refuse.
+    try:
+        settings = [*_SESSION, *(_SESSION_17 if conn.info.server_version >= 170000 else ())]
+        conn.execute(
+            sql.SQL("select {}").format(
+                sql.SQL(", ").join(
+                    sql.SQL("set_config({}, {}, false)").format(name, value)
+                    for name, value in settings
+                )
+            )
+        )
+        if as_owner:
+            privilege = "SET" if conn.info.server_version >= 160000 else "MEMBER"
+            conn.execute(sql.SQL(_ACT_AS_OWNER).format(privilege=privilege))
+    except psycopg.OperationalError as error:
+        conn.close()
+        raise DatabaseError(f"cannot connect: {_last_line(error)}") from error
+    return conn
+
+
+# What is raised when the database cannot be reached, or goes away: a later attempt may succeed.
+UNAVAILABLE: Final = (psycopg.OperationalError, psycopg.InterfaceError, DatabaseError)
+
+
+def explain(error: psycopg.Error, settings: Settings | None = None) -> LoaderError:
+    """Return the error to show for one that PostgreSQL or libpq reported."""
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return refusal(error, "loader", None if settings is None else user_of(settings))
+    state = error.sqlstate
+    if state == _DISK_FULL:
+        return LoaderError(
+            f"the disk of the server is full: {_last_line(error)}; nothing more became visible; "
+            "make room, then run the same command again"
+        )
+    lost = state is None or state.startswith("08") or state.startswith("57P")
+    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and lost:
+        return DatabaseError(
+            f"the server went away: {_last_line(error)}; nothing more became visible, and the "
+            "same command can be run again"
+        )
+    return LoaderError(f"the database refuses: {_last_line(error)}")
+
+
+def refusal(error: psycopg.Error, role: str, user: str | None) -> LoaderError:
+    """Return the error to show when the user lacks a right that members of a role have."""
+    return LoaderError(
+        f"the database refuses: {_last_line(error)}; what this command needs, members of the role "
+        f'{role} have; an administrator can: grant {role} to "{user or "USER"}" '
+        "(the roles are set up by: loader roles)"
+    )
+
+
+def redact(text: str, settings: Settings | None) -> str:
+    """Remove the DSN and its password from a text that is about to be shown.
+
+    Also whatever looks like a password in a connection string: one may stand where no connection
+    string belongs.
+    """
+    for dsn in () if settings is None else filter(None, (settings.dsn, *settings.other_dsns)):
+        secrets = [dsn]
+        with suppress(psycopg.Error):
+            secrets.append(str(conninfo_to_dict(dsn).get("password") or ""))
+        for secret in filter(None, secrets):
+            text = text.replace(secret, "***")
+    text = _URI_WITH_PASSWORD.sub(r"\1***@", text)
+    return _PASSWORD.sub(r"\1***", text)
+
+
+def _connect_timeout_is_given(dsn: str) -> bool:
+    if "connect_timeout" in conninfo_to_dict(dsn):
+        return True
+    defaults = psycopg.pq.Conninfo.get_defaults()
+    return any(option.keyword == b"connect_timeout" and option.val for option in defaults)
+
+
+def _last_line(error: Exception) -> str:
+    """Return the one line of a message that says what is wrong."""
+    if isinstance(error, psycopg.Error) and error.diag.message_primary:
+        return str(error.diag.message_primary)
+    lines = str(error).strip().splitlines()
+    return lines[0].strip() if lines else type(error).__name__

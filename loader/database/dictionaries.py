@@ -1,0 +1,122 @@
+"""Names to ids: the dictionaries ``raw.sources`` and ``raw.event_types``."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import psycopg
+import pyarrow as pa
+from psycopg import Connection
+
+from loader.database.schema import read_sql
+from loader.errors import InputError
+from loader.loading.encode import Rows
+from loader.reading.bounds import NameGate
+
+
+class Dictionary:
+    """One dictionary: ids of names, remembered, and given to new names.
+
+    New names are committed at once, in a transaction of their own, so that several loaders
+    never wait for each other's load. A name whose load then fails stays, and harms nobody.
+    """
+
+    def __init__(self, conn: Connection, table: str) -> None:
+        """Take ``sources`` or ``event_types``, over a connection in autocommit mode."""
+        self._conn = conn
+        self._table = table
+        self._ids: dict[str, int] = {}
+        self.has_new_names = False
+
+    def ids_of(self, column: Any) -> npt.NDArray[np.int64]:
+        """Return the ids of the names in a dictionary-encoded column without nulls."""
+        names: list[str] = column.dictionary.to_pylist()
+        indices: npt.NDArray[np.int32] = column.indices.to_numpy(zero_copy_only=False)
+        if any(name not in self._ids for name in names):
+            # Those that only rejected rows had are still in the dictionary of the column.
+            used = [names[place] for place in np.unique(indices).tolist()]
+            unknown = [name for name in used if name not in self._ids]
+            if unknown:
+                self._learn(unknown)
+        # A name that no row has needs no number.
+        ids = np.fromiter((self._ids.get(name, 0) for name in names), np.int64, count=len(names))
+        return np.take(ids, indices)
+
+    def _learn(self, names: list[str]) -> None:
+        # Looked up before they are inserted: an insert that meets a conflict uses up an id.
+        self._look_up(names)
+        missing = [name for name in names if name not in self._ids]
+        if not missing:
+            return
+        try:
+            # Sorted, so that two loaders with the same new names cannot deadlock.
+            self._conn.execute(self._statement("add"), {"names": sorted(missing)})
+        except psycopg.errors.SequenceGeneratorLimitExceeded:
+            raise InputError(
+                f"more different values than raw.{self._table} can number; is the right column "
+                "mapped? see: --type-column, --source-column"
+            ) from None
+        self.has_new_names = True
+        self._look_up(missing)
+
+    def _look_up(self, names: list[str]) -> None:
+        rows = self._conn.execute(self._statement("find"), {"names": names})
+        self._ids.update((name, number) for name, number in rows)
+
+    def _statement(self, verb: str) -> bytes:
+        return read_sql(f"{verb}_{self._table}.sql").encode()
+
+
+def type_gate(conn: Connection, max_new: int) -> NameGate:
+    """Let a load bring so many new types, as far as ``raw.event_types`` can number them."""
+    row = conn.execute(read_sql("event_type_room.sql").encode()).fetchone()
+    known, room = row or ([], 0)
+    if room < max_new:
+        why = "is a new type, and raw.event_types cannot number any more; is --type-column right?"
+    else:
+        why = (
+            f"is a new type, and this load has brought {max_new:,} of them before; is "
+            "--type-column right? If it is: --max-new-types"
+        )
+    return NameGate(known, min(room, max_new), why)
+
+
+def source_gate(most: int) -> NameGate:
+    """Let a load have so many sources; their names are kept in memory until its end."""
+    why = (
+        f"is one source more than the {most:,} that a load may have; is --source-column right? "
+        "If it is: --max-sources"
+    )
+    return NameGate((), most, why)
+
+
+class Dictionaries:
+    """Both dictionaries, for the batches of an input."""
+
+    def __init__(self, conn: Connection) -> None:
+        """Use a connection in autocommit mode."""
+        self._sources = Dictionary(conn, "sources")
+        self._event_types = Dictionary(conn, "event_types")
+
+    @property
+    def have_new_names(self) -> bool:
+        """Whether names were added since this was made."""
+        return self._sources.has_new_names or self._event_types.has_new_names
+
+    def rows_of(self, events: pa.RecordBatch, first_row_number: int | None = None) -> Rows:
+        """Return the events of a batch with ids instead of names, numbered if they are to be."""
+        attributes = row_number = None
+        if first_row_number is not None:
+            row_number = np.arange(first_row_number, first_row_number + events.num_rows)
+        if "attributes" in events.schema.names:
+            attributes = cast("pa.StringArray", events.column("attributes"))
+        times = events.column("event_time").cast(pa.int64())
+        return Rows(
+            event_time=times.to_numpy(zero_copy_only=False),
+            source_id=self._sources.ids_of(events.column("source")).astype(np.int32),
+            event_type_id=self._event_types.ids_of(events.column("event_type")).astype(np.int16),
+            attributes=attributes,
+            row_number=row_number,
+        )

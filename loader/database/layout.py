@@ -1,0 +1,144 @@
+"""Layout: which days have a partition of ``raw.events``, and what a new one would hold.
+
+All bounds are midnights in UTC, so that days, counted from 1970, are enough. The size of new
+partitions may have been changed once or more, so those that exist may be of any size. A new one
+takes the month, week or day that it is for, less what others have of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal, get_args
+
+import numpy as np
+
+from loader.reading.times.calendar import FIRST_YEAR, LAST_YEAR
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+PartitionBy = Literal["month", "week", "day"]
+PARTITION_SIZES: Final[tuple[PartitionBy, ...]] = get_args(PartitionBy)
+
+_DAY_US: Final = 86_400_000_000
+# A month more at both ends: the first and the last week belong to two years.
+_FIRST_DAY: Final = int(np.datetime64(f"{FIRST_YEAR - 1}-12-01", "D").astype(np.int64))
+_END_DAY: Final = int(np.datetime64(f"{LAST_YEAR + 1}-02-01", "D").astype(np.int64))
+# 1970-01-01 was a Thursday; weeks begin on Mondays, as they do for date_trunc.
+_THURSDAY: Final = 3
+_NOBODY: Final = -1
+
+
+def days_of(micros: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the days of times, which are microseconds since 1970 in UTC."""
+    return micros // _DAY_US
+
+
+class Layout:
+    """The partitions there are, by day.
+
+    Attributes:
+        partition_by: how long new ones are.
+        names: their names, in no order.
+
+    Args:
+        partition_by: how long new ones are.
+        existing: name, first day and the day after the last one of each; None has no bound.
+    """
+
+    def __init__(
+        self,
+        partition_by: PartitionBy = "month",
+        existing: Iterable[tuple[str, int | None, int | None]] = (),
+    ) -> None:
+        self.partition_by = partition_by
+        self.names: list[str] = []
+        self._owners = np.full(_END_DAY - _FIRST_DAY, _NOBODY, np.int32)
+        for name, first, end in existing:
+            self.add(name, first, end)
+
+    def add(self, name: str, first: int | None, end: int | None) -> None:
+        """Note a partition."""
+        begins = 0 if first is None else max(first - _FIRST_DAY, 0)
+        ends = len(self._owners) if end is None else max(end - _FIRST_DAY, 0)
+        self._owners[begins:ends] = len(self.names)
+        self.names.append(name)
+
+    def owners(self, days: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Return the place in ``names`` of the partition of each day, negative without one."""
+        found: NDArray[np.int32] = self._owners[days - _FIRST_DAY]
+        return found
+
+    def open_days(self) -> OpenDays:
+        """Return the days that have a partition now."""
+        return OpenDays(self._owners != _NOBODY)
+
+    def slots(self, days: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the first day of the month or week that each day is in, or the day itself."""
+        match self.partition_by:
+            case "month":
+                months = days.astype("datetime64[D]").astype("datetime64[M]")
+                firsts: NDArray[np.int64] = months.astype("datetime64[D]").astype(np.int64)
+                return firsts
+            case "week":
+                return days - (days + _THURSDAY) % 7
+            case "day":
+                return days
+
+    def slot(self, day: int) -> tuple[int, int]:
+        """Return the first day of the month or week that a day is in, and that of the next."""
+        first = int(self.slots(np.array([day]))[0])
+        match self.partition_by:
+            case "month":
+                # 31 days later it is the next month, whatever month this is.
+                return first, int(self.slots(np.array([first + 31]))[0])
+            case "week":
+                return first, first + 7
+            case "day":
+                return first, first + 1
+
+    def free(self, day: int) -> tuple[int, int]:
+        """Return what a new partition for a day, which has none, can hold of its slot."""
+        first, end = self.slot(day)
+        taken = np.flatnonzero(self.owners(np.arange(first, end)) != _NOBODY) + first
+        before, after = taken[taken < day], taken[taken > day]
+        return (
+            int(before[-1]) + 1 if len(before) else first,
+            int(after[0]) if len(after) else end,
+        )
+
+
+class OpenDays:
+    """Days for which rows may come."""
+
+    def __init__(self, are_open: NDArray[np.bool_]) -> None:
+        self._are_open = are_open
+
+    def add(self, first: int, end: int) -> None:
+        """Open the days from the first one to before the last one."""
+        self._are_open[first - _FIRST_DAY : end - _FIRST_DAY] = True
+
+    def has_all(self, first: int, last: int) -> bool:
+        """Tell whether all days between two are open, both of them included."""
+        return bool(self._are_open[first - _FIRST_DAY : last + 1 - _FIRST_DAY].all())
+
+    def has(self, days: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Tell which of these days are open."""
+        found: NDArray[np.bool_] = self._are_open[days - _FIRST_DAY]
+        return found
+
+
+def partition_name(first: int, end: int) -> str:
+    """Return the name of a partition: ``events_2024_05`` for a month, else by its first day."""
+    day = np.datetime64(first, "D")
+    month = day.astype("datetime64[M]")
+    is_month = month.astype("datetime64[D]") == day and (month + 1).astype(
+        "datetime64[D]"
+    ) == np.datetime64(end, "D")
+    return f"events_{month if is_month else day}".replace("-", "_")
+
+
+def bound(day: int) -> str:
+    """Return the beginning of a day as PostgreSQL reads it."""
+    return f"{np.datetime64(day, 'D')} 00:00:00+00"

@@ -1,0 +1,201 @@
+"""The ledger ``raw.loads``: how loads begin, become visible, are withdrawn and cleaned up."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg import Connection, OperationalError, sql
+from psycopg.rows import class_row
+
+from loader import __version__
+from loader.database.locks import LOAD, show_life, try_take_over, unlock
+from loader.database.schema import read_sql
+from loader.errors import CommitLostError, UsageError
+from loader.loading.totals import Totals
+
+
+@dataclass(frozen=True, kw_only=True)
+class LedgerRow:
+    """A row of the ledger; ``load_seq`` is None while the load is not published."""
+
+    load_id: int
+    load_seq: int | None
+    withdrawn_seq: int | None
+    withdraws_load_id: int | None
+    rows_read: int
+    rows_loaded: int
+    rows_rejected: int
+    rows_duplicate: int
+    kind: str
+    origin: str
+    first_event_at: datetime | None
+    last_event_at: datetime | None
+    started_at: datetime
+    published_at: datetime | None
+
+
+def find_visible(conn: Connection, fingerprint: str) -> LedgerRow | None:
+    """Return the load of the same input that is visible now, if there is one."""
+    with conn.cursor(row_factory=class_row(LedgerRow)) as cursor:
+        cursor.execute(read_sql("find_visible_load.sql").encode(), {"fingerprint": fingerprint})
+        return cursor.fetchone()
+
+
+def list_loads(conn: Connection, limit: int | None = None) -> list[LedgerRow]:
+    """Return the ledger, newest first."""
+    with conn.cursor(row_factory=class_row(LedgerRow)) as cursor:
+        cursor.execute(read_sql("list_loads.sql").encode(), {"limit": limit})
+        return cursor.fetchall()
+
+
+def begin_load(conn: Connection, origin: str, options: dict[str, Any]) -> int:
+    """Write an unpublished load into the ledger and show, for the session, that it lives."""
+    with conn.transaction():
+        row = conn.execute(
+            read_sql("begin_load.sql").encode(),
+            {"origin": origin, "version": __version__, "options": json.dumps(options)},
+        ).fetchone()
+        assert row is not None  # noqa: S101 - an insert ... returning gives a row
+        load_id = int(row[0])
+        # Before the row can be seen: a load that is seen without its lock counts as crashed.
+        show_life(conn, load_id)
+    return load_id
+
+
+def publish(
+    conn: Connection,
+    load_id: int,
+    totals: Totals,
+    fingerprint: str | None,
+    *,
+    header: str | None = None,
+    first: Callable[[], None] | None = None,
+) -> int:
+    """Make a load, whose rows are committed, visible; return its ``load_seq``.
+
+    Args:
+        conn: a connection in autocommit mode.
+        load_id: the load, as ``begin_load`` gave it.
+        totals: what became of its rows.
+        fingerprint: identifies the input; None for one that may come again.
+        header: the header line of the input, for an export of its rejects.
+        first: writes, over the same connection, what is to be committed with the load.
+
+    Raises:
+        CommitLostError: nobody knows whether it is visible; ``aftermath.find_load_seq`` does.
+        psycopg.errors.UniqueViolation: the same input became visible meanwhile.
+    """
+    with _publication(conn, f"whether load {load_id} is visible"):
+        if first is not None:
+            first()
+        conn.execute(
+            read_sql("complete_load.sql").encode(),
+            {
+                "load_id": load_id,
+                "fingerprint": fingerprint,
+                "header": header,
+                **totals.__dict__,
+            },
+        )
+        # The last statement: whoever publishes next waits for the counter until we commit.
+        row = conn.execute(read_sql("publish_load.sql").encode(), {"load_id": load_id}).fetchone()
+        if row is None:
+            raise UsageError(f"load {load_id} was removed by somebody while it was being loaded")
+    return int(row[0])
+
+
+def withdraw(conn: Connection, load_id: int) -> LedgerRow:
+    """Make a published load invisible, by a ledger row of its own; return that row.
+
+    Raises:
+        CommitLostError: nobody knows whether it is withdrawn.
+        UsageError: there is no such load, it is not visible, or too old.
+    """
+    with _publication(conn, f"whether load {load_id} is withdrawn"):
+        found = conn.execute(read_sql("lock_load.sql").encode(), {"load_id": load_id}).fetchone()
+        if found is None:
+            raise UsageError(f"there is no load {load_id}; see: loader loads")
+        kind, load_seq, withdrawn_seq, is_too_old = found
+        if kind != "load":
+            raise UsageError(f"{load_id} is itself a withdrawal; to undo it, load the file again")
+        if load_seq is None:
+            raise UsageError(f"load {load_id} is not published; the next load removes what is left")
+        if withdrawn_seq is not None:
+            raise UsageError(f"load {load_id} was withdrawn already")
+        if is_too_old:
+            raise UsageError(
+                f"load {load_id} cannot be withdrawn any more: it has events that are older than "
+                "what `loader maintain --retain` keeps, and no model could take them back"
+            )
+        with conn.cursor(row_factory=class_row(LedgerRow)) as cursor:
+            cursor.execute(
+                read_sql("begin_withdrawal.sql").encode(),
+                {"load_id": load_id, "version": __version__},
+            )
+            row = cursor.fetchone()
+            assert row is not None  # noqa: S101 - an insert ... returning gives a row
+            # The last statement, as in publish.
+            cursor.execute(
+                read_sql("publish_withdrawal.sql").encode(),
+                {"load_id": load_id, "withdrawal_id": row.load_id},
+            )
+            published = cursor.fetchone()
+            assert published is not None  # noqa: S101 - the row was inserted above
+    return published
+
+
+@contextmanager
+def _publication(conn: Connection, question: str) -> Iterator[None]:
+    """Run a transaction of which the user must know whether it was committed."""
+    is_committing = False
+    try:
+        with conn.transaction():
+            yield
+            is_committing = True
+    except OperationalError as error:
+        # The server's own refusal is an answer; a connection that ends without one is none.
+        if is_committing and conn.closed:
+            raise CommitLostError(
+                f"the server went away before it answered; {question} shows: loader loads"
+            ) from error
+        raise
+
+
+def remove_load(conn: Connection, load_id: int, *, has_events: bool = True) -> None:
+    """Delete an unpublished load and all that it left; a published one is not touched."""
+    parameters = {"load_id": load_id}
+    with conn.transaction():
+        found = conn.execute(read_sql("lock_unpublished_load.sql").encode(), parameters).fetchone()
+        if found is None:
+            return
+        conn.execute(
+            sql.SQL("drop table if exists {}").format(sql.Identifier("raw", staging_name(load_id)))
+        )
+        if has_events:
+            conn.execute("delete from raw.events where load_id = %(load_id)s", parameters)
+        conn.execute("delete from raw.rejected_events where load_id = %(load_id)s", parameters)
+        conn.execute("delete from raw.early_alerts where load_id = %(load_id)s", parameters)
+        conn.execute("delete from raw.loads where load_id = %(load_id)s", parameters)
+
+
+def remove_crashed_loads(conn: Connection) -> list[int]:
+    """Delete what loads left that nobody works on any more; return their ids."""
+    removed = []
+    for (load_id,) in conn.execute(
+        "select load_id from raw.loads where load_seq is null order by load_id"
+    ).fetchall():
+        if try_take_over(conn, load_id):
+            try:
+                remove_load(conn, load_id)
+            finally:
+                unlock(conn, LOAD, load_id)
+            removed.append(load_id)
+    return removed
+
+
+def staging_name(load_id: int) -> str:
+    """Return the name, in schema raw, of the table where a load looks for duplicates."""
+    return f"staging_{load_id}"

@@ -1,0 +1,124 @@
+"""Maintenance of the raw schema: idempotent, and safe beside loads, dbt and another maintenance."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from psycopg import Connection
+
+from loader.database.layout import PartitionBy
+from loader.database.ledger import remove_crashed_loads
+from loader.database.models import ModelsBusyError, models_at_rest
+from loader.database.partitions import (
+    Partitions,
+    analyze,
+    analyze_parent_when_due,
+    create_missing_indexes,
+    set_partition_by,
+)
+from loader.database.retention import Retained, retain
+from loader.database.schema import ensure_schema, read_sql
+
+
+@dataclass(frozen=True, kw_only=True)
+class Maintenance:
+    """What was done.
+
+    Attributes:
+        removed_loads: loads that a crash had left.
+        created_partitions: for the months, weeks or days to come.
+        created_indexes: how many were missing.
+        analyzed: partitions that had no statistics, or old ones.
+        purged_loads: withdrawn loads whose rows were removed.
+        purged_rows: how many rows these were.
+        purge_waits_for: why withdrawn loads could not be purged this time.
+        dropped_partitions: those that are older than what is retained.
+        drop_waits_for: why such ones could not be dropped this time.
+    """
+
+    removed_loads: list[int]
+    created_partitions: list[str]
+    created_indexes: int
+    analyzed: list[str]
+    purged_loads: list[int]
+    purged_rows: int
+    purge_waits_for: str | None
+    dropped_partitions: list[str]
+    drop_waits_for: str | None
+
+
+def maintain(
+    conn: Connection,
+    ahead: int,
+    *,
+    age: str | None = None,
+    partition_by: PartitionBy | None = None,
+    now: datetime | None = None,
+) -> Maintenance:
+    """Do what is due.
+
+    Args:
+        conn: a connection in autocommit mode.
+        ahead: for how many months, weeks or days after this one there shall be partitions.
+        age: drop partitions that ended longer ago, an interval as PostgreSQL reads it.
+        partition_by: how long new partitions shall be; None for as long as they are.
+        now: from when that is counted; None for the present.
+    """
+    ensure_schema(conn)
+    set_partition_by(conn, partition_by)
+    removed = remove_crashed_loads(conn)
+    retained = Retained(dropped_partitions=[], waits_for=None)
+    if age is not None:
+        retained = retain(conn, age, now or datetime.now(UTC))
+    partitions = _partitions_ahead(conn, ahead)
+    indexes = create_missing_indexes(conn)
+    purged: dict[int, int] = {}
+    waits_for = None
+    try:
+        purged = _purge(conn)
+        (left,) = conn.execute(read_sql("count_unpurged.sql").encode()).fetchone() or (0,)
+        if left:
+            waits_for = f"dbt to take note of {left} withdrawn loads in every model: dbt build"
+    except ModelsBusyError as reason:
+        waits_for = str(reason)
+    return Maintenance(
+        removed_loads=removed,
+        created_partitions=partitions,
+        created_indexes=indexes,
+        # At last: what was purged counts as changed.
+        analyzed=_analyze(conn),
+        purged_loads=list(purged),
+        purged_rows=sum(purged.values()),
+        purge_waits_for=waits_for,
+        dropped_partitions=retained.dropped_partitions,
+        drop_waits_for=retained.waits_for,
+    )
+
+
+def _partitions_ahead(conn: Connection, ahead: int) -> list[str]:
+    partitions = Partitions(conn)
+    today = int(datetime.now(UTC).timestamp()) // 86_400
+    first, end = partitions.layout.slot(today)
+    for _ in range(ahead):
+        _, end = partitions.layout.slot(end)
+    return partitions.ensure(first, end)
+
+
+def _analyze(conn: Connection) -> list[str]:
+    due = conn.execute(read_sql("analyze_due.sql").encode()).fetchall()
+    analyzed = [name for (name,) in due if analyze(conn, name)]
+    analyze_parent_when_due(conn)
+    return analyzed
+
+
+def _purge(conn: Connection) -> dict[int, int]:
+    """Remove the rows of withdrawn loads that no model will read again; count them by load."""
+    purged: dict[int, int] = {}
+    with conn.transaction():
+        marks = models_at_rest(conn)
+        # Without any model nobody will ever ask for what was withdrawn.
+        parameters = {"load_seq": min((mark.load_seq for mark in marks), default=2**62)}
+        found = conn.execute(read_sql("purgeable_loads.sql").encode(), parameters).fetchall()
+        for (load_id,) in found:
+            row = conn.execute(read_sql("purge_load.sql").encode(), {"load_id": load_id}).fetchone()
+            purged[load_id] = 0 if row is None else int(row[0])
+    return purged

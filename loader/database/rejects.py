@@ -1,0 +1,131 @@
+"""Rejected rows: kept with the load, shown, and written back to a file to be mended."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from psycopg import Connection
+from psycopg.rows import class_row
+
+from loader.database.schema import read_sql
+from loader.errors import UsageError
+from loader.reading.batch import Reject
+
+
+@dataclass(frozen=True, kw_only=True)
+class RejectedRow:
+    """A rejected row of a published load; ``raw_bytes`` only when the text is not faithful."""
+
+    load_id: int
+    origin: str
+    line_number: int | None
+    column_name: str | None
+    reason: str
+    raw_text: str
+    raw_bytes: bytes | None
+    is_cut: bool
+    partition_number: int | None
+    message_offset: int | None
+
+    @property
+    def raw(self) -> bytes:
+        """The row exactly as it stood in the input."""
+        return self.raw_text.encode() if self.raw_bytes is None else self.raw_bytes
+
+
+def store_rejects(conn: Connection, load_id: int, rejects: Iterable[Reject]) -> None:
+    """Append rejected rows to ``raw.rejected_events``."""
+    with conn.cursor() as cursor, cursor.copy(read_sql("copy_rejects.sql").encode()) as copy:
+        for reject in rejects:
+            text = readable(reject.raw)
+            exact = None if text.encode() == reject.raw else reject.raw
+            copy.write_row(
+                (
+                    load_id,
+                    reject.line_number,
+                    storable(reject.column_name),
+                    storable(reject.reason),
+                    text,
+                    exact,
+                    reject.is_cut,
+                    reject.partition_number,
+                    reject.message_offset,
+                )
+            )
+
+
+def readable(raw: bytes) -> str:
+    r"""Return bytes as text that PostgreSQL can hold: ``\xff`` for what is not UTF-8 or NUL."""
+    return raw.decode("utf-8", "backslashreplace").replace("\0", "\\x00")
+
+
+def storable(text: str | None) -> str | None:
+    """Return a text without what PostgreSQL cannot hold: NUL and lone surrogates."""
+    if text is None:
+        return None
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+
+
+def read_rejects(
+    conn: Connection, load_id: int | None = None, limit: int | None = None
+) -> Iterator[RejectedRow]:
+    """Yield the rejected rows of one load, or of all, newest load first, in input order.
+
+    They are streamed: there may be more of them than fit into memory.
+    """
+    with (
+        conn.transaction(),
+        conn.cursor(name="rejects", row_factory=class_row(RejectedRow)) as cursor,
+    ):
+        cursor.itersize = 5000
+        cursor.execute(read_sql("list_rejects.sql").encode(), {"load_id": load_id, "limit": limit})
+        yield from cursor
+
+
+def count_unkept(conn: Connection, load_id: int | None = None) -> int:
+    """Return how many rejected rows of published loads were only counted."""
+    row = conn.execute(read_sql("count_unkept_rejects.sql").encode(), {"load_id": load_id})
+    (count,) = row.fetchone() or (0,)
+    return int(count)
+
+
+def header_of(conn: Connection, load_id: int) -> bytes | None:
+    """Return the header line of the input of a load, if it had one."""
+    row = conn.execute(
+        "select options ->> 'header' from raw.loads where load_id = %s", [load_id]
+    ).fetchone()
+    return None if row is None or row[0] is None else str(row[0]).encode()
+
+
+def export_rejects(
+    conn: Connection, load_id: int, file: Path, limit: int | None = None
+) -> tuple[int, int]:
+    """Write the rejected rows of a load, below its header, to a new file.
+
+    Rows of which only the start was kept are left out: what is left of one may well look whole.
+
+    Returns:
+        how many were written, and how many left out.
+
+    Raises:
+        UsageError: the file cannot be written, or exists already.
+    """
+    header = header_of(conn, load_id)
+    count = left_out = 0
+    try:
+        with file.open("xb") as output:
+            if header is not None:
+                output.write(header + b"\n")
+            for row in read_rejects(conn, load_id, limit):
+                if row.is_cut:
+                    left_out += 1
+                    continue
+                raw = row.raw
+                if row.message_offset is not None:
+                    # A message may go over several lines, and a line of NDJSON may not.
+                    raw = raw.replace(b"\r", b" ").replace(b"\n", b" ")
+                output.write(raw + b"\n")
+                count += 1
+    except OSError as error:
+        raise UsageError(f"--export {file}: {error.strerror}") from None
+    return count, left_out

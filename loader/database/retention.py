@@ -1,0 +1,107 @@
+"""Retention: old partitions of ``raw.events`` are dropped, and what the marts hold of them stays.
+
+Two instants in ``raw.retention`` make that exact (docs/decisions/0010). Nothing that is older than
+``retained_from`` is loaded or withdrawn any more, and once every model has taken note of all that
+was, what is older than ``dropped_before``, a day earlier, is dropped.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import cast
+
+from psycopg import Connection, errors, sql
+
+from loader.database.models import ModelMark, ModelsBusyError, models_at_rest
+from loader.database.schema import read_sql
+
+# Less than deadlock_timeout: it is always we who give up, and never a load, a query or autovacuum.
+_LOCK_TIMEOUT = "500ms"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retained:
+    """What retention did.
+
+    Attributes:
+        dropped_partitions: those that were dropped.
+        waits_for: why others could not be dropped this time; None when there are none.
+    """
+
+    dropped_partitions: list[str]
+    waits_for: str | None
+
+
+def retained_from(conn: Connection, load_id: int) -> datetime | None:
+    """Return the instant before which a load may have no rows."""
+    row = conn.execute("select retained_from from raw.loads where load_id = %s", [load_id])
+    (found,) = row.fetchone() or (None,)
+    return cast("datetime | None", found)
+
+
+def retain(conn: Connection, age: str, now: datetime) -> Retained:
+    """Drop the partitions that ended longer ago than an age, and early alerts passed on before.
+
+    Args:
+        conn: a connection in autocommit mode.
+        age: an interval as PostgreSQL reads it.
+        now: from when it is counted.
+    """
+    limit = {"age": age, "now": now}
+    conn.execute(read_sql("forget_early_alerts.sql").encode(), limit)
+    conn.execute(read_sql("move_retention.sql").encode(), limit)
+    if not _droppable(conn):
+        return Retained(dropped_partitions=[], waits_for=None)
+    try:
+        with conn.transaction():
+            _check(conn, models_at_rest(conn))
+            names = _drop(conn)
+    except ModelsBusyError as reason:
+        return Retained(dropped_partitions=[], waits_for=str(reason))
+    except errors.LockNotAvailable:
+        busy = "a load, a query or autovacuum to be done with raw.events"
+        return Retained(dropped_partitions=[], waits_for=busy)
+    return Retained(dropped_partitions=names, waits_for=None)
+
+
+def _check(conn: Connection, marks: list[ModelMark]) -> None:
+    """Raise when somebody may still change, or read, what is to be dropped."""
+    row = conn.execute(read_sql("loads_before_retention.sql").encode()).fetchone()
+    unfinished, load_seq = row or (None, None)
+    if unfinished is not None:
+        raise ModelsBusyError(f"load {unfinished}, which began before")
+    for mark in marks:
+        name = f"{mark.schema}.{mark.model_name}"
+        if mark.load_seq < (load_seq or 0):
+            raise ModelsBusyError(
+                f"model {name} to take note of loads up to {load_seq}, it is at {mark.load_seq}: "
+                f"dbt build; if there is no such model any more: delete its row from "
+                f"{mark.schema}.model_progress"
+            )
+        if mark.has_long_gap:
+            raise ModelsBusyError(
+                f"model {name} to be built with an activity_gap of at most a day; with a longer "
+                "one it needs all events"
+            )
+
+
+def _droppable(conn: Connection) -> dict[str, datetime]:
+    """Return what can be dropped, each with the instant before which everything goes."""
+    return dict(conn.execute(read_sql("droppable_partitions.sql").encode()).fetchall())
+
+
+def _drop(conn: Connection) -> list[str]:
+    """Drop partitions; return their names."""
+    conn.execute(f"set local lock_timeout = '{_LOCK_TIMEOUT}'".encode())
+    # Only: locks on the other partitions would be in the way of autovacuum.
+    conn.execute("lock table only raw.events in access exclusive mode")
+    # Looked up again: until now a load might have created one over the bound.
+    droppable = _droppable(conn)
+    for name, dropped_before in droppable.items():
+        partition = sql.Identifier("raw", name)
+        conn.execute(sql.SQL(read_sql("keep_last_events.sql")).format(partition=partition))
+        conn.execute(sql.SQL("drop table {}").format(partition))
+        conn.execute(
+            "update raw.retention set dropped_before = greatest(dropped_before, %s)",
+            [dropped_before],
+        )
+    return list(droppable)

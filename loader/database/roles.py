@@ -1,0 +1,93 @@
+"""The roles of the database: who owns what, and who may read it.
+
+Objects belong to roles that nobody logs in as, not to whoever happened to create them: all members
+can then work on them, and people come and go. ADR 0009 says why.
+"""
+
+from dataclasses import astuple, dataclass
+
+from psycopg import Connection, sql
+
+from loader.database.locks import SCHEMA, lock_for_transaction
+from loader.database.schema import ensure_schema, read_sql
+from loader.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Roles:
+    """The names of the three roles.
+
+    Attributes:
+        loader: owns schema raw and loads into it.
+        transformer: owns dbt's target schema, and reads schema raw.
+        reader: reads the marts; dbt grants them to it, see ``+grants`` in ``dbt_project.yml``.
+    """
+
+    loader: str = "loader"
+    transformer: str = "transformer"
+    reader: str = "reader"
+
+
+def set_up_roles(conn: Connection, roles: Roles, schema: str) -> list[str]:
+    """Create the roles and hand the schemas over to them; idempotent, all or nothing.
+
+    Args:
+        conn: a connection in autocommit mode, of a superuser, or of the owner of the database
+            who has CREATEROLE and becomes a member of the roles.
+        roles: their names; those that exist already keep their attributes and members.
+        schema: dbt's target schema, created if need be.
+
+    Returns:
+        the roles that are new.
+
+    Raises:
+        UsageError: the names make no sense.
+        psycopg.errors.InsufficientPrivilege: this user may not do that.
+    """
+    names = astuple(roles)
+    if len(set(names)) != len(names):
+        raise UsageError("the loader, the transformer and the reader need names of their own")
+    if schema == "raw":
+        raise UsageError("schema raw is the loader's; dbt needs another one")
+    with conn.transaction():
+        lock_for_transaction(conn, SCHEMA)
+        created = [name for name in names if _create_role(conn, name)]
+        ensure_schema(conn)
+        conn.execute(
+            sql.SQL("create schema if not exists {} authorization {}").format(
+                sql.Identifier(schema), sql.Identifier(roles.transformer)
+            )
+        )
+        _hand_over(conn, "raw", roles.loader)
+        _hand_over(conn, schema, roles.transformer)
+        conn.execute(
+            sql.SQL(read_sql("grants.sql")).format(
+                loader=sql.Identifier(roles.loader),
+                transformer=sql.Identifier(roles.transformer),
+                reader=sql.Identifier(roles.reader),
+                schema=sql.Identifier(schema),
+                database=sql.Identifier(conn.info.dbname),
+            )
+        )
+    return created
+
+
+def _create_role(conn: Connection, name: str) -> bool:
+    """Create a role unless it exists, and make sure that we may act for it; True if created."""
+    role = sql.Identifier(name)
+    found = conn.execute("select 1 from pg_roles where rolname = %s", [name]).fetchone()
+    if found is None:
+        conn.execute(sql.SQL("create role {} nologin").format(role))
+    # A superuser may anyway; since PostgreSQL 16 others must say that they want what they create.
+    row = conn.execute("select pg_has_role(%s, 'USAGE')", [name]).fetchone()
+    if row is not None and not row[0]:
+        conn.execute(sql.SQL("grant {} to current_user").format(role))
+    return found is None
+
+
+def _hand_over(conn: Connection, schema: str, owner: str) -> None:
+    """Make a role the owner of a schema and of all that is in it."""
+    parameters = {"schema": schema, "owner": owner}
+    # The schema comes first: an owner must be allowed to create in it.
+    for (statement,) in conn.execute(read_sql("hand_over.sql").encode(), parameters).fetchall():
+        conn.execute(statement.encode())

@@ -1,0 +1,104 @@
+"""What is loaded, and how far behind the models are."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg import Connection, errors
+from psycopg.rows import class_row
+
+from loader.database.models import copy_marks, progress_schemas
+from loader.database.schema import read_sql
+
+
+@dataclass(frozen=True, kw_only=True)
+class LedgerStatus:
+    """Totals over the ledger.
+
+    Attributes:
+        load_seq: position of the newest published load or withdrawal.
+        loads: visible loads.
+        withdrawals: withdrawn loads.
+        unpublished: loads that are being worked on, or that a crash left.
+        rows_loaded: rows of visible loads, and likewise the other counts.
+        database_bytes: size of the database.
+    """
+
+    load_seq: int
+    loads: int
+    withdrawals: int
+    unpublished: int
+    rows_read: int
+    rows_loaded: int
+    rows_rejected: int
+    rows_duplicate: int
+    database_bytes: int
+    first_event_at: datetime | None
+    last_event_at: datetime | None
+    last_published_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelStatus:
+    """How far a dbt model is: it has taken note of the ledger up to ``load_seq``."""
+
+    model: str
+    load_seq: int
+    loads_behind: int
+    updated_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Models:
+    """What is known of the models, in every schema that dbt has built models in.
+
+    Attributes:
+        found: how far each is.
+        unreadable: schemas of models that this user may not ask about.
+    """
+
+    found: list[ModelStatus]
+    unreadable: list[str]
+
+
+def ledger_status(conn: Connection) -> LedgerStatus:
+    """Return the totals of the ledger."""
+    with conn.cursor(row_factory=class_row(LedgerStatus)) as cursor:
+        cursor.execute(read_sql("ledger_status.sql").encode())
+        status = cursor.fetchone()
+    assert status is not None  # noqa: S101 - an aggregate always gives one row
+    return status
+
+
+def models_status(conn: Connection) -> Models:
+    """Return how far the models are."""
+    marks: list[tuple[str, int, datetime | None]] = []
+    unreadable: list[str] = []
+    for schema in progress_schemas(conn):
+        try:
+            marks += [
+                (f"{schema}.{name}", load_seq, _moment(updated_at))
+                for name, load_seq, updated_at in sorted(copy_marks(conn, schema, "updated_at"))
+            ]
+        except errors.InsufficientPrivilege:
+            unreadable.append(schema)
+        except (errors.UndefinedTable, errors.UndefinedColumn, errors.WrongObjectType, ValueError):
+            # Dropped or changed this moment.
+            continue
+    # After the marks: before them, one could be ahead of it.
+    (last,) = conn.execute("select load_seq from raw.load_counter").fetchone() or (0,)
+    return Models(
+        found=[
+            ModelStatus(
+                model=model,
+                load_seq=load_seq,
+                loads_behind=last - load_seq,
+                updated_at=updated_at,
+            )
+            for model, load_seq, updated_at in marks
+        ],
+        unreadable=unreadable,
+    )
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

@@ -1,0 +1,1 @@
+"""Several databases, each of which gets what it lacks."""

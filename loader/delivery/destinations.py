@@ -1,0 +1,198 @@
+"""Destinations: the databases that a command is about, with what each of them takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from loader.database.connection import database_dsn
+from loader.delivery.config import FILE_NAME, Config, Entry, read_config
+from loader.errors import UsageError
+from loader.loading.load import prepare_database
+
+if TYPE_CHECKING:
+    from loader.loading.pipeline import LoadOptions
+    from loader.reading.mapping import Mapping
+    from loader.reading.selection import Selection
+    from loader.settings import Settings
+
+# A server that says nothing any more, or takes nothing, counts as down: nobody else is to wait for
+# it as long as TCP would.
+_PATIENCE: Final = {
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 300_000,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Destination:
+    """A database that is loaded into.
+
+    Attributes:
+        name: its name in ``loader.toml``; None for the database of ``--dsn``, ``LOADER_DSN`` and so
+            on, which is the only one then.
+        settings: the environment as it is for this database.
+        selection: which events it takes; None for all.
+        retain: for how long it keeps raw events; None for ever.
+    """
+
+    name: str | None
+    settings: Settings
+    selection: Selection | None = None
+    retain: str | None = None
+
+    def dsn(self) -> str:
+        """Return the conninfo to connect with.
+
+        Raises:
+            UsageError: the connection string cannot be read.
+        """
+        found = database_dsn(self.settings)
+        if self.name is None:
+            return found
+        given = conninfo_to_dict(found)
+        return make_conninfo(
+            found, **{key: value for key, value in _PATIENCE.items() if key not in given}
+        )
+
+    def prepare(self) -> str:
+        """Make the database ready to be loaded into; return its conninfo.
+
+        Raises:
+            DatabaseError: it cannot be reached.
+            psycopg.Error: it fails, or refuses us.
+        """
+        dsn = self.dsn()
+        prepare_database(dsn, self.settings.partition_by)
+        return dsn
+
+    def mapping(self, mapping: Mapping) -> Mapping:
+        """Return how to read an input for this database.
+
+        Raises:
+            UsageError: the mapping has a selection of its own.
+        """
+        if self.selection is None:
+            return mapping
+        if mapping.selection is not None:
+            raise UsageError(
+                f"the mapping has a selection, and so has {self.name} in {FILE_NAME}; take one away"
+            )
+        return replace(mapping, selection=self.selection)
+
+    def options(self, options: LoadOptions) -> LoadOptions:
+        """Return how to load into this database."""
+        return replace(
+            options,
+            partition_by=self.settings.partition_by,
+            # Nobody expects to see what is old in a database that does not keep it.
+            leaves_out_old=self.retain is not None,
+        )
+
+
+def find_destinations(
+    settings: Settings, to: Sequence[str] = (), *, needs_dsn: bool = True
+) -> tuple[Destination, ...]:
+    """Return the databases to load into: those that are named, or else all.
+
+    Args:
+        settings: the environment.
+        to: names; in the order of the file, not in that of these.
+        needs_dsn: whether anybody is going to connect.
+
+    Raises:
+        UsageError: the file makes no sense, has no such name, or a variable that it names is not
+            set.
+    """
+    config = _config(settings)
+    if not config.entries or settings.dsn_origin == "--dsn":
+        if to:
+            raise UsageError(_without_names(settings))
+        size = settings.partition_by or config.partition_by
+        return (Destination(name=None, settings=replace(settings, partition_by=size)),)
+    known = [entry.name for entry in config.entries]
+    for name in to:
+        if name not in known:
+            raise UsageError(f'--to "{name}" is not one of {", ".join(known)} in {FILE_NAME}')
+    chosen = [entry for entry in config.entries if not to or entry.name in to]
+    found = tuple(_resolve(entry, settings, config, needs_dsn=needs_dsn) for entry in chosen)
+    if needs_dsn:
+        _check_different(found)
+    secrets = tuple(one.settings.dsn or "" for one in found)
+    return tuple(replace(one, settings=replace(one.settings, other_dsns=secrets)) for one in found)
+
+
+def find_destination(settings: Settings, to: str | None = None) -> Destination:
+    """Return the database that is named, or the only one.
+
+    Raises:
+        UsageError: as for ``find_destinations``, or there are several and none is named.
+    """
+    names = destination_names(settings)
+    if to is None and len(names) > 1:
+        raise UsageError(
+            f"{FILE_NAME} has several databases, each with a ledger of its own; say which one: "
+            + " or ".join(f"--to {name}" for name in names)
+        )
+    (found,) = find_destinations(settings, () if to is None else (to,))
+    return found
+
+
+def destination_names(settings: Settings) -> tuple[str, ...]:
+    """Return the names in ``loader.toml``; none where one database is all there is."""
+    if settings.dsn_origin == "--dsn":
+        return ()
+    return tuple(entry.name for entry in _config(settings).entries)
+
+
+def _config(settings: Settings) -> Config:
+    if settings.config_file is None:
+        path = settings.project_dir / FILE_NAME
+        return read_config(path) if path.exists() else Config()
+    return read_config(settings.config_file)
+
+
+def _resolve(entry: Entry, settings: Settings, config: Config, *, needs_dsn: bool) -> Destination:
+    dsn = settings.variables.get(entry.dsn_env)
+    if not dsn and needs_dsn:
+        raise UsageError(
+            f"{FILE_NAME}: destinations.{entry.name}.dsn_env: the environment variable "
+            f"{entry.dsn_env} is not set; set it to the connection string of {entry.name}"
+        )
+    return Destination(
+        name=entry.name,
+        settings=replace(
+            settings,
+            dsn=dsn or "",
+            dsn_origin=f"{entry.dsn_env} (destination {entry.name})",
+            partition_by=entry.partition_by or settings.partition_by or config.partition_by,
+        ),
+        selection=entry.selection,
+        retain=entry.retain,
+    )
+
+
+def _check_different(destinations: Sequence[Destination]) -> None:
+    """Refuse one database under two names: it has one ledger, and would get everything twice."""
+    seen: dict[tuple[object, ...], Destination] = {}
+    for one in destinations:
+        parts = conninfo_to_dict(one.dsn())
+        key = tuple(str(parts.get(name)) for name in ("host", "hostaddr", "port", "dbname"))
+        if key in seen:
+            raise UsageError(
+                f"{FILE_NAME}: {seen[key].name} and {one.name} are the same database; each "
+                "destination needs one of its own"
+            )
+        seen[key] = one
+
+
+def _without_names(settings: Settings) -> str:
+    if settings.dsn_origin == "--dsn":
+        return "--dsn and --to both say which database; give one of them"
+    where = settings.config_file or settings.project_dir / FILE_NAME
+    return f"--to: there are no destinations in {where}; write [destinations.NAME] there"

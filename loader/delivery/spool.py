@@ -1,0 +1,135 @@
+"""Copies, in temporary files, of what can be read only once and is to be read more often."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from loader.errors import InputError, LoaderError
+from loader.reading.arrow import ArrowError, RecordBatch, pa
+from loader.reading.inputs import open_stored
+from loader.reading.paths import STANDARD_INPUT, Input
+from loader.reading.streams import sniff
+
+if TYPE_CHECKING:
+    from typing import IO
+
+_AT_ONCE: Final = 1 << 20
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextmanager
+def repeatable(inputs: Sequence[Input]) -> Iterator[list[Input | InputError]]:
+    """Give the inputs, in their order, so that each can be read more than once.
+
+    Standard input and named pipes are read to their end first. One that cannot be read is given as
+    the error.
+
+    Raises:
+        LoaderError: there is no room for a copy.
+    """
+    with ExitStack() as stack:
+        found: list[Input | InputError] = []
+        for one in inputs:
+            if one.origin != STANDARD_INPUT and _may_be_read_again(Path(one.origin)):
+                found.append(one)
+                continue
+            try:
+                found.append(stack.enter_context(_copy(one)))
+            except InputError as error:
+                found.append(error)
+        yield found
+
+
+@contextmanager
+def repeatable_batches(batches: Iterable[RecordBatch], origin: str) -> Iterator[_Batches]:
+    """Give batches of Arrow data so that they can be iterated over more than once.
+
+    Raises:
+        InputError: they have not all the same schema.
+        LoaderError: there is no room for a copy.
+    """
+    if isinstance(batches, Sequence):
+        yield batches
+        return
+    with tempfile.NamedTemporaryFile(prefix="loader-") as file:
+        writer = None
+        with _out_of_room(origin):
+            for batch in batches:
+                if writer is None:
+                    writer = pa.ipc.new_stream(file, batch.schema)
+                try:
+                    writer.write_batch(batch)
+                except ArrowError as error:
+                    raise InputError(f"{origin}: {error}") from error
+            if writer is not None:
+                writer.close()
+            file.flush()
+        yield _Stored(file.name, is_empty=writer is None)
+
+
+_Batches = Iterable[RecordBatch]
+
+
+class _Stored:
+    """Batches in a file; each iteration begins at the first one, also beside another one."""
+
+    def __init__(self, path: str, *, is_empty: bool) -> None:
+        self._path = path
+        self._is_empty = is_empty
+
+    def __iter__(self) -> Iterator[RecordBatch]:
+        if not self._is_empty:
+            with pa.OSFile(self._path) as file, pa.ipc.open_stream(file) as reader:
+                yield from reader
+
+
+def _may_be_read_again(path: Path) -> bool:
+    # What is not there any more is for its reader to say.
+    return path.is_file() or not path.exists()
+
+
+@contextmanager
+def _copy(an_input: Input) -> Iterator[Input]:
+    with open_stored(an_input) as file, tempfile.NamedTemporaryFile(prefix="loader-") as copy:
+        with _out_of_room(an_input.label):
+            _copy_all(an_input, file, copy.file)
+            copy.flush()
+        compression = an_input.compression
+        if compression is None and an_input.format != "parquet":
+            copy.seek(0)
+            compression = sniff(copy.read(4))
+        yield replace(
+            an_input,
+            origin=copy.name,
+            name=an_input.origin if an_input.name is None else an_input.name,
+            compression=compression,
+        )
+
+
+def _copy_all(an_input: Input, file: IO[bytes], copy: IO[bytes]) -> None:
+    try:
+        shutil.copyfileobj(file, copy, _AT_ONCE)
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise
+        raise InputError(f"{an_input.origin}: cannot be read: {error.strerror}") from error
+
+
+@contextmanager
+def _out_of_room(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise LoaderError(
+            f"{what}: for several databases it is copied to {tempfile.gettempdir()}, which is "
+            "full; set TMPDIR to a directory with more room"
+        ) from error

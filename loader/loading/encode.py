@@ -1,0 +1,159 @@
+"""Events, and alerts, to the bytes of a binary COPY, without a Python loop over rows.
+
+A row is the number of its fields (int16), then for each field its length (int32, -1 for null)
+and its bytes, all big-endian. With fixed widths a row is a record of a numpy array; attributes
+vary in length and are scattered behind the records.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from loader.alerting.detector import Found
+
+HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+TRAILER = b"\xff\xff"
+
+# PostgreSQL counts from 2000-01-01 UTC.
+_POSTGRES_EPOCH_US = 946_684_800_000_000
+_JSONB_VERSION = 1
+_MORE = "length of the one after them"
+
+_COPIED = ("event_time", "load_id", "source_id", "event_type_id")
+ALERT_COLUMNS = ("load_id", "source_id", "rule_name", "category", "started_at", "triggered_at")
+
+# Type, as numpy calls it, and value: an array, or the same for all rows.
+_Field = tuple[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Rows:
+    """Some events, their names replaced by the ids of the dictionaries.
+
+    Attributes:
+        event_time: microseconds since 1970-01-01 UTC.
+        source_id: ids of ``raw.sources``.
+        event_type_id: ids of ``raw.event_types``.
+        attributes: a JSON object per event; None when none were asked for.
+        row_number: how many events of the load came before each; None unless it is copied too.
+    """
+
+    event_time: npt.NDArray[np.int64]
+    source_id: npt.NDArray[np.int32]
+    event_type_id: npt.NDArray[np.int16]
+    attributes: pa.StringArray | None = None
+    row_number: npt.NDArray[np.int64] | None = None
+
+    def take(self, indices: npt.NDArray[np.int64]) -> Rows:
+        """Return the rows with these indices, in this order."""
+        return Rows(
+            event_time=self.event_time[indices],
+            source_id=self.source_id[indices],
+            event_type_id=self.event_type_id[indices],
+            attributes=None if self.attributes is None else self.attributes.take(indices),
+            row_number=None if self.row_number is None else self.row_number[indices],
+        )
+
+
+def copied_columns(*, has_attributes: bool, has_row_numbers: bool = False) -> tuple[str, ...]:
+    """Return the columns, in order, that ``encode`` writes."""
+    numbers = ("row_number",) if has_row_numbers else ()
+    return (*_COPIED, *numbers, "attributes") if has_attributes else (*_COPIED, *numbers)
+
+
+def encode(rows: Rows, load_id: int) -> memoryview:
+    """Return the rows as they stand between ``HEADER`` and ``TRAILER``."""
+    fields: list[_Field] = [
+        (">i8", rows.event_time - _POSTGRES_EPOCH_US),
+        (">i8", load_id),
+        (">i4", rows.source_id),
+        (">i2", rows.event_type_id),
+    ]
+    if rows.row_number is not None:
+        fields.append((">i8", rows.row_number))
+    if rows.attributes is None:
+        return _records(len(rows.event_time), fields).view(np.uint8).data
+    records = _records(len(rows.event_time), fields, has_more=True)
+    return _append_jsonb(records, rows.attributes)
+
+
+def encode_alerts(found: Iterable[Found], load_id: int) -> bytes:
+    """Return the columns ``ALERT_COLUMNS`` of alerts as ``encode`` does those of events."""
+    by_rule: dict[tuple[str, str], list[Found]] = {}
+    for alert in found:
+        by_rule.setdefault((alert.rule_name, alert.category), []).append(alert)
+    encoded = []
+    for names, alerts in by_rule.items():
+        rule_name, category = (name.encode() for name in names)
+        triggered, sources, _, _, started = zip(*alerts, strict=True)
+        fields = [
+            (">i8", load_id),
+            (">i4", sources),
+            (f"S{len(rule_name)}", rule_name),
+            (f"S{len(category)}", category),
+            (">i8", np.array(started) - _POSTGRES_EPOCH_US),
+            (">i8", np.array(triggered) - _POSTGRES_EPOCH_US),
+        ]
+        encoded.append(_records(len(alerts), fields).tobytes())
+    return b"".join(encoded)
+
+
+def _records(count: int, fields: Sequence[_Field], *, has_more: bool = False) -> npt.NDArray[Any]:
+    """Return rows of fields of fixed widths, perhaps with the length of one more."""
+    layout: list[tuple[str, str]] = [("fields", ">i2")]
+    for place, (kind, _) in enumerate(fields):
+        layout += [(f"{place} length", ">i4"), (str(place), kind)]
+    if has_more:
+        layout.append((_MORE, ">i4"))
+    records = np.empty(count, dtype=layout)
+    records["fields"] = len(fields) + has_more
+    for place, (kind, value) in enumerate(fields):
+        records[f"{place} length"] = np.dtype(kind).itemsize
+        records[str(place)] = value
+    return records
+
+
+def _append_jsonb(records: npt.NDArray[Any], attributes: pa.StringArray) -> memoryview:
+    """Put the attributes of each row, as a jsonb field, behind its record."""
+    text, starts, is_null = _text_of(attributes)
+    lengths = np.diff(starts)
+    records[_MORE] = np.where(is_null, -1, lengths + 1)
+    # One byte more for the version of jsonb, where there is a value at all.
+    extra = np.where(is_null, 0, lengths + 1)
+    width = records.dtype.itemsize
+    ends = np.cumsum(width + extra)
+    begins = ends - width - extra
+    result = np.empty(int(ends[-1]) if len(ends) else 0, dtype=np.uint8)
+    is_text = np.ones(len(result), dtype=bool)
+    fixed = (begins[:, np.newaxis] + np.arange(width)).ravel()
+    result[fixed] = records.view(np.uint8)
+    is_text[fixed] = False
+    versions = (begins + width)[~is_null]
+    result[versions] = _JSONB_VERSION
+    is_text[versions] = False
+    # What is left is exactly as long as the text, and in the same order.
+    result[is_text] = text
+    return result.data
+
+
+def _text_of(
+    attributes: pa.StringArray,
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Return the UTF-8 bytes of all values, where each starts and ends, and which are null."""
+    is_null = np.asarray(attributes.is_null().to_numpy(zero_copy_only=False))
+    # Nulls may have bytes below them; filled, and cast to 64-bit offsets, they have none.
+    values = attributes.fill_null("").cast(pa.large_string())
+    if len(values) == 0:
+        return np.empty(0, dtype=np.uint8), np.zeros(1, dtype=np.int64), is_null
+    _, offsets, data = cast("tuple[None, memoryview, memoryview | None]", values.buffers())
+    starts = np.frombuffer(offsets, dtype=np.int64)[values.offset : values.offset + len(values) + 1]
+    whole = np.frombuffer(data or b"", dtype=np.uint8)
+    return whole[int(starts[0]) : int(starts[-1])], starts, is_null

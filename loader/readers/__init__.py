@@ -1,1 +1,0 @@
-"""Readers: one format each, from bytes to batches of events and rejects."""

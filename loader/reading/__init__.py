@@ -1,0 +1,1 @@
+"""From bytes to batches of events and rejects; knows no database."""

@@ -1,0 +1,160 @@
+"""Attributes: further columns of an input as one JSON object per row."""
+
+from __future__ import annotations
+
+import json
+import math
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+from loader.reading.arrow import Array, InvalidError, pa, pc
+from loader.reading.texts import is_utf8
+
+if TYPE_CHECKING:
+    from collections import abc
+
+# Bytes that JSON wants escaped; NUL is not among them because jsonb cannot hold it at all.
+_UNSTORABLE: Final = '"\\u0000"'
+_ESCAPES: Final = {
+    **{chr(code): f"\\u{code:04x}" for code in range(1, 32)},
+    '"': '\\"',
+}
+
+
+def render(columns: abc.Mapping[str, Array]) -> Array:
+    """Render columns as JSON objects; null where a value is no text that jsonb can hold.
+
+    Args:
+        columns: key -> values, all of one length. Binary is text of any bytes. A null value
+            leaves its key out.
+
+    Returns:
+        string.
+    """
+    pieces, broken = [], None
+    for name, column in columns.items():
+        values, faulty = _values(column)
+        prefix = f", {json.dumps(name, ensure_ascii=False)}: "
+        # Not null_handling="skip": Arrow forgets rows in which everything is skipped.
+        pieces.append(pc.binary_join_element_wise(prefix, values, "").fill_null(""))
+        if faulty is not None:
+            broken = faulty if broken is None else pc.or_(broken, faulty)
+    members = pc.utf8_slice_codeunits(pc.binary_join_element_wise(*pieces, ""), 2)
+    objects = pc.binary_join_element_wise("{", members, "}", "")
+    if broken is not None:
+        objects = pc.if_else(broken, pa.scalar(None, pa.string()), objects)
+    return objects
+
+
+def find_fault(columns: abc.Mapping[str, Array], row: int) -> tuple[str | None, str]:
+    """Name the column whose value cannot be kept, and say why."""
+    for name, column in columns.items():
+        _, faulty = _values(column.slice(row, 1))
+        if faulty is not None and faulty[0].as_py():
+            why = "the value is not UTF-8, or holds a NUL, which JSON in the database cannot"
+            if pa.types.is_nested(column.type):
+                why += "; or a key twice, or a time that is finer than a microsecond"
+            return name, why
+    return None, "the attributes cannot be kept"
+
+
+def _values(column: Array) -> tuple[Array, Array | None]:
+    """JSON values as string, and which of them cannot be kept (None: all can)."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return _values(column.dictionary_decode())
+    if pa.types.is_null(kind):
+        return column.cast(pa.string()), None
+    if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind):
+        return column.cast(pa.string()), None
+    if pa.types.is_floating(kind):
+        # What JSON has no number for becomes text, as PostgreSQL's own to_jsonb does.
+        signed = pc.if_else(pc.greater(column, 0), '"Infinity"', '"-Infinity"')
+        special = pc.if_else(pc.is_nan(column), '"NaN"', signed)
+        return pc.if_else(pc.is_finite(column), column.cast(pa.string()), special), None
+    if pa.types.is_nested(kind):
+        return _dumped(column)
+    if not pa.types.is_string(kind) and not pa.types.is_binary(kind):
+        column = column.cast(pa.string())
+    return _quoted(column)
+
+
+def _quoted(column: Array) -> tuple[Array, Array | None]:
+    raw = column.view(pa.binary())
+    faulty = None
+    try:
+        texts = raw.cast(pa.string())
+    except InvalidError:
+        bad = [value is not None and not is_utf8(value) for value in raw.to_pylist()]
+        faulty = pa.array(bad, pa.bool_())
+        texts = pc.if_else(faulty, b"", raw).cast(pa.string())
+    if _any(pc.match_substring_regex(texts, r'[\x00-\x1f"\\]')):
+        nul = pc.match_substring(texts, "\0").fill_null(False)
+        if _any(nul):
+            faulty = nul if faulty is None else pc.or_(faulty, nul)
+        texts = pc.replace_substring(texts, "\\", "\\\\")
+        for character, escape in _ESCAPES.items():
+            if _any(pc.match_substring(texts, character)):
+                texts = pc.replace_substring(texts, character, escape)
+    return pc.binary_join_element_wise('"', texts, '"', ""), faulty
+
+
+def _dumped(column: Array) -> tuple[Array, Array | None]:
+    """Nested values, one by one."""
+    texts = [_dump(column[row]) for row in range(len(column))]
+    faulty = [text is not None and not is_storable(text) for text in texts]
+    return pa.array(texts, pa.string()), pa.array(faulty, pa.bool_()) if any(faulty) else None
+
+
+def _dump(value: Any) -> str | None:
+    """A nested value of Arrow as JSON; None for null."""
+    try:
+        found = value.as_py()
+        return None if found is None else dump(found)
+    except (UnicodeDecodeError, ValueError, OverflowError):
+        # Bytes that are no text; times that Python cannot hold; keys that are there twice.
+        return _UNSTORABLE
+
+
+def dump(value: object) -> str:
+    """A value as JSON, numbers with all their digits.
+
+    What JSON has no number for becomes text, as do times; bytes are text.
+
+    Raises:
+        UnicodeDecodeError: bytes are no text.
+    """
+    match value:
+        case dict():
+            members = (f"{_text(str(key))}: {dump(one)}" for key, one in value.items())
+            return "{" + ", ".join(members) + "}"
+        case list() | tuple():
+            return "[" + ", ".join(map(dump, value)) + "]"
+        case float() if not math.isfinite(value):
+            value = json.dumps(value)
+        case None | bool() | int() | float():
+            return json.dumps(value)
+        case Decimal():
+            return str(value)
+        case bytes():
+            value = value.decode()
+    return _text(str(value))
+
+
+def _text(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def is_storable(text: str) -> bool:
+    r"""Whether jsonb can hold this JSON: no ``\u0000``, no half of a surrogate pair."""
+    if "\\u" in text and "\\u0000" in text.replace("\\\\", ""):
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _any(mask: Array) -> bool:
+    return bool(pc.any(mask).as_py())

@@ -1,0 +1,174 @@
+"""The gate of a load: which times it may hold, and how many names that are new.
+
+Readers ask it, so that a row it refuses is rejected like any other, with its line and its text.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from enum import IntEnum
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from loader.database.layout import days_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from loader.database.layout import Layout
+    from loader.reading.arrow import Array
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Refusal(IntEnum):
+    """Why a row is refused; 0 for one that is not."""
+
+    NONE = 0
+    OLD = 1
+    NEW = 2
+    TYPE = 3
+    SOURCE = 4
+
+
+class NameGate:
+    """Bounds how many names a load may bring, so that a wrong column fills no dictionary.
+
+    Names open in the order in which the input first has them, until there are too many.
+    """
+
+    def __init__(self, known: Iterable[str], room: int, why: str) -> None:
+        """Open the known names.
+
+        Args:
+            known: they do not count.
+            room: how many others there may be.
+            why: what to say of one that is refused, behind the name itself.
+        """
+        self._open = set(known)
+        self._room = room
+        self._why = why
+
+    def refuse(self, names: Array, good: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Tell which of the good rows of a dictionary-encoded column have a name too many."""
+        values = names.dictionary.to_pylist()
+        closed = np.array([name not in self._open for name in values], np.bool_)
+        if not closed.any():
+            return np.zeros(len(good), np.bool_)
+        at = names.indices.fill_null(0).to_numpy(zero_copy_only=False)
+        new, first = np.unique(at[good & closed[at]], return_index=True)
+        opened = new[np.argsort(first)][: self._room]
+        self._open.update(values[place] for place in opened.tolist())
+        self._room -= len(opened)
+        closed[opened] = False
+        refused: NDArray[np.bool_] = good & closed[at]
+        return refused
+
+    def reason(self, text: str) -> str:
+        """Say why a name was refused."""
+        return f'"{text}" {self._why}'
+
+
+class Gate:
+    """Keeps out what is older than what is retained, and bounds the partitions that a load begins.
+
+    Without that bound wrong times fill the catalog with tables.
+
+    Days that have a partition are always open. The others open, by the month, week or day that a
+    new partition is for, in the order in which the input first names them, until there are too
+    many. One gate for one load, asked in the order of the input: then what it refuses depends on
+    nothing but the input and the partitions before it.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        max_new: int,
+        retained_from: datetime | None = None,
+        *,
+        types: NameGate | None = None,
+        sources: NameGate | None = None,
+        leaves_out_old: bool = False,
+    ) -> None:
+        """Open the days that have a partition.
+
+        Args:
+            layout: the partitions there are, and how long new ones are.
+            max_new: how many of these the load may begin.
+            retained_from: older times are refused; None refuses none.
+            types: which types are refused; None refuses none.
+            sources: which sources are refused; None refuses none.
+            leaves_out_old: rows with such times are no rows of the load, and not rejected.
+        """
+        self.leaves_out_old = leaves_out_old
+        self._names = {Refusal.TYPE: types, Refusal.SOURCE: sources}
+        self._retained_from = retained_from
+        self._oldest = _micros(retained_from) if retained_from is not None else None
+        self._room = self._max_new = max_new
+        self._layout = layout
+        # The load creates partitions while the gate, ahead of it, opens them.
+        self._open = layout.open_days()
+
+    def refuse(self, micros: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return the `Refusal` of each of some times, microseconds since 1970 in UTC."""
+        refusals = np.zeros(len(micros), np.uint8)
+        if self._oldest is not None:
+            refusals[micros < self._oldest] = Refusal.OLD
+            if refusals.any():
+                kept = refusals == Refusal.NONE
+                refusals[kept] = self._refuse_new(micros[kept])
+                return refusals
+        return self._refuse_new(micros)
+
+    def _refuse_new(self, micros: NDArray[np.int64]) -> NDArray[np.uint8]:
+        refusals = np.zeros(len(micros), np.uint8)
+        if not len(micros):
+            return refusals
+        lowest, highest = days_of(np.array([micros.min(), micros.max()])).tolist()
+        if self._open.has_all(lowest, highest):
+            return refusals
+        days = days_of(micros)
+        closed = days[~self._open.has(days)]
+        new, first = np.unique(self._layout.slots(closed), return_index=True)
+        opened = new[np.argsort(first)][: self._room]
+        for day in opened.tolist():
+            self._open.add(*self._layout.slot(day))
+        self._room -= len(opened)
+        if len(opened) < len(new):
+            refusals[~self._open.has(days)] = Refusal.NEW
+        return refusals
+
+    def refuse_names(
+        self, types: Array, sources: Array, good: NDArray[np.bool_]
+    ) -> NDArray[np.uint8]:
+        """Return the `Refusal` of each row for its names; of those that are good until now."""
+        refusals = np.zeros(len(good), np.uint8)
+        for refusal, column in ((Refusal.TYPE, types), (Refusal.SOURCE, sources)):
+            names = self._names[refusal]
+            if names is not None:
+                refusals[names.refuse(column, good & (refusals == Refusal.NONE))] = refusal
+        return refusals
+
+    def reason(self, refusal: int, text: str) -> str:
+        """Say why a row was refused, from what stands in the column at fault."""
+        names = self._names.get(Refusal(refusal))
+        if names is not None:
+            return names.reason(text)
+        if refusal == Refusal.OLD:
+            return (
+                f'"{text}" is older than {self._retained_from:%Y-%m-%dT%H:%M:%SZ}, from when on '
+                "events are kept (loader maintain --retain)"
+            )
+        size = self._layout.partition_by
+        return (
+            f'"{text}" lies in a {size} that has no events yet, and this load has begun '
+            f"{self._max_new} such {size}s before; is --time-format right? If it is: "
+            "--max-new-partitions"
+        )
+
+
+def _micros(moment: datetime) -> int:
+    return (moment - _EPOCH) // timedelta(microseconds=1)

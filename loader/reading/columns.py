@@ -1,0 +1,218 @@
+"""Arrow columns of any usable type: batches of one schema, made into events and rejects."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from loader.errors import InputError
+from loader.reading import attributes, header
+from loader.reading.arrow import Array, DataType, RecordBatch, Schema, pa, pc
+from loader.reading.plain import plain_batch, plain_type
+from loader.reading.rows import Assembler, Rows
+from loader.reading.texts import value_at
+from loader.reading.times import Clock, Moments, TimeFault, epochs
+
+if TYPE_CHECKING:
+    from loader.reading.batch import EventBatch
+    from loader.reading.limits import Limits
+    from loader.reading.mapping import Mapping
+
+_PER_SECOND: Final = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+
+
+class ColumnReader:
+    """Reads batches that have the columns of a schema.
+
+    Args:
+        schema: of every batch.
+        mapping: what the columns mean.
+        limits: bounds.
+        origin: what errors call the input.
+        has_rows: whether there is any row; without one, the types of names do not matter.
+
+    Attributes:
+        columns: names of the columns that a batch must have.
+
+    Raises:
+        InputError: a column is missing, or of an unusable type.
+    """
+
+    def __init__(
+        self, schema: Schema, mapping: Mapping, limits: Limits, origin: str, *, has_rows: bool
+    ) -> None:
+        self._mapping = mapping
+        self._origin = origin
+        self.assembler = Assembler(mapping, limits)
+        wanted = [*mapping.needed_columns, *mapping.attributes]
+        at = header.positions(schema.names, wanted, mapping, origin)
+        self._names = {name: schema.names[place] for name, place in at.items()}
+        self.columns = list(dict.fromkeys(self._names.values()))
+        types = {name: plain_type(schema.field(place).type) for name, place in at.items()}
+        self._check_types(types, has_rows=has_rows)
+
+    def batch(self, batch: RecordBatch, first_row: int) -> EventBatch:
+        """Return the events of a batch.
+
+        Args:
+            batch: at least the needed columns.
+            first_row: number of its first row in the input, counted from 1.
+        """
+        mapping = self._mapping
+        batch = plain_batch(batch)
+        columns = {name: batch.column(actual) for name, actual in self._names.items()}
+        time = columns[mapping.time_column]
+        if pa.types.is_dictionary(time.type):
+            time = time.dictionary_decode()
+        moments, time = _moments(time, self.assembler.clock)
+        kept = {name: columns[name] for name in mapping.attributes}
+        return self.assembler.batch(
+            Rows(
+                time=time,
+                moments=moments,
+                event_type=_name(columns[mapping.type_column]),
+                source=None
+                if mapping.source is not None
+                else _name(columns[mapping.source_column]),
+                attributes=attributes.render(kept) if kept else None,
+                attribute_reason=lambda row: attributes.find_fault(kept, row),
+                origins=_Rows(batch, columns, first_row),
+            )
+        )
+
+    def _check_types(self, types: dict[str, DataType], *, has_rows: bool) -> None:
+        mapping = self._mapping
+        kind = _plain(types[mapping.time_column])
+        where = f'{self._origin}: column "{mapping.time_column}"'
+        if pa.types.is_date(kind) and (self.assembler.clock.is_iso or self.assembler.clock.unit):
+            raise InputError(f"{where} holds dates without a time of day")
+        is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+        is_number = is_number or pa.types.is_decimal(kind)
+        if is_number and self.assembler.clock.unit is None:
+            raise InputError(
+                f"{where} holds numbers ({kind}); say with --time-format whether they are "
+                "epoch_s, epoch_ms or epoch_us"
+            )
+        usable = is_number or pa.types.is_timestamp(kind) or pa.types.is_date(kind)
+        if not usable and not _is_text(kind):
+            raise InputError(f"{where} holds {kind}, not times")
+        if not has_rows:
+            return
+        for name in mapping.needed_columns[1:]:
+            kind = _plain(types[name])
+            if pa.types.is_nested(kind) or pa.types.is_null(kind):
+                raise InputError(f'{self._origin}: column "{name}" holds {kind}, not names')
+
+
+def _moments(time: Array, clock: Clock) -> tuple[Moments | None, Array]:
+    """Times that are no text, read; and the column in which to show them."""
+    kind = time.type
+    if _is_text(kind):
+        return None, _as_binary(time)
+    nulls = time.is_null().to_numpy(zero_copy_only=False)
+    if pa.types.is_date(kind):
+        # Only with a strptime format, which says that midnight is meant.
+        time = time.cast(pa.date32()).cast(pa.timestamp("s"))
+        kind = time.type
+    if pa.types.is_timestamp(kind):
+        ticks = time.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+        has_offset = kind.tz is not None
+        moments = _from_ticks(ticks, _PER_SECOND[kind.unit], has_offset=has_offset)
+    elif clock.unit is None:
+        raise AssertionError("numbers need an epoch")
+    elif pa.types.is_integer(kind):
+        whole = time
+        if pa.types.is_uint64(kind):
+            whole = pc.min_element_wise(time, pa.scalar(2**63 - 1, pa.uint64()), skip_nulls=False)
+        ticks = whole.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
+        moments = epochs.from_integers(ticks, clock.unit)
+    elif pa.types.is_decimal(kind):
+        return None, _as_binary(time.cast(pa.string()))
+    else:
+        seconds = time.cast(pa.float64()).fill_null(0).to_numpy(zero_copy_only=False)
+        moments = epochs.from_floats(seconds, clock.unit)
+    moments.fault[nulls] = TimeFault.EMPTY
+    return moments, time
+
+
+def _from_ticks(
+    ticks: np.ndarray[Any, np.dtype[np.int64]], per_second: int, *, has_offset: bool
+) -> Moments:
+    """Ticks of a clock to moments; finer ones are rounded to the microsecond, half up."""
+    if per_second > 1_000_000:
+        finer = per_second // 1_000_000
+        moments = epochs.from_integers(ticks // finer + (ticks % finer >= finer // 2), 1)
+    else:
+        moments = epochs.from_integers(ticks, 1_000_000 // per_second)
+    moments.has_offset[:] = has_offset
+    return moments
+
+
+def _name(column: Array) -> Array:
+    """Values as `names.read` takes them: whole floats as integers, other things as text."""
+    kind = _plain(column.type)
+    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        if pa.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
+        # A column of integers with a gap becomes one of floats in many tools: 82.0 means 82.
+        texts = pc.replace_substring_regex(column.cast(pa.string()), r"(\.\d*?)0+$", r"\1")
+        return pc.replace_substring_regex(texts, r"\.$", "")
+    if pa.types.is_large_string(kind) or pa.types.is_large_binary(kind) or not _is_text(kind):
+        if pa.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
+        if not pa.types.is_integer(kind):
+            column = _as_binary(column) if _is_text(kind) else column.cast(pa.string())
+    return column
+
+
+def _as_binary(column: Array) -> Array:
+    if pa.types.is_string(column.type) or pa.types.is_binary(column.type):
+        return column
+    return column.cast(pa.binary())
+
+
+def _plain(kind: DataType) -> DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _is_text(kind: DataType) -> bool:
+    types = pa.types
+    kinds = (types.is_string, types.is_large_string, types.is_binary, types.is_large_binary)
+    return any(is_kind(kind) for is_kind in (*kinds, types.is_fixed_size_binary))
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows of a batch."""
+
+    batch: RecordBatch
+    columns: dict[str, Array]
+    first_row: int
+
+    def line_number(self, row: int) -> int:
+        return self.first_row + row
+
+    def raw(self, row: int) -> bytes:
+        values = self.batch.slice(row, 1)
+        found = {name: _shown(values.column(name)) for name in self.batch.schema.names}
+        return json.dumps(found, ensure_ascii=False).encode("utf-8", "backslashreplace")
+
+    def reason(self, row: int, column_name: str) -> str | None:
+        column = self.columns.get(column_name)
+        return "the value is null" if column is not None and not column[row].is_valid else None
+
+
+def _shown(column: Array) -> object:
+    """A value as JSON can hold it; times keep all their digits."""
+    found = value_at(column, 0)
+    if isinstance(found, bytes):
+        return found.decode(errors="backslashreplace")
+    if isinstance(found, float) and not math.isfinite(found):
+        return str(found)
+    if found is None or isinstance(found, bool | int | float | str):
+        return found
+    return json.loads(json.dumps(found, default=str))

@@ -1,0 +1,292 @@
+"""CSV: blocks of lines, parsed by Arrow when they are clean and looked at closely when not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from loader.errors import InputError
+from loader.reading import attributes, header
+from loader.reading.arrow import Array, InvalidError, Table, arrow_csv, pa
+from loader.reading.batch import EventBatch, Reject
+from loader.reading.limits import too_long
+from loader.reading.lines import Block, Blocks, long_lines
+from loader.reading.quoting import RecordFault, Records
+from loader.reading.rows import Assembler, Broken, Rows
+from loader.reading.texts import Texts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from loader.reading.limits import Limits
+    from loader.reading.mapping import Mapping
+    from loader.reading.streams import ByteSource
+
+_TEXT: Final = pa.binary()
+_NAMES: Final = pa.dictionary(pa.int32(), pa.binary())
+
+
+class CsvReader:
+    """Reads CSV in constant memory; iterate once.
+
+    Attributes:
+        header: the header line as it stood in the input, None when it has none.
+    """
+
+    def __init__(self, content: ByteSource, mapping: Mapping, limits: Limits, origin: str) -> None:
+        self.header: bytes | None = None
+        self._blocks = Blocks(content, limits)
+        self._mapping = mapping
+        self._limits = limits
+        self._origin = origin
+        self.assembler = Assembler(mapping, limits)
+        self._columns: _Columns | None = None
+        self._is_started = False
+
+    def __iter__(self) -> Iterator[EventBatch]:
+        """Yield a batch for each block.
+
+        Raises:
+            InputError: there is no header with the needed columns, or no text at all.
+        """
+        self._check(self._blocks.peek())
+        for block in self._blocks:
+            if self._columns is None:
+                rest = self._start(block)
+                if rest is None:
+                    continue
+                yield self._batch(rest)
+            else:
+                yield self._batch(block)
+        if self._columns is None:
+            raise InputError(f"{self._origin}: is empty")
+
+    def _check(self, start: bytes) -> None:
+        header.check_text(start, self._origin)
+        is_one_line = b"\n" not in start and b"\r" not in start
+        if is_one_line and len(start) > self._limits.line_bytes and self._mapping.columns is None:
+            # Said now, for the line may be endless.
+            raise self._too_long()
+
+    def _too_long(self) -> InputError:
+        longest = f"{self._limits.line_bytes:,} bytes"
+        return InputError(f"{self._origin}: the first line is longer than {longest}; is this CSV?")
+
+    def _start(self, block: Block) -> Block | None:
+        """Find the columns; return what follows, None when only blank lines came so far."""
+        mapping = self._mapping
+        if not self._is_started:
+            self._is_started = True
+            if block.data.startswith(header.BOM):
+                block = replace(block, data=block.data[len(header.BOM) :])
+        if mapping.columns is not None:
+            if not block.data.strip() and not block.long_lines:
+                return None
+            self._columns = _Columns(mapping.columns, mapping, self._origin)
+            return block
+        if block.long_lines:
+            raise self._too_long()
+        lines = block.lines
+        number = next((at for at in range(len(lines)) if lines.line(at).strip()), None)
+        if number is None:
+            return None
+        self.header = lines.line(number)
+        found = header.parse(self.header, mapping.delimiter, self._origin)
+        self._columns = _Columns(found, mapping, self._origin)
+        data = block.data[int(lines.starts[number + 1]) :]
+        return replace(block, data=data, first_line=block.first_line + number + 1)
+
+    def _batch(self, block: Block) -> EventBatch:
+        if self._columns is None:
+            raise AssertionError("the columns are not known yet")
+        if self._is_clean(block):
+            table = self._columns.parse(block.data)
+            # Arrow makes a row of empty fields from a blank line, so look closer at such rows.
+            if (
+                table is not None
+                and len(table) == block.line_count
+                and not self._columns.has_empty_time(table)
+            ):
+                origins = _Lines(block)
+                return self.assembler.batch(
+                    self._columns.rows(table, origins), long_lines(block, self._limits)
+                )
+        return self._careful(block, self._columns)
+
+    def _is_clean(self, block: Block) -> bool:
+        """Whether line n is row n, if Arrow finds the right number of fields in each."""
+        data = block.data
+        return (
+            len(data) > 0
+            and b'"' not in data
+            and not data.startswith((b"\n", b"\r", header.BOM))
+            and block.has_plain_ends
+            and not block.may_hold_longer(self._limits.line_bytes)
+        )
+
+    def _careful(self, block: Block, columns: _Columns) -> EventBatch:
+        def is_row(records: Records) -> NDArray[np.bool_]:
+            lines, texts = records.line_texts(columns.time)
+            _, faults = self.assembler.clock.read(Texts(pa.array(texts, pa.binary())))
+            found = np.zeros(len(block.lines), np.bool_)
+            found[lines] = faults == 0
+            return found
+
+        records = Records(
+            block,
+            delimiter=ord(self._mapping.delimiter),
+            fields=columns.count,
+            longest=self._limits.line_bytes,
+            is_row=is_row,
+        )
+        if records.given_back is not None:
+            self._blocks.give_back(block, records.given_back)
+        good = np.flatnonzero(records.faults == RecordFault.NONE)
+        table = columns.parse(_only(block.data, records, good))
+        if table is None or len(table) != len(good):
+            raise AssertionError(f"{self._origin}: records and rows differ near {block.first_line}")
+        broken = _broken(records, columns.count, self._limits, long_lines(block, self._limits))
+        return self.assembler.batch(columns.rows(table, _Chosen(records, good)), broken)
+
+
+class _Columns:
+    """The columns of the input that are read, and how Arrow reads them."""
+
+    def __init__(self, found: tuple[str, ...], mapping: Mapping, origin: str) -> None:
+        wanted = [*mapping.needed_columns, *mapping.attributes]
+        at = header.positions(found, wanted, mapping, origin)
+        self.count = len(found)
+        self.time = at[mapping.time_column]
+        self._type = str(at[mapping.type_column])
+        self._source = None if mapping.source is not None else str(at[mapping.source_column])
+        self._attributes = {name: str(at[name]) for name in mapping.attributes}
+        types = {str(self.time): _TEXT}
+        types |= dict.fromkeys(self._attributes.values(), _TEXT)
+        types |= dict.fromkeys([self._type, self._source or self._type], _NAMES)
+        self._parsing = arrow_csv.ParseOptions(
+            delimiter=mapping.delimiter, newlines_in_values=True, ignore_empty_lines=False
+        )
+        self._types = types
+        # Names may repeat among the columns that are not read; numbers do not.
+        self._names = [str(number) for number in range(self.count)]
+        self._converting = arrow_csv.ConvertOptions(
+            column_types=types, include_columns=list(types), check_utf8=False
+        )
+
+    def parse(self, data: bytes) -> Table | None:
+        """Parse rows; None when one of them does not have the right number of fields."""
+        reading = arrow_csv.ReadOptions(
+            use_threads=False, block_size=len(data) + 1, column_names=self._names
+        )
+        if not data:
+            return pa.schema(self._types).empty_table()
+        try:
+            return arrow_csv.read_csv(
+                pa.BufferReader(data),
+                read_options=reading,
+                parse_options=self._parsing,
+                convert_options=self._converting,
+            )
+        except InvalidError:
+            return None
+
+    def has_empty_time(self, table: Table) -> bool:
+        """Whether any row has nothing where the time should be."""
+        times = table[str(self.time)]
+        return any((Texts(chunk, trim=False).lengths == 0).any() for chunk in times.chunks)
+
+    def rows(self, table: Table, origins: _Lines | _Chosen) -> Rows:
+        """Give the columns their meaning."""
+
+        def column(name: str) -> Array:
+            found = table[name].combine_chunks()
+            return found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
+
+        kept = {key: column(name) for key, name in self._attributes.items()}
+        kept = {
+            key: values.cast(_TEXT) if pa.types.is_dictionary(values.type) else values
+            for key, values in kept.items()
+        }
+        return Rows(
+            time=column(str(self.time)),
+            event_type=column(self._type),
+            source=None if self._source is None else column(self._source),
+            attributes=attributes.render(kept) if kept else None,
+            attribute_reason=lambda row: attributes.find_fault(kept, row),
+            origins=origins,
+        )
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """Rows that are the lines of a block."""
+
+    block: Block
+
+    def line_number(self, row: int) -> int:
+        return self.block.first_line + row
+
+    def raw(self, row: int) -> bytes:
+        return self.block.lines.line(row)
+
+    def reason(self, row: int, column_name: str) -> str | None:  # noqa: ARG002
+        return None
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """Rows that are some of the records of a block."""
+
+    records: Records
+    good: NDArray[np.int64]
+
+    def line_number(self, row: int) -> int:
+        return self.records.block.first_line + int(self.records.first_lines[self.good[row]])
+
+    def raw(self, row: int) -> bytes:
+        return self.records.raw(int(self.good[row]))
+
+    def reason(self, row: int, column_name: str) -> str | None:  # noqa: ARG002
+        return None
+
+
+def _only(data: bytes, records: Records, good: NDArray[np.int64]) -> bytes:
+    """The bytes of these records, line ends included."""
+    if len(records) == 0:
+        return b""
+    if len(good) == len(records):
+        return data[: int(records.starts[-1])]
+    offsets = pa.py_buffer(records.starts.astype(np.int32))
+    lines = pa.Array.from_buffers(pa.binary(), len(records), [None, offsets, pa.py_buffer(data)])
+    chosen = lines.take(pa.array(good))
+    return b"" if len(good) == 0 else bytes(chosen.buffers()[2])
+
+
+def _broken(records: Records, fields: int, limits: Limits, before: Broken | None) -> Broken:
+    bad = np.flatnonzero(records.faults > RecordFault.BLANK)
+
+    def reject(record: int) -> Reject:
+        raw = records.raw(record)
+        is_cut = bool(records.faults[record] == RecordFault.LONG)
+        match records.faults[record]:
+            case RecordFault.OPEN:
+                reason = "a quote opens here and is not closed before the next row"
+            case RecordFault.STRAY:
+                reason = "a quote stands inside a field, not around it"
+            case RecordFault.LONG:
+                size, raw = len(raw), raw[: limits.raw_bytes]
+                reason = too_long(size, len(raw), limits)
+            case _:
+                reason = f"the row has {records.field_counts[record]} fields instead of {fields}"
+        number = records.block.first_line + int(records.first_lines[record])
+        return Reject(line_number=number, column_name=None, reason=reason, raw=raw, is_cut=is_cut)
+
+    def rejects(room: int) -> list[Reject]:
+        first = list(before.rejects(room)) if before is not None else []
+        return [*first, *(reject(record) for record in bad[:room].tolist())]
+
+    return Broken(count=len(bad) + (before.count if before is not None else 0), rejects=rejects)

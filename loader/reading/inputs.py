@@ -1,0 +1,264 @@
+"""Inputs: files and streams, opened and read as batches of events."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import BinaryIO, Final, Protocol
+
+from loader.errors import InputError
+from loader.reading.batch import EventBatch
+from loader.reading.bounds import Gate
+from loader.reading.csv import CsvReader
+from loader.reading.limits import Limits
+from loader.reading.mapping import Mapping
+from loader.reading.ndjson import NdjsonReader
+from loader.reading.parquet import ParquetReader
+from loader.reading.paths import STANDARD_INPUT, Input, expand
+from loader.reading.prefetch import Prefetch
+from loader.reading.rows import Assembler
+from loader.reading.streams import Compression, Content, Counted, blocks, sniff
+
+__all__ = ["Input", "Reading", "expand", "open_reading"]
+
+_SNIFFED: Final = 4
+_HASHED_AT_ONCE: Final = 1 << 20
+
+
+class Reader(Protocol):
+    """What each format provides."""
+
+    header: bytes | None
+    assembler: Assembler
+
+    def __iter__(self) -> Iterator[EventBatch]:
+        """Yield the rows of the input in its order."""
+        ...
+
+
+class Reading:
+    """An input being read; iterate once over its batches. Memory stays constant.
+
+    Attributes:
+        fingerprint: sha256 over the content (decompressed) and the mapping options that give it
+            meaning; of a regular file known at once, of a stream None until it is read to its
+            end.
+        bytes_total: size of the file as stored, None for a stream.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        stored: Counted,
+        *,
+        fingerprint: str | None,
+        bytes_total: int | None,
+        finish: _Finish,
+    ) -> None:
+        self.fingerprint = fingerprint
+        self.bytes_total = bytes_total
+        self._reader = reader
+        self._stored = stored
+        self._finish = finish
+        self._batches = Prefetch(reader)
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes of the file, as stored, that were read so far."""
+        return self._stored.count
+
+    @property
+    def header(self) -> bytes | None:
+        """Header line of CSV as it stood there; known from the first batch on."""
+        return self._reader.header
+
+    def guard(self, gate: Gate) -> None:
+        """Reject the rows that this gate refuses; before the first batch."""
+        self._reader.assembler.gate = gate
+
+    def __iter__(self) -> Iterator[EventBatch]:
+        """Yield the events and rejects in the order of the input.
+
+        Raises:
+            InputError: the rest of the input is not usable, or changed while it was read.
+        """
+        yield from self._batches
+        self.fingerprint = self._finish()
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._batches.close()
+
+
+class _Finish(Protocol):
+    def __call__(self) -> str:
+        """Check what can be checked only at the end, and return the fingerprint."""
+        ...
+
+
+@contextmanager
+def open_reading(
+    an_input: Input, mapping: Mapping, limits: Limits | None = None
+) -> Iterator[Reading]:
+    """Open an input for reading; closes it afterwards.
+
+    Raises:
+        InputError: it cannot be opened, or nothing of it is usable.
+    """
+    limits = limits or Limits()
+    with ExitStack() as stack:
+        file = stack.enter_context(open_stored(an_input))
+        if stat.S_ISREG(_mode(file)):
+            reading = _read_file(an_input, file, mapping, limits)
+        else:
+            reading = _read_stream(an_input, file, mapping, limits)
+        stack.callback(reading.close)
+        yield reading
+
+
+def _read_file(an_input: Input, file: BinaryIO, mapping: Mapping, limits: Limits) -> Reading:
+    before = os.fstat(file.fileno())
+    if before.st_size == 0:
+        raise InputError(f"{an_input.origin}: is empty")
+    # Whoever hands us an open file may have read a part of it, which is not ours.
+    begin = file.tell()
+    start = file.read(_SNIFFED)
+    compression = an_input.compression
+    if an_input.origin == STANDARD_INPUT and an_input.format != "parquet":
+        compression = sniff(start)
+    else:
+        _check_compression(an_input, sniff(start))
+    file.seek(begin)
+    content = Content(Counted(file), compression, an_input.origin, hashing=True)
+    for _ in blocks(content, _HASHED_AT_ONCE):
+        pass
+    fingerprint = content.digest(mapping.meaning(an_input.format))
+    file.seek(begin)
+    stored = Counted(file)
+
+    def finish() -> str:
+        after = os.fstat(file.fileno())
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            raise InputError(
+                f"{an_input.origin}: was changed while it was read; load it when it is complete"
+            )
+        return fingerprint
+
+    reader, _ = _reader(
+        an_input=an_input,
+        compression=compression,
+        file=file,
+        stored=stored,
+        mapping=mapping,
+        limits=limits,
+        hashing=False,
+    )
+    return Reading(
+        reader,
+        stored,
+        fingerprint=fingerprint,
+        bytes_total=before.st_size,
+        finish=finish,
+    )
+
+
+def _read_stream(an_input: Input, file: BinaryIO, mapping: Mapping, limits: Limits) -> Reading:
+    if an_input.format == "parquet":
+        raise InputError(
+            f"{an_input.origin}: Parquet cannot be read from a stream, its index stands at the "
+            "end; save it as a file and name that"
+        )
+    start = b""
+    while len(start) < _SNIFFED and (part := file.read(_SNIFFED - len(start))):
+        start += part
+    stored = Counted(file, start=start)
+    compression = an_input.compression or sniff(start)
+    reader, content = _reader(
+        an_input=an_input,
+        compression=compression,
+        file=file,
+        stored=stored,
+        mapping=mapping,
+        limits=limits,
+        hashing=True,
+    )
+    return Reading(
+        reader,
+        stored,
+        fingerprint=None,
+        bytes_total=None,
+        finish=lambda: content.digest(mapping.meaning(an_input.format)),
+    )
+
+
+def _reader(
+    *,
+    an_input: Input,
+    compression: Compression | None,
+    file: BinaryIO,
+    stored: Counted,
+    mapping: Mapping,
+    limits: Limits,
+    hashing: bool,
+) -> tuple[Reader, Content]:
+    content = Content(stored, compression, an_input.origin, hashing=hashing)
+    match an_input.format:
+        case "csv":
+            return CsvReader(content, mapping, limits, an_input.origin), content
+        case "ndjson":
+            return NdjsonReader(content, mapping, limits, an_input.origin), content
+        case "parquet":
+            return ParquetReader(file, stored, mapping, limits, an_input.origin), content
+
+
+@contextmanager
+def open_stored(an_input: Input) -> Iterator[BinaryIO]:
+    """Open the bytes of an input as they are stored, where they stand.
+
+    Raises:
+        InputError: it cannot be opened.
+    """
+    if an_input.origin == STANDARD_INPUT:
+        # So it is when whoever started this process has closed it.
+        if sys.stdin is None:
+            raise InputError(f"{STANDARD_INPUT}: standard input is closed")
+        try:
+            # Not the buffered file: its lock, held by a waiting thread, would break the exit.
+            with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as file:
+                yield file
+        except (OSError, ValueError):
+            yield sys.stdin.buffer
+        return
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(Path(an_input.origin).open("rb", buffering=0))
+        except OSError as error:
+            raise InputError(f"{an_input.origin}: {error.strerror}") from error
+        yield file
+
+
+def _mode(file: BinaryIO) -> int:
+    try:
+        return os.fstat(file.fileno()).st_mode
+    except OSError:
+        return 0
+
+
+def _check_compression(an_input: Input, found: Compression | None) -> None:
+    if an_input.format == "parquet" and an_input.compression is not None:
+        raise InputError(
+            f"{an_input.origin}: Parquet is compressed inside; unpack the "
+            f".{an_input.compression} around it"
+        )
+    if an_input.compression == found:
+        return
+    if an_input.compression is not None:
+        raise InputError(
+            f"{an_input.origin}: is not compressed with .{an_input.compression}; "
+            "rename it, or compress it"
+        )
+    raise InputError(f"{an_input.origin}: is compressed; name it so that it ends in .{found}")

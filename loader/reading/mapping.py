@@ -1,0 +1,160 @@
+"""Mapping: which columns of an input mean what, and how its times are written."""
+
+from __future__ import annotations
+
+import json
+import zoneinfo
+from collections import abc
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, Literal, get_args
+
+from loader.errors import UsageError
+from loader.reading.limits import Limits
+from loader.reading.selection import Selection
+from loader.reading.times import Clock
+
+Format = Literal["csv", "ndjson", "parquet"]
+# What people type for a tab, because their shell does not.
+_SPELLED_OUT: Final = {"\\t": "\t", "tab": "\t"}
+FORMATS: Final[tuple[Format, ...]] = get_args(Format)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mapping:
+    r"""How an input is to be read; checks itself when made.
+
+    Attributes:
+        format: format of the input; None means that its name tells.
+        delimiter: one character between the fields of CSV; ``\t`` may be spelled out.
+        columns: names of the columns of CSV that has no header line; None when it has one.
+        time_column: input column with the time of the event.
+        type_column: input column with its type.
+        source_column: input column with its source; not read when ``source`` is given.
+        source: one source for the whole input.
+        time_format: ``iso``, ``epoch_s``, ``epoch_ms``, ``epoch_us`` or a strptime format.
+        timezone: IANA name of the zone of times that carry no offset; None rejects these.
+        type_map: types to rename, as they stand in the input (trimmed) -> as they are loaded.
+        attributes: further input columns to keep, as a JSON object per event.
+        selection: which events are wanted; None for all.
+
+    Raises:
+        UsageError: an option is not usable, or two of them contradict each other.
+    """
+
+    format: Format | None = None
+    delimiter: str = ","
+    columns: tuple[str, ...] | None = None
+    time_column: str = "time"
+    type_column: str = "type"
+    source_column: str = "source"
+    source: str | None = None
+    time_format: str = "iso"
+    timezone: str | None = None
+    type_map: abc.Mapping[str, str] = field(default_factory=dict)
+    attributes: tuple[str, ...] = ()
+    selection: Selection | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what could only fail later, in the middle of an input."""
+        if self.format is not None and self.format not in FORMATS:
+            raise UsageError(f'--format "{self.format}" is not one of {", ".join(FORMATS)}')
+        object.__setattr__(self, "delimiter", _SPELLED_OUT.get(self.delimiter, self.delimiter))
+        _check_delimiter(self.delimiter)
+        _check_timezone(self.timezone)
+        Clock(self.time_format, self.timezone)
+        _check_names("--columns", self.columns or ())
+        _check_names("--attributes", self.attributes)
+        needed = [("--time-column", self.time_column), ("--type-column", self.type_column)]
+        if self.source is None:
+            needed.append(("--source-column", self.source_column))
+        elif not _is_name(self.source):
+            raise UsageError(f"--source {self.source!r} is not a name")
+        seen: dict[str, str] = {}
+        for option, name in needed:
+            if folded(name) in seen:
+                raise UsageError(f'{seen[folded(name)]} and {option} both name column "{name}"')
+            seen[folded(name)] = option
+        raws: set[str] = set()
+        for raw, mapped in self.type_map.items():
+            if not _is_name(mapped):
+                raise UsageError(f'--type-map "{raw}={mapped}" gives no type')
+            if raw.strip() in raws:
+                raise UsageError(f'--type-map renames "{raw.strip()}" twice')
+            raws.add(raw.strip())
+
+    @property
+    def needed_columns(self) -> tuple[str, ...]:
+        """Columns without which no event can be made: time, type and, unless given, source."""
+        needed = (self.time_column, self.type_column)
+        return needed if self.source is not None else (*needed, self.source_column)
+
+    def described(self) -> dict[str, Any]:
+        """Return all of it as JSON can hold it, for the ledger."""
+        found = {
+            one.name: getattr(self, one.name) for one in fields(self) if one.name != "selection"
+        }
+        if self.selection is not None:
+            found["selection"] = self.selection.described()
+        return found | {"type_map": dict(self.type_map)}
+
+    def meaning(self, of: Format) -> bytes:
+        """Canonical bytes of the options that decide what content of this format means.
+
+        Two loads of the same content are the same load only when these agree too.
+        """
+        options: dict[str, Any] = {
+            "format": of,
+            "time_column": self.time_column,
+            "type_column": self.type_column,
+            "source_column": self.source_column if self.source is None else None,
+            "source": self.source,
+            "time_format": self.time_format,
+            "timezone": self.timezone,
+            "type_map": sorted(self.type_map.items()),
+            "attributes": self.attributes,
+        }
+        if of == "csv":
+            options |= {"delimiter": self.delimiter, "columns": self.columns}
+        # Only if there is one, so that who wants everything finds what was loaded before.
+        if self.selection is not None and (selected := self.selection.described()):
+            options["selection"] = selected
+        return json.dumps(options, sort_keys=True, ensure_ascii=True).encode()
+
+
+def folded(name: str) -> str:
+    """The form in which column names are compared: no case, no spaces around."""
+    return name.strip().casefold()
+
+
+def _is_name(name: str) -> bool:
+    """Whether a reader would take this for a source or a type."""
+    name = name.strip()
+    return bool(name) and name.isprintable() and len(name.encode()) <= Limits.name_bytes
+
+
+def _check_delimiter(delimiter: str) -> None:
+    if len(delimiter) != 1 or not delimiter.isascii():
+        raise UsageError(f"--delimiter {delimiter!r} is not one ASCII character")
+    if delimiter in '"\r\n\0\\' or delimiter.isalnum():
+        raise UsageError(f"--delimiter {delimiter!r} cannot separate fields")
+
+
+def _check_timezone(timezone: str | None) -> None:
+    if timezone is None:
+        return
+    try:
+        zoneinfo.ZoneInfo(timezone)
+    except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError) as error:
+        raise UsageError(
+            f'--timezone "{timezone}" is not a known zone; use a name such as Europe/Berlin'
+        ) from error
+
+
+def _check_names(option: str, names: tuple[str, ...]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if not name.strip():
+            raise UsageError(f"{option} has an empty name")
+        if folded(name) in seen:
+            raise UsageError(f'{option} names "{name}" twice')
+        seen.add(folded(name))

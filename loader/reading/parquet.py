@@ -1,0 +1,86 @@
+"""Parquet: batches of the needed columns, one after the other."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+from loader.errors import InputError
+from loader.reading.arrow import ArrowError, pq
+from loader.reading.columns import ColumnReader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from loader.reading.batch import EventBatch
+    from loader.reading.limits import Limits
+    from loader.reading.mapping import Mapping
+    from loader.reading.streams import Counted
+
+_ROWS_AT_ONCE: Final = 1 << 17
+
+
+class ParquetReader:
+    """Reads Parquet in constant memory; iterate once.
+
+    Args:
+        file: seekable.
+        stored: told how many bytes were read, as if every row took as many.
+        mapping: what the columns mean.
+        limits: bounds.
+        origin: what errors call the file.
+
+    Raises:
+        InputError: it is no Parquet file, or lacks a column, or one is of an unusable type.
+    """
+
+    header: bytes | None = None
+
+    def __init__(
+        self, file: BinaryIO, stored: Counted, mapping: Mapping, limits: Limits, origin: str
+    ) -> None:
+        self._stored = stored
+        self._size = file.seek(0, io.SEEK_END)
+        self._origin = origin
+        try:
+            # An old time of 96 bits may lie further away than nanoseconds reach, which would wrap.
+            self._file = pq.ParquetFile(
+                file, coerce_int96_timestamp_unit="us", page_checksum_verification=True
+            )
+            schema = self._file.schema_arrow
+            len(schema.names)
+        except (ArrowError, OSError, UnicodeDecodeError) as error:
+            raise InputError(
+                f"{origin}: {_why('is not Parquet, or is cut short', error)}"
+            ) from error
+        has_rows = self._file.metadata.num_rows > 0
+        self._columns = ColumnReader(schema, mapping, limits, origin, has_rows=has_rows)
+        self.assembler = self._columns.assembler
+
+    def __iter__(self) -> Iterator[EventBatch]:
+        """Yield a batch for every so many rows.
+
+        Raises:
+            InputError: the file is damaged further on.
+        """
+        first_row = 1
+        # The sizes of columns are not asked for: where they are damaged, Arrow aborts the process.
+        rows = self._file.metadata.num_rows
+        try:
+            for batch in self._file.iter_batches(_ROWS_AT_ONCE, columns=self._columns.columns):
+                yield self._columns.batch(batch, first_row)
+                first_row += batch.num_rows
+                self._stored.count = self._size * (first_row - 1) // max(rows, 1)
+        except (ArrowError, OSError) as error:
+            where = f"is damaged behind row {first_row - 1:,}"
+            raise InputError(f"{self._origin}: {_why(where, error)}") from error
+        if first_row - 1 != rows:
+            told = f"it should have {rows:,} rows, and has {first_row - 1:,}"
+            raise InputError(f"{self._origin}: is damaged: {told}")
+
+
+def _why(what: str, error: Exception) -> str:
+    first = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if "crypt" in first:
+        return "is encrypted; write it without that"
+    return f"{what}: {first}"

@@ -1,0 +1,148 @@
+"""Paths: what the user named, resolved to inputs."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NoReturn
+
+from loader.errors import InputError
+from loader.reading.mapping import Format, Mapping
+from loader.reading.streams import Compression
+
+STANDARD_INPUT: Final = "-"
+_ENDINGS: Final[dict[str, Format]] = {
+    ".csv": "csv",
+    ".ndjson": "ndjson",
+    ".jsonl": "ndjson",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
+_COMPRESSIONS: Final[dict[str, Compression]] = {".gz": "gz", ".zst": "zst"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """One file or stream to read.
+
+    Attributes:
+        origin: path as the user gave it, or ``-`` for standard input.
+        format: format of its content.
+        compression: how the content is compressed, None when it is not (of a stream, None
+            means that its first bytes tell).
+        name: what to call it, when that is not the origin.
+    """
+
+    origin: str
+    format: Format
+    compression: Compression | None = None
+    name: str | None = None
+
+    @property
+    def label(self) -> str:
+        """Its name on one line that can be printed and stored, whatever bytes it holds."""
+        return printable(self.origin if self.name is None else self.name)
+
+    def explain(self, error: InputError) -> str:
+        """Return the message of an error, which names the input in any case."""
+        text = str(error).replace(self.origin, self.label)
+        return text if self.label in text else f"{self.label}: {text}"
+
+
+def printable(name: str) -> str:
+    """Return a name with everything escaped that cannot be printed."""
+    return "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in name
+    )
+
+
+def expand(paths: Sequence[str], mapping: Mapping) -> list[Input]:
+    """Resolve files, directories, globs and ``-`` to inputs, in the order given.
+
+    A directory stands for all files in it, at any depth, whose name ends as the formats do. A
+    named pipe is read when it is named itself; in a directory nobody may ever write to it.
+
+    Raises:
+        InputError: a path matches nothing, or its name does not tell the format, or a directory
+            cannot be read.
+    """
+    inputs: list[Input] = []
+    for path in paths:
+        try:
+            inputs += _expand(path, mapping)
+        except OSError as error:
+            where = path if error.filename is None else error.filename
+            raise InputError(f"{where}: {error.strerror}") from error
+    return list(dict.fromkeys(inputs))
+
+
+def _expand(path: str, mapping: Mapping) -> list[Input]:
+    if path == STANDARD_INPUT:
+        return [Input(origin=path, format=mapping.format or "csv")]
+    if path == "":
+        # Not the current directory: more likely a variable that is not set.
+        raise InputError('"": an empty name; for the files of the current directory say .')
+    if Path(path).is_dir():
+        return _directory(path, mapping)
+    if Path(path).exists():
+        return [file_input(path, mapping)]
+    # The shell expands globs mostly; not in a container's command or a crontab.
+    found = sorted(glob.glob(path, recursive=True))  # noqa: PTH207
+    if not found:
+        raise InputError(f"{path}: no such file or directory")
+    inputs: list[Input] = []
+    for one in found:
+        if Path(one).is_dir():
+            inputs += _directory(one, mapping)
+        else:
+            inputs.append(file_input(one, mapping))
+    return inputs
+
+
+def _directory(path: str, mapping: Mapping) -> list[Input]:
+    inputs = []
+    for folder, folders, names in os.walk(path, onerror=_raise):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            found, compression = _by_name(name)
+            wanted = found is not None and mapping.format in (None, found)
+            if found is not None and wanted and not name.startswith("."):
+                file = Path(folder) / name
+                # A link to nothing is kept: it may well be a file that was lost.
+                if file.exists() and not file.is_file():
+                    continue
+                inputs.append(Input(origin=str(file), format=found, compression=compression))
+    if not inputs:
+        endings = ", ".join(_ENDINGS)
+        raise InputError(f"{path}: no file in this directory ends in {endings} (or .gz, .zst)")
+    return sorted(inputs, key=lambda one: one.origin)
+
+
+def _raise(error: OSError) -> NoReturn:
+    """Files that cannot be seen must not be left out silently."""
+    raise error
+
+
+def file_input(path: str, mapping: Mapping) -> Input:
+    """Return the input that one file is.
+
+    Raises:
+        InputError: its name does not tell the format, and the mapping does not either.
+    """
+    found, compression = _by_name(path)
+    if mapping.format is not None:
+        found = mapping.format
+    if found is None:
+        raise InputError(f"{path}: its name does not tell the format; say it with --format")
+    return Input(origin=path, format=found, compression=compression)
+
+
+def _by_name(path: str) -> tuple[Format | None, Compression | None]:
+    suffixes = [suffix.lower() for suffix in Path(path).suffixes]
+    compression = _COMPRESSIONS.get(suffixes[-1]) if suffixes else None
+    if compression is not None:
+        suffixes.pop()
+    return (_ENDINGS.get(suffixes[-1]) if suffixes else None), compression

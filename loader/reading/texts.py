@@ -1,0 +1,104 @@
+"""Texts: a column of byte strings, seen by Arrow and by NumPy without a copy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from loader.reading.arrow import Array, pa, pc
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_BLANK = 32  # what is not above counts as white space around a value
+
+
+class Texts:
+    """Byte strings of a column; white space around them is not part of them.
+
+    Attributes:
+        array: Arrow binary, without nulls (a null became an empty string).
+        lengths: bytes of each.
+    """
+
+    def __init__(self, array: Array, *, trim: bool = True) -> None:
+        """Take an Arrow array of type binary or string, of any validity of its UTF-8."""
+        if array.null_count:
+            array = array.fill_null(b"" if pa.types.is_binary(array.type) else "")
+        array = array.view(pa.binary())
+        self._set(array)
+        if trim and len(array) and self._is_padded():
+            # Trimming knows ASCII only, so that bytes which are not UTF-8 pass unharmed.
+            trimmed = pc.ascii_trim_whitespace(array.view(pa.string()))
+            self._set(trimmed.view(pa.binary()))
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def __getitem__(self, row: int) -> bytes:
+        value: bytes = self.array[row].as_py()
+        return value
+
+    def take(self, rows: NDArray[np.int64]) -> Texts:
+        """Only these rows, in this order."""
+        return Texts(self.array.take(pa.array(rows)), trim=False)
+
+    def matrix(self, length: int) -> NDArray[np.uint8]:
+        """All bytes as (rows, length), when every text has this length."""
+        first = int(self._offsets[0]) if len(self) else 0
+        last = int(self._offsets[-1]) if len(self) else 0
+        return self._data[first:last].reshape(len(self), length)
+
+    def contains(self, byte: bytes) -> bool:
+        """Whether any of them holds this byte."""
+        return len(self) > 0 and (
+            bytes(byte) in self._data[int(self._offsets[0]) : int(self._offsets[-1])].tobytes()
+        )
+
+    def _set(self, array: Array) -> None:
+        self.array = array
+        _, offsets, data = array.buffers()
+        self._data = np.frombuffer(data or b"", np.uint8)
+        self._offsets = (
+            np.frombuffer(offsets, np.int32)[array.offset : array.offset + len(array) + 1]
+            if len(array)
+            else np.zeros(1, np.int32)
+        )
+        self.lengths = np.diff(self._offsets)
+
+    def _is_padded(self) -> bool:
+        filled = self.lengths > 0
+        starts, ends = self._offsets[:-1], self._offsets[1:]
+        if not filled.all():
+            starts, ends = starts[filled], ends[filled]
+        data = self._data
+        return bool((data[starts] <= _BLANK).any() or (data[ends - 1] <= _BLANK).any())
+
+
+def is_utf8(value: bytes) -> bool:
+    """Whether these bytes are text."""
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def value_at(column: Array, row: int) -> object:
+    """A value of a column; text comes as bytes, for nobody has checked that it is UTF-8."""
+    one = column.slice(row, 1)
+    if pa.types.is_dictionary(one.type):
+        one = one.dictionary_decode()
+    if pa.types.is_string(one.type):
+        one = one.view(pa.binary())
+    elif pa.types.is_large_string(one.type):
+        one = one.view(pa.large_binary())
+    elif pa.types.is_timestamp(one.type):
+        # As text it may lie outside Python's years, and without its zone needs no zone files.
+        plain = one.cast(pa.timestamp(one.type.unit)).cast(pa.string())[0].as_py()
+        return f"{plain}Z" if plain is not None and one.type.tz else plain
+    try:
+        return one[0].as_py()
+    except (UnicodeDecodeError, OverflowError, ValueError) as error:
+        return f"({error})"

@@ -1,0 +1,192 @@
+"""Times in a strptime format: the format becomes a regular expression over whole columns."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from loader.errors import UsageError
+from loader.reading.arrow import Array, pa, pc
+from loader.reading.times.calendar import SECOND, Moments, TimeFault, local_micros
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from loader.reading.texts import Texts
+
+_MONTHS: Final = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
+_DAYS: Final = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+_TWO: Final = "[0-9]{1,2}"
+
+
+def _any(names: list[str]) -> str:
+    return "(?i:" + "|".join(names) + ")"
+
+
+# Directive -> (field, expression). English names only: a locale would make results differ
+# between machines. Fields of which one is enough for the date share a name.
+_DIRECTIVES: Final = {
+    "Y": ("year", "[0-9]{4}"),
+    "y": ("short_year", "[0-9]{2}"),
+    "m": ("month", _TWO),
+    "b": ("month_name", _any([name[:3] for name in _MONTHS])),
+    "B": ("month_name", _any(_MONTHS)),
+    "d": ("day", _TWO),
+    "e": ("day", " ?" + _TWO),
+    "j": ("day_of_year", "[0-9]{1,3}"),
+    "H": ("hour", _TWO),
+    "I": ("hour12", _TWO),
+    "p": ("half", _any(["am", "pm"])),
+    "M": ("minute", _TWO),
+    "S": ("second", _TWO),
+    "f": ("fraction", "[0-9]{1,9}"),
+    "z": ("offset", "(?:Z|[+-][0-9]{2}(?::?[0-9]{2})?)"),
+    "Z": ("zone", "(?:UTC|GMT|Z)"),
+    "a": ("weekday", _any([name[:3] for name in _DAYS])),
+    "A": ("weekday", _any(_DAYS)),
+}
+_SHORTHANDS: Final = {"T": "%H:%M:%S", "D": "%m/%d/%y", "F": "%Y-%m-%d", "R": "%H:%M"}
+
+
+class Strptime:
+    """A compiled format.
+
+    Raises:
+        UsageError: it has a directive that is not supported, or does not tell the date.
+    """
+
+    def __init__(self, time_format: str) -> None:
+        self._fields: set[str] = set()
+        self._format = time_format
+        expanded = re.sub(
+            r"%([%a-zA-Z])",
+            lambda found: _SHORTHANDS.get(found[1], found[0]),
+            time_format,
+        )
+        pattern = re.sub(r"%(.?)|([^%]+)", self._piece, expanded, flags=re.DOTALL)
+        self._pattern = f"^{pattern}$"
+        self._check()
+
+    def read(self, texts: Texts) -> Moments:
+        """Read a column of texts; a fraction is rounded to the nearest microsecond."""
+        parts = pc.extract_regex(texts.array, self._pattern)
+        good = parts.is_valid().to_numpy(zero_copy_only=False)
+        zero = np.zeros(len(texts), np.int32)
+
+        def number(field: str, default: int = 0) -> NDArray[np.int32]:
+            if field not in self._fields:
+                return zero + np.int32(default)
+            text = pc.utf8_trim_whitespace(_text(parts, field, str(default)))
+            values: NDArray[np.int32] = text.cast(pa.int32()).to_numpy(zero_copy_only=False)
+            return values
+
+        year = number("year", 1970)
+        if "short_year" in self._fields:
+            # POSIX: 69-99 are of the 20th century, 00-68 of the 21st.
+            short = number("short_year")
+            year = short + np.where(short < 69, 2000, 1900).astype(np.int32)
+        month, day = number("month", 1), number("day", 1)
+        if "month_name" in self._fields:
+            names = pc.utf8_lower(pc.utf8_slice_codeunits(_text(parts, "month_name", "jan"), 0, 3))
+            known = pa.array([name[:3].lower() for name in _MONTHS])
+            month = pc.index_in(names, known).to_numpy(zero_copy_only=False).astype(np.int32) + 1
+        hour, wrong = number("hour"), zero > 0
+        if "hour12" in self._fields:
+            hour12 = number("hour12", 12)
+            wrong = (hour12 < 1) | (hour12 > 12)
+            halves = pc.utf8_lower(_text(parts, "half", "am"))
+            afternoon = pc.equal(halves, "pm").to_numpy(zero_copy_only=False)
+            hour = hour12 % 12 + 12 * afternoon.astype(np.int32)
+        second = number("second")
+        micros, fault = local_micros(
+            year=year,
+            month=month,
+            day=day,
+            hour=hour,
+            minute=number("minute"),
+            second=second,
+            micro=self._micro(parts, zero),
+        )
+        if "day_of_year" in self._fields:
+            ordinal = number("day_of_year", 1)
+            leap_year = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
+            wrong |= (ordinal < 1) | (ordinal > 365 + leap_year)
+            micros += (ordinal - 1).astype(np.int64) * (86_400 * SECOND)
+        fault[wrong & (fault == 0)] = TimeFault.NO_SUCH
+        has_offset = np.full(len(texts), bool(self._fields & {"offset", "zone"}))
+        if "offset" in self._fields:
+            shift, far = _offsets(_text(parts, "offset", "Z"))
+            micros -= shift
+            good &= ~far
+        fault[~good] = TimeFault.FORM
+        fault[texts.lengths == 0] = TimeFault.EMPTY
+        return Moments(micros=micros, fault=fault, has_offset=has_offset, leap=second == 60)
+
+    def _piece(self, found: re.Match[str]) -> str:
+        if found[2] is not None:
+            return re.sub(r"\s+", lambda _: r"\s+", re.escape(found[2]).replace("\\ ", " "))
+        if found[1] == "%":
+            return "%"
+        if found[1] not in _DIRECTIVES:
+            raise UsageError(
+                f'--time-format "{self._format}": %{found[1]} is not supported; supported are '
+                + " ".join("%" + name for name in sorted(_DIRECTIVES))
+            )
+        field, expression = _DIRECTIVES[found[1]]
+        if field in self._fields:
+            raise UsageError(f'--time-format "{self._format}" has the {field} twice')
+        self._fields.add(field)
+        return f"(?P<{field}>{expression})"
+
+    def _check(self) -> None:
+        has_year = self._fields & {"year", "short_year"}
+        has_day = "day_of_year" in self._fields or (
+            "day" in self._fields and self._fields & {"month", "month_name"}
+        )
+        problem = None
+        if not has_year or not has_day:
+            problem = "does not tell the date: give a year, a month and a day, or epoch_s, ..."
+        elif ("hour12" in self._fields) != ("half" in self._fields):
+            problem = "needs %I and %p together"
+        elif len(self._fields & {"year", "short_year"}) > 1:
+            problem = "has the year twice"
+        elif len(self._fields & {"hour", "hour12"}) > 1:
+            problem = "has the hour twice"
+        if problem:
+            raise UsageError(f'--time-format "{self._format}" {problem}')
+
+    def _micro(self, parts: Array, zero: NDArray[np.int32]) -> NDArray[np.int32]:
+        if "fraction" not in self._fields:
+            return zero
+        padded = pc.utf8_rpad(_text(parts, "fraction", "0"), 9, "0").cast(pa.int64())
+        nanos: NDArray[np.int64] = padded.to_numpy(zero_copy_only=False)
+        return ((nanos + 500) // 1000).astype(np.int32)
+
+
+def _text(parts: Array, field: str, default: str) -> Array:
+    return pc.struct_field(parts, field).view(pa.string()).fill_null(default)
+
+
+def _offsets(text: Array) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Microseconds east of UTC, and which of them are too far to be true."""
+    digits = pc.replace_substring_regex(text, "[^0-9]", "")
+    padded = pc.utf8_rpad(digits, 4, "0").cast(pa.int64()).to_numpy(zero_copy_only=False)
+    hours, minutes = padded // 100, padded % 100
+    shift = (hours * 60 + minutes) * (60 * SECOND)
+    west = pc.starts_with(text, "-").to_numpy(zero_copy_only=False)
+    return np.where(west, -shift, shift), (hours >= 16) | (minutes > 59)

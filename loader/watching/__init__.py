@@ -1,0 +1,1 @@
+"""Loads what comes into a folder."""

@@ -1,0 +1,209 @@
+"""A directory that files come into: which of them are complete, and where they go.
+
+A file that somebody still has open for writing is left alone, where the system tells that.
+
+A file is moved into ``loading`` before it is read. Nobody who writes into the directory knows it
+there, so what is moved on afterwards is what was read, and not a new file of the same name.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final, Literal
+
+from loader.errors import InputError
+from loader.reading.mapping import Mapping
+from loader.reading.paths import Input, file_input, printable
+from loader.watching.writers import can_tell, has_writer
+
+Folder = Literal["loading", "done", "rejected", "failed"]
+_FOLDERS: Final[tuple[Folder, ...]] = ("loading", "done", "rejected", "failed")
+_NOT_EVENTS: Final = (".tmp", ".part", ".error.txt")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """A file as it was at one moment; equal to itself later if nobody wrote to it meanwhile.
+
+    Attributes:
+        path: where it is.
+        inode: which file it is, whatever its name.
+        size: its bytes.
+        modified: nanoseconds since 1970.
+    """
+
+    path: Path
+    inode: int
+    size: int
+    modified: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What there was at one moment.
+
+    Attributes:
+        files: to be loaded, if they stay as they are.
+        written: names of files that somebody still has open for writing.
+        others: names of files that look like no events.
+    """
+
+    files: set[Seen] = field(default_factory=set)
+    written: set[str] = field(default_factory=set)
+    others: set[str] = field(default_factory=set)
+
+
+class Inbox:
+    """The directory, and in it one for each fate of a file.
+
+    Several processes may work on one directory: only one at a time moves anything, and it moves
+    only what is still the file that it looked at.
+
+    Args:
+        directory: where files come in.
+        mapping: tells their format, if their names do not.
+    """
+
+    def __init__(self, directory: Path, mapping: Mapping) -> None:
+        self._directory = directory
+        self._mapping = mapping
+        self._can_tell = False
+
+    def prepare(self) -> None:
+        """Create the directories for files that are dealt with.
+
+        Raises:
+            InputError: there is no such directory, or we may not write there.
+        """
+        if not self._directory.is_dir():
+            raise InputError(f"{self._directory}: no such directory")
+        try:
+            for folder in _FOLDERS:
+                (self._directory / folder).mkdir(exist_ok=True)
+            self._can_tell = can_tell(self._directory / "loading")
+        except OSError as error:
+            raise InputError(f"{error.filename}: {error.strerror}") from error
+
+    def look(self) -> Look:
+        """Return what there is now.
+
+        Raises:
+            InputError: the directory cannot be read.
+        """
+        look = Look()
+        # What a process left that was killed is taken up like a file that has just come.
+        for directory in (self._directory, self._directory / "loading"):
+            try:
+                with os.scandir(directory) as entries:
+                    for entry in entries:
+                        if _may_be_events(entry):
+                            self._note(Path(entry.path), look)
+            except OSError as error:
+                raise InputError(f"{directory}: {error.strerror}") from error
+        return look
+
+    def _note(self, path: Path, look: Look) -> None:
+        try:
+            self.input_of(path)
+        except InputError:
+            look.others.add(printable(path.name))
+            return
+        if self._is_written(path):
+            look.written.add(printable(path.name))
+        elif (seen := see(path)) is not None:
+            look.files.add(seen)
+
+    def _is_written(self, path: Path) -> bool:
+        return self._can_tell and has_writer(path)
+
+    def input_of(self, path: Path) -> Input:
+        """Return the input that a file is, by the name under which it came.
+
+        Raises:
+            InputError: its name does not tell the format.
+        """
+        found = file_input(str(path), self._mapping)
+        return replace(found, name=str(self._directory / path.name))
+
+    def take(self, seen: Seen) -> Seen | None:
+        """Move a file into ``loading``; None if it is gone, or not any more as it was.
+
+        Raises:
+            InputError: it cannot be moved.
+        """
+        if self._is_written(seen.path):
+            return None
+        if seen.path.parent.name != "loading":
+            moved = self.put(seen, "loading")
+            if moved is None:
+                return None
+            seen = replace(seen, path=moved)
+        # If somebody wrote to it at the last moment, it is complete some other time.
+        is_at_rest = see(seen.path) == seen and not self._is_written(seen.path)
+        return seen if is_at_rest else None
+
+    def put(self, seen: Seen, folder: Folder, note: str = "") -> Path | None:
+        """Move a file into a folder, under a new name if there is one of its name already.
+
+        Args:
+            seen: the file.
+            folder: where to.
+            note: what to write into a file beside it, whose name ends in ``.error.txt``.
+
+        Returns:
+            Where it is now; None if another process has moved it.
+
+        Raises:
+            InputError: it cannot be moved.
+        """
+        try:
+            with self._moving():
+                now = see(seen.path)
+                if now is None or now.inode != seen.inode:
+                    return None
+                target = self._free_path(folder, seen.path.name)
+                try:
+                    seen.path.rename(target)
+                except FileNotFoundError:
+                    return None
+                if note:
+                    beside = target.with_name(f"{target.name}.error.txt")
+                    beside.write_text(f"{note}\n", encoding="utf-8")
+                return target
+        except OSError as error:
+            name = printable(str(seen.path))
+            raise InputError(f"{name}: cannot be moved to {folder}: {error.strerror}") from error
+
+    def _free_path(self, folder: Folder, name: str) -> Path:
+        target = self._directory / folder / name
+        number = 1
+        while os.path.lexists(target):
+            number += 1
+            target = target.with_name(f"{number}-{name}")
+        return target
+
+    @contextmanager
+    def _moving(self) -> Iterator[None]:
+        with (self._directory / "loading" / ".lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+def see(path: Path) -> Seen | None:
+    """Return how a file is now; None if it is gone."""
+    try:
+        found = path.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    return Seen(path=path, inode=found.st_ino, size=found.st_size, modified=found.st_mtime_ns)
+
+
+def _may_be_events(entry: os.DirEntry[str]) -> bool:
+    name = entry.name.lower()
+    is_ready = not name.startswith(".") and not name.endswith(_NOT_EVENTS)
+    return is_ready and entry.is_file(follow_symlinks=False)

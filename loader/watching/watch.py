@@ -1,0 +1,246 @@
+"""Loads the files that come into a directory, each once, until told to stop."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import psycopg
+
+from loader.alerting.early_alerts import EarlyAlerts
+from loader.cli.progress import show_progress
+from loader.database.connection import UNAVAILABLE, explain
+from loader.delivery.fanout import Fanout
+from loader.errors import InputError
+from loader.loading.load import LoadResult, load_input, prepare_database
+from loader.loading.pipeline import LoadOptions
+from loader.reading.mapping import Mapping
+from loader.reading.paths import Input
+from loader.signals import StopRequest
+from loader.watching.inbox import Inbox, Seen, see
+
+_FIRST_PAUSE_SECONDS: Final = 1.0
+_LONGEST_PAUSE_SECONDS: Final = 60.0
+_REMEMBERED: Final = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchOptions:
+    """How to watch.
+
+    Attributes:
+        every: seconds between two batches.
+        settle: seconds for which a file must not have changed to count as complete.
+        once: load what is there, then stop.
+        quiet: show no progress.
+    """
+
+    every: float = 300.0
+    settle: float = 10.0
+    once: bool = False
+    quiet: bool = False
+
+
+class Watcher:
+    """Looks into a directory again and again, and loads what is complete.
+
+    That nothing is loaded twice, even if a file is loaded and then not moved, is up to the ledger,
+    which knows the content.
+
+    Args:
+        dsn: the database; not used with a ``fanout``.
+        inbox: the directory.
+        mapping: how to read the files.
+        load_options: how to load them.
+        options: how to watch.
+        early_alerts: raises alerts for what is loaded.
+        loaded: called after every load.
+        batch_loaded: called when the files of one look are dealt with, if any was loaded.
+        unusable: called with a message when a file cannot be used.
+        say: tells the user of what is neither a result nor the end.
+        fanout: brings files to several databases; None where there is one.
+    """
+
+    def __init__(
+        self,
+        *,
+        dsn: str,
+        inbox: Inbox,
+        mapping: Mapping,
+        load_options: LoadOptions,
+        options: WatchOptions,
+        early_alerts: EarlyAlerts | None,
+        loaded: Callable[[LoadResult], None],
+        batch_loaded: Callable[[], None],
+        unusable: Callable[[str], None],
+        say: Callable[[str], None],
+        fanout: Fanout | None = None,
+    ) -> None:
+        self._dsn = dsn
+        self._fanout = fanout
+        self._inbox = inbox
+        self._mapping = mapping
+        self._load_options = load_options
+        self._options = options
+        self._early_alerts = early_alerts
+        self._loaded = loaded
+        self._batch_loaded = batch_loaded
+        self._unusable = unusable
+        self._say = say
+        self._left_alone: set[str] = set()
+        self._written: set[str] = set()
+        # What was put into done and rejected lately, by load: somebody may still write to it.
+        self._put: deque[tuple[Seen, list[LoadResult]]] = deque(maxlen=_REMEMBERED)
+
+    def run(self, must_stop: StopRequest) -> None:
+        """Watch; when told to stop, finish the file that is being loaded.
+
+        Raises:
+            InputError: there is no such directory, or (with ``once``) it cannot be read.
+            DatabaseError: the database went away (with ``once``; else it is waited for).
+        """
+        self._inbox.prepare()
+        pause = _FIRST_PAUSE_SECONDS
+        while not must_stop.is_set():
+            wait = time.monotonic() + self._options.every
+            try:
+                self._load_batch(must_stop)
+                pause = _FIRST_PAUSE_SECONDS
+                wait -= time.monotonic()
+            except (*UNAVAILABLE, InputError) as error:
+                if self._options.once:
+                    raise
+                cause = explain(error) if isinstance(error, psycopg.Error) else error
+                wait, pause = pause, min(2 * pause, _LONGEST_PAUSE_SECONDS)
+                self._say(f"{cause}; trying again in {wait:.0f} s")
+            if self._options.once:
+                return
+            must_stop.wait(wait)
+
+    def _load_batch(self, must_stop: StopRequest) -> None:
+        self._look_back()
+        before = self._look()
+        if not before or must_stop.wait(self._options.settle):
+            return
+        complete = before & self._look()
+        if not complete:
+            return
+        if self._fanout is None:
+            prepare_database(self._dsn, self._load_options.partition_by)
+        else:
+            self._fanout.begin()
+        has_loaded = False
+        try:
+            for seen in sorted(complete, key=lambda one: (one.modified, one.path)):
+                if must_stop.is_set():
+                    break
+                try:
+                    has_loaded |= self._load(seen)
+                except InputError as error:
+                    # It stays where it is, and does not keep the others from being loaded.
+                    self._unusable(str(error))
+        finally:
+            if has_loaded:
+                self._batch_loaded()
+        if self._fanout is not None:
+            self._fanout.end()
+
+    def _look(self) -> set[Seen]:
+        look = self._inbox.look()
+        if new := look.others - self._left_alone:
+            names = ", ".join(sorted(new))
+            self._say(f"left alone, for want of a format in the name or in --format: {names}")
+        if new := look.written - self._written:
+            names = ", ".join(sorted(new))
+            self._say(f"left until nobody has it open for writing: {names}")
+        self._left_alone, self._written = look.others, look.written
+        return look.files
+
+    def _look_back(self) -> None:
+        """Find files that grew after they were loaded and moved: what was added is not loaded."""
+        for _ in range(len(self._put)):
+            put, results = self._put.popleft()
+            now = see(put.path)
+            if now is None or now.inode != put.inode:
+                # Taken away, as it may be.
+                continue
+            if now == put:
+                self._put.append((put, results))
+            else:
+                self._fail(now, _was_incomplete(self._inbox.input_of(put.path), results))
+
+    def _load(self, seen: Seen) -> bool:
+        """Load one file and move it to where it belongs; tell whether it was loaded."""
+        taken = self._inbox.take(seen)
+        if taken is None:
+            return False
+        an_input = self._inbox.input_of(taken.path)
+        held = 0 if self._fanout is None else len(self._fanout.held(taken))
+        try:
+            results = self._bring(taken, an_input)
+        except InputError as error:
+            results = [] if self._fanout is None else self._fanout.held(taken)
+            now = see(taken.path)
+            # One that was written to meanwhile may be usable when it is complete.
+            if now == taken:
+                self._fail(taken, an_input.explain(error))
+            elif results and now is not None:
+                self._fail(now, _was_incomplete(an_input, results))
+            self._forget(taken)
+            return len(results) > held
+        if (now := see(taken.path)) is not None and now != taken:
+            # If nobody has it yet, it is as if it had come only now.
+            if results:
+                self._fail(now, _was_incomplete(an_input, results))
+            self._forget(taken)
+        elif self._fanout is None or self._fanout.is_everywhere(taken):
+            is_complete = not any(result.rows_rejected for result in results)
+            target = self._inbox.put(taken, "done" if is_complete else "rejected")
+            if target is not None:
+                self._put.append((replace(taken, path=target), results))
+            self._forget(taken)
+        return len(results) > held
+
+    def _bring(self, taken: Seen, an_input: Input) -> list[LoadResult]:
+        """Load a file into the database, or into all that can be reached."""
+        if self._fanout is not None:
+            return self._fanout.load(taken, an_input)
+        with show_progress(an_input.label, quiet=self._options.quiet) as progress:
+            result = load_input(
+                self._dsn,
+                an_input,
+                self._mapping,
+                self._load_options,
+                progress,
+                early_alerts=self._early_alerts,
+            )
+        self._loaded(result)
+        return [result]
+
+    def _forget(self, taken: Seen) -> None:
+        if self._fanout is not None:
+            self._fanout.forget(taken)
+
+    def _fail(self, taken: Seen, reason: str) -> None:
+        if self._inbox.put(taken, "failed", note=reason) is not None:
+            self._unusable(f"{reason}; moved to failed")
+
+
+def _was_incomplete(an_input: Input, results: Sequence[LoadResult]) -> str:
+    loads = " and ".join(
+        f"load {one.load_id}" + ("" if one.destination is None else f" of {one.destination}")
+        for one in results
+    )
+    withdraw = " and ".join(
+        f"loader withdraw {one.load_id}"
+        + ("" if one.destination is None else f" --to {one.destination}")
+        for one in results
+    )
+    return (
+        f"{an_input.label}: was still written to after {loads} had read it; to load "
+        f"it whole: {withdraw}, then move it back; let it settle longer "
+        "(--settle), or write it elsewhere and rename it when it is complete"
+    )

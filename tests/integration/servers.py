@@ -1,0 +1,72 @@
+"""Servers that are killed and started again."""
+
+import os
+import random
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+
+import psycopg
+
+from loader.errors import ServerError
+from loader.server.cluster import Cluster
+from tests.waits import wait_until
+
+from .killed import Death, kill_backend, kill_process
+
+
+def durable_database(cluster: Cluster) -> str:
+    """Create a database where a commit is on disk when it is answered, as with usual settings."""
+    cluster.ensure_database("crashes")
+    with psycopg.connect(cluster.dsn(), autocommit=True) as conn:
+        conn.execute("alter database crashes set synchronous_commit = on")
+    return "crashes"
+
+
+def postmaster(cluster: Cluster) -> int:
+    """Return the process id of a server."""
+    return int((cluster.data_dir / "postmaster.pid").read_text().split()[0])
+
+
+def kill_server(cluster: Cluster) -> None:
+    """Kill the server as a failure of power does, and start it again."""
+    os.kill(postmaster(cluster), signal.SIGKILL)
+    revive(cluster)
+
+
+def revive(cluster: Cluster) -> None:
+    """Start a server that has died, or wait until it has recovered by itself."""
+
+    def answers() -> bool:
+        try:
+            psycopg.connect(cluster.dsn()).close()
+        except psycopg.OperationalError:
+            # Some process of the old server may not have noticed yet that it is dead.
+            with suppress(ServerError):
+                cluster.start()
+            return False
+        return True
+
+    wait_until(answers)
+
+
+@contextmanager
+def dying(cluster: Cluster) -> Iterator[None]:
+    """Wait at the end until the server has died, and revive it."""
+    with psycopg.connect(cluster.dsn(), autocommit=True) as canary:
+        yield
+
+        def is_dead() -> bool:
+            with suppress(psycopg.OperationalError):
+                canary.execute("select 1")
+            return canary.closed
+
+        wait_until(is_dead)
+    revive(cluster)
+
+
+def server_death(cluster: Cluster, generator: random.Random) -> Death:
+    """Choose which process of a server is killed: the first one, or that of the connection."""
+    deaths: list[Death] = [kill_backend, partial(kill_process, postmaster(cluster))]
+    return generator.choice(deaths)

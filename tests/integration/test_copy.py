@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from psycopg import Connection, errors
+
+from loader.database.dictionaries import Dictionaries, Dictionary
+from loader.errors import InputError
+from loader.loading.copy import Copier
+from loader.loading.encode import HEADER, TRAILER, Rows, copied_columns, encode
+from tests.conftest import Outcome
+
+TABLE = """
+create temporary table copied (
+    event_time timestamptz, load_id bigint, source_id int, event_type_id smallint,
+    row_number bigint, attributes jsonb
+)
+"""
+
+# The years that PostgreSQL and Python both have.
+MICROSECONDS = st.integers(-62_135_596_800_000_000, 253_402_300_799_999_999)
+EVENT = st.tuples(
+    MICROSECONDS,
+    st.integers(-(2**31), 2**31 - 1),
+    st.integers(-(2**15), 2**15 - 1),
+    st.none() | st.dictionaries(st.text(st.characters(exclude_characters="\0", codec="utf-8")),
+                                st.integers(), max_size=3),
+)  # fmt: skip
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(events=st.lists(EVENT, max_size=30), has_row_numbers=st.booleans(), slices=st.booleans())
+def test_what_is_encoded_is_what_arrives(
+    conn: Connection, events: list[Any], has_row_numbers: bool, slices: bool
+) -> None:
+    texts = [None if event[3] is None else json.dumps(event[3]) for event in events]
+    attributes = pa.array(["{}", *texts, "x"], pa.string()).slice(1, len(texts))
+    rows = Rows(
+        event_time=np.array([event[0] for event in events], dtype=np.int64),
+        source_id=np.array([event[1] for event in events], dtype=np.int32),
+        event_type_id=np.array([event[2] for event in events], dtype=np.int16),
+        attributes=attributes if slices else pa.array(texts, pa.string()),
+        row_number=np.arange(7, 7 + len(events)) if has_row_numbers else None,
+    )
+    conn.execute("drop table if exists copied")
+    conn.execute(TABLE)
+    columns = ", ".join(copied_columns(has_attributes=True, has_row_numbers=has_row_numbers))
+    statement = f"copy copied ({columns}) from stdin with (format binary)"
+    with conn.cursor().copy(statement.encode()) as copy:
+        for part in (HEADER, encode(rows, 2**40), TRAILER):
+            copy.write(part)
+    found = conn.execute(
+        "select (extract(epoch from event_time) * 1000000)::bigint, source_id, event_type_id,"
+        " attributes, load_id, row_number from copied order by ctid"
+    ).fetchall()
+    numbers = [7 + place if has_row_numbers else None for place in range(len(events))]
+    assert found == [(*event, 2**40, number) for event, number in zip(events, numbers, strict=True)]
+
+
+def batch(*names: str) -> Any:
+    column = pa.array(names).dictionary_encode()
+    return pa.RecordBatch.from_pydict(
+        {
+            "event_time": pa.array([0] * len(names), pa.timestamp("us", "UTC")),
+            "source": column,
+            "event_type": column,
+        }
+    )
+
+
+def test_names_keep_their_ids(conn: Connection) -> None:
+    first = Dictionaries(conn).rows_of(batch("b", "a", "b"))
+    again = Dictionaries(conn).rows_of(batch("a", "c", "b"))
+    ids: dict[str, int] = dict(
+        conn.execute("select source_name, source_id from raw.sources").fetchall()
+    )
+    assert sorted(ids) == ["a", "b", "c"]
+    assert first.source_id.tolist() == [ids[name] for name in "bab"]
+    assert again.source_id.tolist() == [ids[name] for name in "acb"]
+    assert first.source_id.dtype == np.int32
+    assert first.event_type_id.dtype == np.int16
+
+
+def test_known_names_use_up_no_ids(conn: Connection) -> None:
+    for _ in range(3):
+        Dictionaries(conn).rows_of(batch("a", "b"))
+    Dictionaries(conn).rows_of(batch("c"))
+    assert conn.execute("select max(event_type_id) from raw.event_types").fetchone() == (3,)
+
+
+def test_a_column_of_too_many_types_is_the_wrong_column(conn: Connection) -> None:
+    conn.execute("select setval('raw.event_types_event_type_id_seq', 32767)")
+    with pytest.raises(InputError, match="--type-column"):
+        Dictionary(conn, "event_types").ids_of(pa.array(["x"]).dictionary_encode())
+
+
+def test_a_copy_that_fails_says_so_and_keeps_nothing(dsn: str, conn: Connection) -> None:
+    """Rows of a month without a partition: the server refuses them."""
+    rows = Rows(
+        event_time=np.zeros(10, dtype=np.int64),
+        source_id=np.ones(10, dtype=np.int32),
+        event_type_id=np.ones(10, dtype=np.int16),
+    )
+
+    def copy_some() -> None:
+        with Copier(dsn, table="events", load_id=1, has_attributes=False, workers=2) as copier:
+            for _ in range(50):
+                copier.put(rows, 0)
+            copier.finish()
+
+    with pytest.raises(errors.CheckViolation):
+        copy_some()
+    assert conn.execute("select count(*) from raw.events").fetchone() == (0,)
+
+
+def test_the_epochs_agree(conn: Connection) -> None:
+    assert conn.execute("select '2000-01-01Z'::timestamptz").fetchone() == (
+        datetime.fromisoformat("2000-01-01T00:00:00Z"),
+    )
+
+
+@pytest.mark.parametrize("key", ["source", "type"])
+def test_what_is_alike_is_copied_by_one_connection(
+    key: str, run_loader: Callable[..., Outcome], tmp_path: Path, conn: Connection
+) -> None:
+    """Each connection copies in a transaction of its own, which every row names."""
+    path = tmp_path / "events.csv"
+    rows = (f"2024-05-13T15:00:00Z,type {n % 7},source {n % 5}\n" for n in range(30_000))
+    path.write_text("time,type,source\n" + "".join(rows))
+    assert run_loader("load", path, "--shard-by", key, "--workers", "2").exit_code == 0
+    column = {"source": "source_id", "type": "event_type_id"}[key]
+    transactions = conn.execute(
+        f"select count(distinct xmin::text) from raw.events group by {column}".encode()
+    ).fetchall()
+    assert set(transactions) == {(1,)}
+    assert conn.execute("select count(distinct xmin::text) from raw.events").fetchone() == (2,)

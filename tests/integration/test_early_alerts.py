@@ -1,0 +1,296 @@
+"""Early alerts of loads: raised with the load, once, and never in its way."""
+
+import json
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import Connection
+
+from loader.alerting import early_alerts
+from tests.conftest import Outcome
+
+# What apprise imports says so on Python 3.11 and 3.12.
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+RULE = "person_in_5_consecutive_events"
+NOON = datetime(2024, 5, 13, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    """Write events, one a second, of these types from this second on."""
+
+    def write_them(second: int, *types: str, source: str = "gate") -> Path:
+        path = tmp_path / f"{source}-{second}.csv"
+        rows = (
+            f"{(NOON + timedelta(seconds=second + at)).isoformat()},{kind},{source}\n"
+            for at, kind in enumerate(types)
+        )
+        path.write_text("time,type,source\n" + "".join(rows))
+        return path
+
+    return write_them
+
+
+def alerts(outcome: Outcome) -> list[str]:
+    assert outcome.exit_code == 0, outcome.stderr
+    return [line for line in outcome.stderr.splitlines() if line.startswith("alert: ")]
+
+
+def test_a_run_goes_on_over_loads_and_is_told_once(
+    run_loader: Callable[..., Outcome], write: Callable[..., Path]
+) -> None:
+    first, second = write(0, "car", *["pedestrian"] * 3), write(4, "bicycle", *["pedestrian"] * 9)
+    assert alerts(run_loader("load", first, "--alert")) == []
+    told = ["alert: 2024-05-13T12:00:05Z " + RULE + ": gate, people"]
+    assert alerts(run_loader("load", second, "--alert")) == told
+    # Loaded already, and what follows in the same run: nothing new.
+    assert alerts(run_loader("load", second, "--alert")) == []
+    assert alerts(run_loader("load", write(20, "pedestrian"), "--alert")) == []
+
+
+def test_without_alert_and_in_a_dry_run_nothing_is_told(
+    run_loader: Callable[..., Outcome], write: Callable[..., Path], conn: Connection
+) -> None:
+    path = write(0, *["pedestrian"] * 6)
+    assert alerts(run_loader("load", path, "--alert", "--dry-run")) == []
+    assert alerts(run_loader("load", path)) == []
+    assert conn.execute("select count(*) from raw.early_alerts").fetchone() == (0,)
+
+
+def test_a_load_that_fails_tells_nothing_and_changes_no_state(
+    run_loader: Callable[..., Outcome], write: Callable[..., Path], conn: Connection
+) -> None:
+    path = write(0, *["pedestrian"] * 6)
+    good = path.read_text()
+    path.write_text(good + "never,car,gate\n")
+    failed = run_loader("load", path, "--alert", "--max-rejects", "0")
+    assert failed.exit_code == 4
+    assert "alert:" not in failed.stderr
+    assert conn.execute("select count(*) from raw.alert_states").fetchone() == (0,)
+    path.write_text(good)
+    assert len(alerts(run_loader("load", path, "--alert"))) == 1
+
+
+def test_a_load_that_fails_late_leaves_no_alerts(
+    run_loader: Callable[..., Outcome], write: Callable[..., Path], conn: Connection
+) -> None:
+    """It has written thousands of them when it comes to its last block."""
+    path = write(0, *["car", *["pedestrian"] * 5] * 20_000)
+    path.write_text(path.read_text() + "never,car,gate\n")
+    options = ("--alert", "--cooldown", "0s", "--alert-to", "notify")
+    failed = run_loader("load", path, *options, "--max-rejects", "0")
+    assert failed.exit_code == 4
+    last_id = "select last_value from raw.early_alerts_early_alert_id_seq"
+    assert conn.execute(last_id).fetchone() > (1000,)  # type: ignore[operator]
+    assert conn.execute("select count(*) from raw.early_alerts").fetchone() == (0,)
+
+
+def test_duplicates_that_are_dropped_do_not_count(
+    run_loader: Callable[..., Outcome], write: Callable[..., Path]
+) -> None:
+    path = write(0, *["pedestrian"] * 4)
+    path.write_text(path.read_text() + path.read_text().splitlines()[-1] + "\n")
+    assert alerts(run_loader("load", path, "--alert", "--dedupe", "exact")) == []
+    more = write(4, "pedestrian")
+    assert len(alerts(run_loader("load", more, "--alert", "--dedupe", "exact"))) == 1
+
+
+def test_notify_and_the_cooldown(
+    run_loader: Callable[..., Outcome], write: Callable[..., Path], dsn: str
+) -> None:
+    with psycopg.connect(dsn, autocommit=True) as listener:
+        listener.execute("listen video_events_alerts")
+        people = ["pedestrian"] * 5
+        path = write(0, *people, "car", *people)
+        assert alerts(run_loader("load", path, "--alert", "--alert-to", "notify")) == []
+        later = write(300, "car", *people)
+        run_loader("load", later, "--alert", "--alert-to", "notify")
+        received = [json.loads(n.payload) for n in listener.notifies(timeout=5, stop_after=2)]
+    assert received[0] == {
+        "rule_name": RULE,
+        "source_name": "gate",
+        "category": "people",
+        "started_at": "2024-05-13T12:00:00Z",
+        "triggered_at": "2024-05-13T12:00:04Z",
+    }
+    assert received[1]["triggered_at"] == "2024-05-13T12:05:05Z"
+
+
+def test_what_a_crash_left_is_told_later(
+    run_loader: Callable[..., Outcome], write: Callable[..., Path], conn: Connection
+) -> None:
+    assert len(alerts(run_loader("load", write(0, *["pedestrian"] * 5), "--alert"))) == 1
+    # As it is when the loader dies between the commit and the notification.
+    conn.execute(
+        "with old as (update raw.loads set published_at = published_at - interval '1 h')"
+        " update raw.early_alerts set passed_on_at = null"
+    )
+    told = alerts(run_loader("load", write(60, "car"), "--alert"))
+    assert told == ["alert: 2024-05-13T12:00:04Z " + RULE + ": gate, people"]
+    assert alerts(run_loader("load", write(61, "car"), "--alert")) == []
+
+
+@pytest.mark.parametrize("written_at_once", [1, 1000])
+def test_the_second_of_two_watches_takes_the_state_of_the_first(
+    dsn: str, conn: Connection, monkeypatch: pytest.MonkeyPatch, written_at_once: int
+) -> None:
+    """The race itself: both have read the state before either is published.
+
+    The second one has found, and perhaps written, that it is met by its own five.
+    """
+    monkeypatch.setattr(early_alerts, "_WRITTEN_AT_ONCE", written_at_once)
+    import numpy as np  # noqa: PLC0415
+
+    from loader.alerting.detector import Detector  # noqa: PLC0415
+    from loader.alerting.early_alerts import LoadWatch  # noqa: PLC0415
+    from loader.alerting.rules import ConsecutiveRule, Definitions  # noqa: PLC0415
+    from loader.database.connection import connect  # noqa: PLC0415
+    from loader.loading.encode import Rows  # noqa: PLC0415
+
+    rule = ConsecutiveRule(name="r", category="people", threshold=5)
+    definitions = Definitions(rules=(rule,), categories={"pedestrian": "people"})
+    conn.execute("insert into raw.sources values (1, 'gate')")
+    conn.execute("insert into raw.event_types values (1, 'pedestrian')")
+    conn.execute(
+        "create table raw.all_of_it partition of raw.events for values from (minvalue)"
+        " to (maxvalue)"
+    )
+    watches = []
+    with connect(dsn) as first, connect(dsn) as second:
+        for load_id, session, seconds in ((1, first, (1, 2, 3)), (2, second, (4, 5, 6, 7, 8))):
+            times = np.array([second * 1_000_000 for second in seconds])
+            watch = LoadWatch(session, load_id, Detector(definitions), is_deduped=False)
+            ones = np.ones(len(seconds))
+            watch.see(
+                Rows(
+                    event_time=times,
+                    source_id=ones.astype(np.int32),
+                    event_type_id=ones.astype(np.int16),
+                )
+            )
+            conn.execute(
+                "insert into raw.events select to_timestamp(s), %s, 1, 1 from unnest(%s::int[]) s",
+                [load_id, list(seconds)],
+            )
+            watches.append((session, watch))
+        for session, watch in watches:
+            with session.transaction():
+                watch.settle()
+    found = conn.execute(
+        "select load_id, extract(epoch from triggered_at)::int from raw.early_alerts"
+    ).fetchall()
+    assert found == [(2, 5)]
+
+
+class Service(BaseHTTPRequestHandler):
+    """Takes alerts, or refuses them, or lets them wait, as the path says."""
+
+    def do_POST(self) -> None:
+        if self.path == "/slow":
+            self.server.release.wait(60)  # type: ignore[attr-defined]
+        self.server.received.append(self.rfile.read(int(self.headers["Content-Length"])))  # type: ignore[attr-defined]
+        self.send_response(500 if self.path == "/broken" else 200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def service() -> Iterator[HTTPServer]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Service)
+    server.received = []  # type: ignore[attr-defined]
+    server.release = threading.Event()  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize("path", ["fine", "broken"])
+def test_apprise(
+    path: str,
+    service: HTTPServer,
+    run_loader: Callable[..., Outcome],
+    write: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    url = f"json://secret@127.0.0.1:{service.server_port}/{path}"
+    monkeypatch.setenv("LOADER_ALERT_URLS", url)
+    outcome = run_loader("load", write(0, *["pedestrian"] * 5), "--alert")
+    assert len(alerts(outcome)) == 1
+    (body,) = service.received  # type: ignore[attr-defined]
+    assert RULE in body.decode()
+    failed = "an alert could not be passed on: a service of LOADER_ALERT_URLS did not take it"
+    assert (failed in outcome.stderr) == (path == "broken")
+    assert "secret" not in outcome.stderr + outcome.stdout
+
+
+def test_a_slow_service_holds_up_no_batch(
+    service: HTTPServer,
+    start_loader: Callable[..., "subprocess.Popen[str]"],
+    wait_for: Callable[[str], None],
+    write: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    """It has not answered the first alert yet when the third batch is loaded."""
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    watcher = start_loader(
+        "watch", inbox, "--every", "0.1s", "--settle", "0s", "--alert", "--cooldown", "0s",
+        LOADER_ALERT_URLS=f"json://127.0.0.1:{service.server_port}/slow?rto=60",
+    )  # fmt: skip
+    for number in range(3):
+        write(number * 10, "car", *["pedestrian"] * 5).rename(inbox / f"{number}.csv")
+        wait_for(f"select count(*) = {number + 1} from raw.loads where load_seq is not null")
+    wait_for("select count(*) = 3 from raw.early_alerts where passed_on_at is null")
+    assert service.received == []  # type: ignore[attr-defined]
+    service.release.set()  # type: ignore[attr-defined]
+    wait_for("select count(*) = 3 from raw.early_alerts where passed_on_at is not null")
+    assert len(service.received) == 3  # type: ignore[attr-defined]
+    watcher.terminate()
+    _, stderr = watcher.communicate(timeout=30)
+    assert watcher.returncode == 0
+    assert [line for line in stderr.splitlines() if line.startswith("alert: ")] == [
+        f"alert: 2024-05-13T12:00:{second:02}Z {RULE}: gate, people" for second in (5, 15, 25)
+    ]
+
+
+def test_urls_that_mean_nothing_are_not_shown(
+    run_loader: Callable[..., Outcome], write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOADER_ALERT_URLS", "nonsense://secret")
+    outcome = run_loader("load", write(0, "car"), "--alert")
+    assert outcome.exit_code == 2
+    assert "URL 1 in LOADER_ALERT_URLS" in outcome.stderr
+    assert "secret" not in outcome.stderr
+
+
+def test_two_loaders_of_one_source_tell_its_alert_once(
+    start_loader: Callable[..., "subprocess.Popen[str]"],
+    wait_for: Callable[[str], None],
+    run_loader: Callable[..., Outcome],
+    write: Callable[..., Path],
+) -> None:
+    """The slow one has read where the source stands before the fast one moves it.
+
+    And it finds its database by the PG* variables alone: its DSN is empty.
+    """
+    slow = start_loader("load", "-", "--format", "csv", "--alert")
+    assert slow.stdin is not None
+    slow.stdin.write("time,type,source\n" + f"{NOON.isoformat()},car,gate\n" * 400_000)
+    slow.stdin.flush()
+    wait_for("select count(*) > 0 from pg_stat_activity where application_name like '%(copy%'")
+    assert alerts(run_loader("load", write(1, *["pedestrian"] * 4), "--alert")) == []
+    _, stderr = slow.communicate(f"{(NOON + timedelta(seconds=5)).isoformat()},bicycle,gate\n")
+    told = [line for line in stderr.splitlines() if line.startswith("alert: ")]
+    assert told == ["alert: 2024-05-13T12:00:05Z " + RULE + ": gate, people"]

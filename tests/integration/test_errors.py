@@ -1,0 +1,116 @@
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from loader.cli import ledger as cli_ledger
+from loader.database.schema import ensure_schema
+from loader.server.cluster import Cluster
+
+Run = Callable[..., Any]
+
+PASSWORD = "s3cret-pass"  # noqa: S105
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        f"postgresql://me:{PASSWORD}@127.0.0.1:1/db",
+        f"host=127.0.0.1 port=1 user=me password={PASSWORD}",
+        f"postgresql://me:{PASSWORD}@no-such-host.invalid/db",
+    ],
+)
+def test_a_server_that_cannot_be_reached(
+    run_loader: Run, write_events: Callable[..., Path], dsn: str
+) -> None:
+    for arguments in (("--dsn", dsn, "load"), ("--debug", "load", "--dsn", dsn)):
+        outcome = run_loader(*arguments, write_events())
+        assert outcome.exit_code == 5
+        assert "loader: cannot connect" in outcome.stderr
+        assert PASSWORD not in outcome.stdout + outcome.stderr
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        f"postgresql://me:{PASSWORD}@x@127.0.0.1:1/db",
+        f"postgresql://me:x/{PASSWORD}@127.0.0.1:1/db",
+        f"postgresql://me:x#{PASSWORD}@127.0.0.1:1/db",
+        f"host=127.0.0.1 {PASSWORD}",
+        f"postgresql://me:x y{PASSWORD}@127.0.0.1/db",
+        PASSWORD,
+    ],
+)
+def test_a_dsn_that_cannot_be_read_is_not_shown(run_loader: Run, dsn: str) -> None:
+    for debug in ((), ("--debug",)):
+        outcome = run_loader(*debug, "--dsn", dsn, "status")
+        assert outcome.exit_code == 2
+        assert "--dsn cannot be read" in outcome.stderr
+        assert PASSWORD not in outcome.stdout + outcome.stderr
+
+
+def test_a_wrong_database_is_a_connection_error(run_loader: Run, cluster: Cluster) -> None:
+    outcome = run_loader("--dsn", cluster.dsn("nowhere"), "status")
+    assert outcome.exit_code == 5
+    assert outcome.stderr.count("\n") == 1
+
+
+def test_nothing_loaded_yet_is_said_so(run_loader: Run, cluster: Cluster) -> None:
+    outcome = run_loader("--dsn", cluster.dsn("postgres"), "status")
+    assert outcome.exit_code == 2
+    assert "loader load PATH" in outcome.stderr
+
+
+def test_the_unexpected_is_one_line_without_the_password(
+    run_loader: Run, monkeypatch: pytest.MonkeyPatch, dsn: str
+) -> None:
+    def fail(_: object) -> None:
+        raise RuntimeError(f"strange\nthings with {PASSWORD}")
+
+    monkeypatch.setattr(cli_ledger, "ledger_status", fail)
+    with_password = f"{dsn} password={PASSWORD}"
+    outcome = run_loader("--dsn", with_password, "status")
+    assert outcome.exit_code == 1
+    assert outcome.stderr.count("\n") == 1
+    assert "RuntimeError: strange things with ***; for details: loader --debug" in outcome.stderr
+    debugged = run_loader("--debug", "--dsn", with_password, "status")
+    assert "Traceback" in debugged.stderr
+    assert PASSWORD not in debugged.stderr
+
+
+def test_what_the_database_refuses_is_no_connection_error(
+    run_loader: Run, dsn: str, write_events: Callable[..., Path]
+) -> None:
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        conn.execute("create table raw.events_2024_05 (x int)")
+    outcome = run_loader("load", write_events())
+    assert outcome.exit_code == 1
+    assert outcome.stderr == (
+        'loader: the database refuses: relation "events_2024_05" already exists\n'
+    )
+
+
+def test_a_reader_that_has_enough_is_no_error(
+    start_loader: Callable[..., "subprocess.Popen[str]"],
+) -> None:
+    process = start_loader("loads", "--json")
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.wait() == 0
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+
+
+def test_the_schema_can_be_applied_again_and_only_when_it_changed(dsn: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        conn.execute("alter table raw.loads rename to hidden")
+        ensure_schema(conn)
+        assert conn.execute("select to_regclass('raw.loads')").fetchone() == (None,)
+        conn.execute("alter table raw.hidden rename to loads")
+        conn.execute("comment on schema raw is 'something else'")
+        ensure_schema(conn)
+        ensure_schema(conn)
+        assert conn.execute("select count(*) from raw.load_counter").fetchone() == (1,)

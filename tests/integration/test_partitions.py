@@ -1,0 +1,315 @@
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from psycopg import Connection
+
+from loader.database.connection import connect
+from loader.database.layout import PARTITION_SIZES
+from loader.database.partitions import (
+    WANTED_INDEXES,
+    Partitions,
+    create_missing_indexes,
+    set_partition_by,
+    tidy_up,
+)
+from loader.loading.pipeline import Pipeline
+
+Scalar = Callable[[str], object]
+
+INDEXES = (
+    "select count(*) from pg_index join pg_inherits on inhrelid = indrelid"
+    " where inhparent = 'raw.events'::regclass"
+)
+PARTITIONS = "select count(*) from pg_inherits where inhparent = 'raw.events'::regclass"
+
+
+def times(*values: str) -> Any:
+    return np.array(values, dtype="datetime64[us]").astype(np.int64)
+
+
+def test_several_loaders_create_the_same_partitions_once(dsn: str, scalar: Scalar) -> None:
+    months = [f"20{year}-{month:02d}-01" for year in (23, 24) for month in range(1, 13)]
+
+    def create(_: int) -> int:
+        with connect(dsn) as own:
+            partitions = Partitions(own)
+            partitions.prepare(times(*months))
+            create_missing_indexes(own)
+            return partitions.rows_by_name.total()
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(create, range(4))) == [24] * 4
+    assert scalar(PARTITIONS) == 24
+    assert scalar(INDEXES) == 24 * len(WANTED_INDEXES)
+
+
+def test_the_edges_of_a_month_are_in_utc(conn: Connection, scalar: Scalar) -> None:
+    partitions = Partitions(conn)
+    partitions.prepare(times("2024-02-29T23:59:59.999999", "2024-03-01"))
+    assert partitions.rows_by_name == {"events_2024_02": 1, "events_2024_03": 1}
+    conn.execute("set timezone = 'America/New_York'")
+    for moment in ("2024-02-29T23:59:59.999999Z", "2024-03-01T00:00:00Z"):
+        conn.execute("insert into raw.events values (%s, 1, 1, 1, null)", [moment])
+    assert scalar("select count(*) from raw.events_2024_02") == 1
+
+
+def test_times_before_1970_have_their_month(conn: Connection) -> None:
+    partitions = Partitions(conn)
+    partitions.prepare(times("1969-12-31T23:59:59"))
+    assert list(partitions.rows_by_name) == ["events_1969_12"]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_rows_of_too_many_new_months_are_rejected(
+    run_loader: Callable[..., Any], tmp_path: Path, conn: Connection, scalar: Scalar, workers: int
+) -> None:
+    Partitions(conn).prepare(times("2031-07-05"))
+    path = tmp_path / "events.csv"
+    months = [
+        "1999-03",
+        "2024-05",
+        "1950-01",
+        "2031-07",
+        "2024-05",
+        "2199-12",
+        "1999-03",
+        "2000-01",
+    ]
+    rows = "".join(f"{month}-05T12:00:00Z,car,gate\n" for month in months)
+    path.write_text(f"time,type,source\n{rows}bad,car,gate\n")
+    options = ("--max-new-partitions", "2", "--workers", workers, "--json", "--quiet")
+    outcome = run_loader("load", path, *options)
+    assert outcome.exit_code == 3
+    result = json.loads(outcome.stdout)
+    assert (result["rows_read"], result["rows_loaded"], result["rows_rejected"]) == (9, 5, 4)
+    assert result["first_event_at"].startswith("1999-03-05")
+    loaded = conn.execute(
+        "select distinct to_char(event_time at time zone 'UTC', 'YYYY-MM')"
+        " from raw.events order by 1"
+    ).fetchall()
+    assert loaded == [("1999-03",), ("2024-05",), ("2031-07",)]
+    assert scalar(PARTITIONS) == 3
+    rejected = conn.execute(
+        "select line_number, column_name, raw_text, reason like '%--max-new-partitions%'"
+        " from raw.rejected_events order by line_number"
+    ).fetchall()
+    assert rejected == [
+        (4, "time", "1950-01-05T12:00:00Z,car,gate", True),
+        (7, "time", "2199-12-05T12:00:00Z,car,gate", True),
+        (9, "time", "2000-01-05T12:00:00Z,car,gate", True),
+        (10, "time", "bad,car,gate", False),
+    ]
+
+
+def test_the_next_load_creates_indexes_that_are_missing(
+    run_loader: Callable[..., Any],
+    write_events: Callable[..., Path],
+    conn: Connection,
+    scalar: Scalar,
+) -> None:
+    assert run_loader("load", write_events("1.csv")).exit_code == 0
+    assert scalar(INDEXES) == len(WANTED_INDEXES)
+    conn.execute("drop index raw.events_2024_05_source_time")
+    assert run_loader("load", write_events("2.csv", start="2024-06-01T00")).exit_code == 0
+    assert scalar(INDEXES) == 2 * len(WANTED_INDEXES)
+
+
+def test_a_partition_that_is_being_filled_keeps_nobody_waiting(
+    dsn: str, conn: Connection, scalar: Scalar
+) -> None:
+    Partitions(conn).prepare(times("2024-05-13"))
+    for suffix in WANTED_INDEXES:
+        conn.execute(f"drop index raw.events_2024_05_{suffix}".encode())
+    with connect(dsn) as other, other.transaction():
+        other.execute("insert into raw.events values ('2024-05-13', 1, 1, 1, null)")
+        create_missing_indexes(conn)
+        assert scalar(INDEXES) == 0
+    create_missing_indexes(conn)
+    assert scalar(INDEXES) == len(WANTED_INDEXES)
+
+
+def test_nobody_waits_for_autovacuum_and_cancels_it(
+    run_loader: Callable[..., Any],
+    write_events: Callable[..., Path],
+    dsn: str,
+    conn: Connection,
+    scalar: Scalar,
+) -> None:
+    """Autovacuum has this lock; whoever waits for it for deadlock_timeout makes it give up."""
+    Partitions(conn).prepare(times("2024-05-13"))
+    conn.execute("drop index raw.events_2024_05_source_time")
+    with connect(dsn) as vacuum, vacuum.transaction():
+        # So that a loader that waits for it fails the test, and does not hang.
+        vacuum.execute("set local idle_in_transaction_session_timeout = '10s'")
+        vacuum.execute("lock table raw.events_2024_05 in share update exclusive mode")
+        assert run_loader("load", write_events("1.csv", count=3000)).exit_code == 0
+        assert run_loader("maintain").exit_code == 0
+        assert scalar("select reltuples from pg_class where relname = 'events_2024_05'") == -1
+        assert scalar("select count(*) from raw.events") == 3000
+    assert run_loader("maintain").exit_code == 0
+    assert scalar("select reltuples from pg_class where relname = 'events_2024_05'") == 3000
+    # Of this month and the next two as well.
+    assert scalar(INDEXES) == 4 * len(WANTED_INDEXES)
+
+
+def test_what_was_loaded_is_summarized_and_analyzed(
+    run_loader: Callable[..., Any], write_events: Callable[..., Path], scalar: Scalar
+) -> None:
+    assert run_loader("load", write_events("1.csv", count=3000)).exit_code == 0
+    for table in ("events_2024_05", "events"):
+        assert scalar(f"select reltuples from pg_class where relname = '{table}'") == 3000
+    assert run_loader("load", write_events("2.csv", count=20)).exit_code == 0
+    # A few rows more change nothing that the planner would notice.
+    assert scalar("select reltuples from pg_class where relname = 'events_2024_05'") == 3000
+    assert scalar("select brin_summarize_new_values('raw.events_2024_05_load')") == 0
+
+
+def test_indexes_that_are_built_afterwards_are_there_when_the_load_is(
+    run_loader: Callable[..., Any],
+    scalar: Scalar,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Before it is published, and not only when it is tidied up after."""
+    monkeypatch.setattr(Pipeline, "tidy_up", lambda _: None)
+    path = tmp_path / "events.csv"
+    path.write_text("time,type,source\n2024-05-13T18:30:30Z,car,gate\n2024-06-01T00:00Z,van,gate\n")
+    assert run_loader("load", path, "--indexes", "rebuild").exit_code == 0
+    assert scalar(INDEXES) == 2 * len(WANTED_INDEXES)
+
+
+def test_a_partition_waits_for_its_large_index(conn: Connection, scalar: Scalar) -> None:
+    partitions = Partitions(conn, indexing="rebuild")
+    partitions.prepare(times("2024-05-13"))
+    assert partitions.lack_indexes
+    assert scalar(INDEXES) == len(WANTED_INDEXES) - 1
+    create_missing_indexes(conn)
+    assert scalar(INDEXES) == len(WANTED_INDEXES)
+
+
+def test_only_a_partition_that_many_rows_come_for_waits(conn: Connection) -> None:
+    partitions = Partitions(conn, indexing="auto")
+    partitions.prepare(times(*["2024-05-13"] * 19_999, "2024-06-01"))
+    assert not partitions.lack_indexes
+    partitions.prepare(times(*["2024-07-13"] * 19_999, "2024-07-31", "2024-08-01"))
+    assert partitions.lack_indexes
+    without = set(WANTED_INDEXES) - {"source_time"}
+    assert indexes_of(conn, "events_2024_07") == without
+    assert indexes_of(conn, "events_2024_08") == set(WANTED_INDEXES)
+
+
+def indexes_of(conn: Connection, partition: str) -> set[str]:
+    rows = conn.execute("select indexname from pg_indexes where tablename = %s", [partition])
+    return {name.removeprefix(f"{partition}_") for (name,) in rows}
+
+
+def test_an_index_that_nobody_could_build_comes_with_the_next_load(
+    run_loader: Callable[..., Any],
+    conn: Connection,
+    scalar: Scalar,
+    write_events: Callable[..., Path],
+) -> None:
+    """As when two load into a partition at once: also with one that runs for long."""
+    assert run_loader("load", write_events("1.csv", count=3)).exit_code == 0
+    partitions = Partitions(conn)
+    partitions.prepare(times("2024-05-13"))
+    conn.execute("drop index raw.events_2024_05_source_time")
+    tidy_up(conn, partitions, have_new_names=False)
+    assert scalar(INDEXES) == len(WANTED_INDEXES)
+
+
+def test_partitions_of_several_sizes_stand_side_by_side(
+    run_loader: Callable[..., Any],
+    conn: Connection,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def load(size: str, *days: str) -> None:
+        monkeypatch.setenv("LOADER_PARTITION_BY", size)
+        path = tmp_path / f"by {size}.csv"
+        rows = (f"{day}T{hour:02}:00:00Z,car,gate\n" for day in days for hour in (0, 23))
+        path.write_text("time,type,source\n" + "".join(rows))
+        outcome = run_loader("load", path, "--json", "--quiet")
+        assert outcome.exit_code == 0, outcome.stderr
+
+    load("day", "2024-05-07", "2024-05-08")
+    load("week", "2024-05-05", "2024-05-06", "2024-05-10", "2024-05-13", "2024-05-07")
+    load("month", "2024-05-01", "2024-05-31", "2024-05-12", "2024-06-01")
+    load("", "2024-07-04")
+    found = conn.execute(
+        "select relname, pg_get_expr(relpartbound, pg_class.oid) from pg_inherits"
+        " join pg_class on inhrelid = pg_class.oid where inhparent = 'raw.events'::regclass"
+        " order by relname"
+    ).fetchall()
+    assert [
+        (name, *(part[:10] for part in str(expression).split("'")[1::2]))
+        for name, expression in found
+    ] == [
+        # What the weeks have left of May, which are two pieces; a week from which days are gone.
+        ("events_2024_04_29", "2024-04-29", "2024-05-06"),
+        ("events_2024_05_06", "2024-05-06", "2024-05-07"),
+        ("events_2024_05_07", "2024-05-07", "2024-05-08"),
+        ("events_2024_05_08", "2024-05-08", "2024-05-09"),
+        ("events_2024_05_09", "2024-05-09", "2024-05-13"),
+        ("events_2024_05_13", "2024-05-13", "2024-05-20"),
+        ("events_2024_05_20", "2024-05-20", "2024-06-01"),
+        ("events_2024_06", "2024-06-01", "2024-07-01"),
+        # Whoever does not say how gets what the last one said.
+        ("events_2024_07", "2024-07-01", "2024-08-01"),
+    ]
+    rows = conn.execute(
+        "select count(*), sum((tableoid::regclass = 'raw.events_2024_05_07'::regclass)::int)"
+        " from raw.events"
+    ).fetchone()
+    assert rows == (24, 4)
+    assert run_loader("load", tmp_path, "--quiet").exit_code == 0
+
+
+def test_loaders_that_want_different_sizes_meet(dsn: str, scalar: Scalar) -> None:
+    """Each sets its size again and again while the others create partitions."""
+    first = np.datetime64("2024-01-01", "D")
+    days = [str(first + number) for number in range(120)]
+
+    def create(number: int) -> int:
+        order = np.random.default_rng(number).permutation(days).tolist()
+        with connect(dsn) as own:
+            for day in order[:40]:
+                set_partition_by(own, PARTITION_SIZES[number % 3])
+                Partitions(own).prepare(times(day))
+        return len(order)
+
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(create, range(3))) == [120] * 3
+    # PostgreSQL lets none overlap; each row finds its place.
+    assert scalar(PARTITIONS) > 10  # type: ignore[operator]
+
+
+def test_a_size_that_is_none_is_refused(
+    run_loader: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOADER_PARTITION_BY", "year")
+    outcome = run_loader("maintain")
+    assert outcome.exit_code == 2
+    assert outcome.stderr == ('loader: LOADER_PARTITION_BY "year" is not one of month, week, day\n')
+
+
+@pytest.mark.parametrize(("size", "spans"), [("month", 28 + 30 + 30), ("week", 3 * 7), ("day", 3)])
+def test_maintenance_is_ahead_by_the_size(
+    size: str, spans: int, run_loader: Callable[..., Any], conn: Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("LOADER_PARTITION_BY", size)
+    outcome = run_loader("maintain", "--json")
+    assert len(json.loads(outcome.stdout)["created_partitions"]) == 3
+    layout = Partitions(conn).layout
+    today = np.datetime64("now", "D").astype(np.int64)
+    covered = np.flatnonzero(layout.owners(np.arange(today, today + 120)) >= 0)
+    assert covered[0] == 0
+    assert layout.owners(np.array(layout.slot(int(today))[:1]))[0] >= 0
+    assert len(covered) >= spans - (today - layout.slot(int(today))[0])
+    assert json.loads(run_loader("maintain", "--json").stdout)["created_partitions"] == []

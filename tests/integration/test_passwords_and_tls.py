@@ -1,0 +1,246 @@
+"""A server that wants passwords, over TCP, without TLS and then with it."""
+
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from loader.server.cluster import Cluster, as_user
+
+Run = Callable[..., Any]
+Write = Callable[..., Path]
+
+SECRET = "s3cret"  # noqa: S105
+# All that means something in a URI, in key=value or to a shell.
+PASSWORD = f"{SECRET} @:/?#[]%41&='\"\\{{}}$;{SECRET}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """Where it listens, and its certificates.
+
+    Attributes:
+        root: the certificate that it shows, which is its own root.
+        other_root: one that did not sign it.
+    """
+
+    port: int
+    data_dir: Path
+    root: Path
+    other_root: Path
+    pg_ctl: Callable[..., None]
+
+    def dsn(self, password: str = PASSWORD, **options: str) -> str:
+        """A conninfo in key=value form."""
+        address = {"host": "localhost", "hostaddr": "127.0.0.1", "port": str(self.port)}
+        return make_conninfo(
+            "",
+            **{**address, "user": "alice", "dbname": "postgres", "password": password, **options},
+        )
+
+    def uri(self, password: str = PASSWORD, port: int | None = None) -> str:
+        """A URI."""
+        return (
+            f"postgresql://alice:{quote(password, safe='')}@127.0.0.1:{port or self.port}/postgres"
+        )
+
+
+@pytest.fixture(scope="module")
+def server(
+    make_cluster: Callable[[], Cluster], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """A server on a port of its own that wants a password, without TLS."""
+    cluster = make_cluster()
+    cluster.start()
+    with psycopg.connect(cluster.dsn(), autocommit=True) as admin:
+        password = sql.Literal(PASSWORD)
+        admin.execute(sql.SQL("create role alice superuser login password {}").format(password))
+    cluster.stop()
+    hba = cluster.data_dir / "pg_hba.conf"
+    hba.write_text("host all all 127.0.0.1/32 scram-sha-256\n")
+    certificates = tmp_path_factory.mktemp("certificates")
+    for name in ("server", "other"):
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+             "-nodes", "-days", "2", "-subj", "/CN=localhost",
+             "-addext", "subjectAltName=DNS:localhost",
+             "-keyout", str(certificates / f"{name}.key"),
+             "-out", str(certificates / f"{name}.crt")],
+            check=True, capture_output=True,
+        )  # fmt: skip
+    for suffix in ("crt", "key"):
+        target = cluster.data_dir / f"server.{suffix}"
+        shutil.copy(certificates / f"server.{suffix}", target)
+        target.chmod(0o600)
+        if cluster.run_as is not None:
+            shutil.chown(target, cluster.run_as)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+
+    def pg_ctl(*arguments: str) -> None:
+        command = [str(cluster.bin_dir / "pg_ctl"), "-D", str(cluster.data_dir), *arguments]
+        # Not a pipe, which the server would inherit and keep open.
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, **as_user(cluster.run_as))
+
+    options = {
+        **cluster.settings,
+        "listen_addresses": "127.0.0.1",
+        "port": str(port),
+        "unix_socket_directories": "",
+    }
+    text = " ".join(f"-c {name}={shlex.quote(value)}" for name, value in options.items())
+    pg_ctl("-w", "-l", str(cluster.log_file), "-o", text, "start")
+    yield Server(
+        port=port,
+        data_dir=cluster.data_dir,
+        root=certificates / "server.crt",
+        other_root=certificates / "other.crt",
+        pg_ctl=pg_ctl,
+    )
+    pg_ctl("-m", "immediate", "stop")
+
+
+@pytest.fixture(scope="module")
+def with_tls(server: Server) -> Server:
+    """The same server, with TLS from now on; that of the wheel can do none."""
+    with psycopg.connect(server.dsn()) as conn:
+        if conn.execute("show ssl_library").fetchone() == ("",):
+            pytest.skip("this PostgreSQL was built without TLS; make postgres15 has it")
+    with (server.data_dir / "postgresql.conf").open("a") as file:
+        file.write("ssl = on\n")
+    server.pg_ctl("reload")
+    for _ in range(200):
+        try:
+            psycopg.connect(server.dsn(sslmode="require")).close()
+            return server
+        except psycopg.OperationalError:
+            time.sleep(0.05)
+    pytest.fail("the server never offers TLS")
+
+
+def check_silent(outcome: Any, *, lines: int = 1) -> None:
+    """Check that nothing shows the password, nor a part of it, in any form."""
+    assert SECRET not in outcome.stdout + outcome.stderr
+    assert outcome.stderr.count("\n") == lines
+
+
+def test_a_password_may_have_any_characters_and_is_stored_nowhere(
+    server: Server, run_loader: Run, write_events: Write
+) -> None:
+    for number, dsn in enumerate((server.dsn(), server.uri()), start=1):
+        outcome = run_loader("--dsn", dsn, "load", write_events(f"{number}.csv", count=number))
+        assert outcome.exit_code == 0, outcome.stderr
+        check_silent(outcome, lines=0)
+    with psycopg.connect(server.dsn()) as conn:
+        ledger = conn.execute("select string_agg(loads::text, ' ') from raw.loads").fetchone()
+        assert ledger is not None
+        assert "1.csv" in ledger[0]
+        assert SECRET not in ledger[0]
+    for command in (["status", "--json"], ["loads", "--json"], ["maintain", "--json"]):
+        outcome = run_loader("--dsn", server.uri(), *command)
+        assert outcome.exit_code == 0
+        check_silent(outcome, lines=0)
+
+
+def test_a_password_is_never_shown_when_something_fails(server: Server, run_loader: Run) -> None:
+    wrong = f"{PASSWORD} wrong"
+    unreachable = server.dsn(host="no-such-host.invalid", hostaddr="")
+    for dsn, complaint in (
+        (server.dsn(wrong), 'password authentication failed for user "alice"'),
+        (server.uri(wrong), 'password authentication failed for user "alice"'),
+        (server.dsn(port="1"), "Connection refused"),
+        (server.uri(port=1), "Connection refused"),
+        (unreachable, "no-such-host.invalid"),
+        (server.dsn(dbname=SECRET[::-1]), f'database "{SECRET[::-1]}" does not exist'),
+    ):
+        outcome = run_loader("--dsn", dsn, "status")
+        assert outcome.exit_code == 5
+        assert outcome.stderr.startswith("loader: cannot connect: ")
+        assert complaint in outcome.stderr
+        check_silent(outcome)
+        debugged = run_loader("--debug", "--dsn", dsn, "status")
+        assert "Traceback" in debugged.stderr
+        assert SECRET not in debugged.stderr
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc")
+@pytest.mark.parametrize("place", ["before", "behind", "with ="])
+def test_the_process_list_shows_no_password(
+    server: Server, pg_environment: dict[str, str], place: str
+) -> None:
+    option = [f"--dsn={server.uri()}"] if place == "with =" else ["--dsn", server.dsn()]
+    command = ["load", "-", "--format", "csv", "--source", "--dsn is no name"]
+    arguments = [*command, *option] if place == "behind" else [*option, *command]
+    with subprocess.Popen(
+        [sys.executable, "-m", "loader", *arguments],
+        env=pg_environment,
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        seen = Path(f"/proc/{process.pid}/cmdline")
+        wanted = [sys.executable, "-m", "loader", *command, ""]
+        # The password is there until Python has started.
+        end = time.monotonic() + 20
+        while seen.read_text().split("\0") != wanted:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        assert process.poll() is None
+        moment = "2024-05-13T15:00:00Z"
+        _, stderr = process.communicate(f"time,type\n{moment},car {place}\n")
+    assert (process.returncode, stderr) == (0, "")
+
+
+def test_a_dsn_in_the_wrong_place_does_not_show_its_password(
+    server: Server, run_loader: Run
+) -> None:
+    for dsn in (server.dsn(), server.uri(), server.uri().replace("%40", "@")):
+        for arguments in (["load", dsn], ["status", dsn], [dsn], ["load", "--workers", dsn, "-"]):
+            outcome = run_loader(*arguments)
+            assert outcome.exit_code in (2, 4)
+            assert SECRET not in outcome.stdout + outcome.stderr, arguments
+
+
+def test_a_server_without_tls_is_refused_where_tls_is_required(
+    server: Server, run_loader: Run
+) -> None:
+    for mode in ("require", "verify-full"):
+        root = {"sslrootcert": str(server.root)} if mode == "verify-full" else {}
+        outcome = run_loader("--dsn", server.dsn(sslmode=mode, **root), "status")
+        assert outcome.exit_code == 5
+        assert "server does not support SSL, but SSL was required" in outcome.stderr
+        check_silent(outcome)
+
+
+def test_the_certificate_of_the_server_is_checked(
+    with_tls: Server, run_loader: Run, tmp_path: Path, write_events: Write
+) -> None:
+    right = with_tls.dsn(sslmode="verify-full", sslrootcert=str(with_tls.root))
+    assert run_loader("--dsn", right, "load", write_events("tls.csv", count=9)).exit_code == 0
+    with psycopg.connect(right) as conn:
+        row = conn.execute("select ssl from pg_stat_ssl where pid = pg_backend_pid()").fetchone()
+        assert row == (True,)
+    nowhere = str(tmp_path / "nowhere.crt")
+    for options, complaint in (
+        ({"sslrootcert": str(with_tls.other_root)}, "certificate verify failed"),
+        ({"sslrootcert": str(with_tls.root), "host": "db.example"}, 'host name "db.example"'),
+        ({"sslrootcert": nowhere}, f'root certificate file "{nowhere}" does not exist'),
+    ):
+        dsn = with_tls.dsn(**{"sslmode": "verify-full", **options})
+        outcome = run_loader("--dsn", dsn, "status")
+        assert outcome.exit_code == 5
+        assert complaint in outcome.stderr
+        check_silent(outcome)

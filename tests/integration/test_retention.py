@@ -1,0 +1,169 @@
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from psycopg import Connection
+
+from loader.database.connection import connect
+from loader.database.ledger import begin_load, remove_load
+from loader.database.maintain import Maintenance, maintain
+
+Run = Callable[..., Any]
+Write = Callable[..., Path]
+Scalar = Callable[[str], object]
+Retain = Callable[[], Maintenance]
+
+PROGRESS = (
+    "create schema analytics; create table analytics.model_progress"
+    " (model_name text primary key, load_seq bigint, definition jsonb, updated_at timestamptz)"
+)
+OLD = "select count(*) from raw.events where event_time < '2024-05-01Z'"
+
+
+@pytest.fixture
+def retain(conn: Connection) -> Retain:
+    """Drop what is before May 2024."""
+
+    def run() -> Maintenance:
+        return maintain(conn, 0, age="2 months", now=datetime(2024, 7, 1, 0, 0, 1, tzinfo=UTC))
+
+    return run
+
+
+@pytest.fixture
+def two_months(run_loader: Run, write_events: Write) -> None:
+    """Load 1 has events of April, load 2 of May."""
+    assert run_loader("load", write_events("1.csv", start="2024-04-30T23")).exit_code == 0
+    assert run_loader("load", write_events("2.csv", start="2024-05-02T00")).exit_code == 0
+
+
+@pytest.mark.usefixtures("two_months")
+def test_whole_months_are_dropped_once(retain: Retain, scalar: Scalar) -> None:
+    done = retain()
+    assert (done.dropped_partitions, done.drop_waits_for) == (["events_2024_04"], None)
+    assert scalar("select count(*) from raw.events") == 3
+    assert scalar("select dropped_before = '2024-05-01Z' from raw.retention")
+    assert scalar("select max(last_event_at) = '2024-04-30T23:00:02Z' from raw.dropped_sources")
+    assert retain().dropped_partitions == []
+    assert scalar("select retained_from = '2024-05-02Z' from raw.retention")
+
+
+@pytest.mark.usefixtures("two_months")
+def test_what_is_older_is_neither_loaded_nor_withdrawn(
+    retain: Retain, run_loader: Run, conn: Connection, tmp_path: Path
+) -> None:
+    retain()
+    outcome = run_loader("withdraw", "1")
+    assert outcome.exit_code == 2
+    assert "cannot be withdrawn any more" in outcome.stderr
+    path = tmp_path / "3.csv"
+    path.write_text(
+        "time,type,source\n2024-05-01T23:59:59.999999Z,car,gate\n2024-05-02T00:00:00Z,car,gate\n"
+    )
+    assert run_loader("load", path).exit_code == 3
+    rejected = conn.execute(
+        "select line_number, column_name, reason like '%--retain%' from raw.rejected_events"
+    ).fetchall()
+    assert rejected == [(2, "time", True)]
+    assert run_loader("withdraw", "3").exit_code == 0
+    assert run_loader("withdraw", "2").exit_code == 0
+
+
+@pytest.mark.usefixtures("two_months")
+def test_nothing_goes_before_every_model_has_taken_note(
+    retain: Retain, run_loader: Run, conn: Connection, dsn: str, scalar: Scalar
+) -> None:
+    conn.execute(PROGRESS)
+    run_loader("withdraw", "1")
+    conn.execute("insert into analytics.model_progress values ('ahead', 3), ('behind', 2)")
+    done = retain()
+    assert done.dropped_partitions == []
+    assert "analytics.behind to take note of loads up to 3, it is at 2" in str(done.drop_waits_for)
+    conn.execute(
+        "update analytics.model_progress"
+        """ set load_seq = 3, definition = '{"activity_gap": {"gap": "1 day 00:00:01"}}'"""
+    )
+    assert "activity_gap" in str(retain().drop_waits_for)
+    conn.execute("update analytics.model_progress set definition = null")
+    with connect(dsn) as dbt, dbt.transaction(force_rollback=True):
+        dbt.execute("insert into analytics.model_progress values ('new', null)")
+        assert "dbt, which is at work" in str(retain().drop_waits_for)
+    with connect(dsn) as reader, reader.transaction():
+        reader.execute("select count(*) from raw.events")
+        assert "raw.events" in str(retain().drop_waits_for)
+    assert scalar("select dropped_before is null from raw.retention")
+    assert retain().dropped_partitions == ["events_2024_04"]
+
+
+@pytest.mark.usefixtures("two_months")
+def test_a_load_that_began_before_is_waited_for(retain: Retain, dsn: str, scalar: Scalar) -> None:
+    with connect(dsn) as loading:
+        load_id = begin_load(loading, "slow", {})
+        assert retain().drop_waits_for == f"load {load_id}, which began before"
+        assert scalar(OLD) == 3
+        remove_load(loading, load_id)
+        # This one knows already what it may bring.
+        begin_load(loading, "slow", {})
+        assert retain().dropped_partitions == ["events_2024_04"]
+
+
+def test_the_command_says_what_it_retains(run_loader: Run, write_events: Write) -> None:
+    run_loader("load", write_events("1.csv", start="2019-04-30T23"))
+    assert run_loader("maintain", "--retain", "3d").exit_code == 2
+    outcome = run_loader("maintain", "--retain", "13months", "--json")
+    assert json.loads(outcome.stdout)["dropped_partitions"] == ["events_2019_04"]
+    assert json.loads(outcome.stdout)["drop_waits_for"] is None
+
+
+@pytest.mark.usefixtures("two_months")
+def test_early_alerts_go_too_once_they_were_passed_on(retain: Retain, conn: Connection) -> None:
+    conn.execute(
+        "insert into raw.early_alerts"
+        " (load_id, source_id, rule_name, category, started_at, triggered_at, passed_on_at)"
+        " select 1, 1, name, 'people', now(), now(), passed_on_at"
+        " from (values ('old', timestamptz '2019-01-01'), ('new', 'infinity'), ('waits', null))"
+        " as alerts (name, passed_on_at)"
+    )
+    retain()
+    left = conn.execute("select rule_name from raw.early_alerts order by rule_name").fetchall()
+    assert left == [("new",), ("waits",)]
+
+
+def test_what_is_dropped_is_never_a_part_of_a_partition(
+    run_loader: Run, conn: Connection, tmp_path: Path
+) -> None:
+    """Weeks, then days: the bound of a day lies in a week, which is kept until all of it is old."""
+
+    def load(name: str, *days: str) -> None:
+        rows = "".join(f"{day}T12:00:00Z,car,gate\n" for day in days)
+        (tmp_path / name).write_text("time,type,source\n" + rows)
+        assert run_loader("load", tmp_path / name, "--quiet").exit_code in (0, 3)
+
+    def drop(day: int) -> tuple[list[str], object, object]:
+        now = datetime(2024, 5, day, 1, tzinfo=UTC)
+        done = maintain(conn, 0, age="14 days", partition_by="day", now=now)
+        row = conn.execute(
+            "select to_char(retained_from at time zone 'UTC', 'MM-DD HH24'),"
+            " to_char(dropped_before at time zone 'UTC', 'MM-DD HH24') from raw.retention"
+        ).fetchone()
+        assert row is not None
+        return done.dropped_partitions, *row
+
+    maintain(conn, 0, partition_by="week", now=datetime(2024, 5, 1, tzinfo=UTC))
+    load("1.csv", "2024-04-21", "2024-04-22", "2024-04-27")
+    # The 24th and what is before is old, but in one week with what is not.
+    assert drop(8) == (["events_2024_04_15"], "04-25 00", "04-22 00")
+    load("2.csv", "2024-04-24", "2024-04-25", "2024-04-29", "2024-04-30")
+    assert conn.execute("select reason like '%--retain%' from raw.rejected_events").fetchall() == [
+        (True,)
+    ]
+    assert drop(12) == ([], "04-29 00", "04-22 00")
+    assert drop(13) == (["events_2024_04_22"], "04-30 00", "04-29 00")
+    assert drop(15) == (["events_2024_04_29", "events_2024_04_30"], "05-02 00", "05-01 00")
+    # A month, now, that begins before what was dropped: the instants never go back.
+    maintain(conn, 0, partition_by="month", now=datetime(2024, 5, 15, tzinfo=UTC))
+    load("3.csv", "2024-05-02")
+    assert drop(20) == ([], "05-07 00", "05-01 00")

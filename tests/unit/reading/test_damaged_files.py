@@ -1,0 +1,162 @@
+"""Files damaged byte by byte: never a traceback, a hang, a lost row, or an altered one.
+
+What a checksum protects (.gz, pages of Parquet) is read as it was, or refused. Of the rest the
+accounts must be right; ``test_against_reference`` looks at the lines themselves. ``FUZZ_EXAMPLES``
+makes it go on for longer, with other damage every time.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import os
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from loader.errors import InputError
+from loader.reading.limits import Limits
+
+if TYPE_CHECKING:
+    from tests.unit.conftest import Outcome, Read
+
+LONG = int(os.environ.get("FUZZ_EXAMPLES", "0"))
+EXAMPLES = settings(
+    max_examples=max(20, LONG // 4),
+    derandomize=not LONG,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+BEGINNING = datetime(2024, 5, 13, 15, tzinfo=UTC)
+ROWS = [
+    (
+        BEGINNING + timedelta(seconds=at),
+        ("car", "pedestrian", "ü")[at % 3],
+        ("gate", 'the "left" one', "a,b")[at % 3],
+        at,
+    )
+    for at in range(60)
+]
+NAMES = ("time", "type", "source", "note")
+
+
+def as_csv(end: str, quoting: Any = csv.QUOTE_MINIMAL, start: str = "") -> bytes:
+    output = io.StringIO(newline="")
+    writer = csv.writer(output, lineterminator=end, quoting=quoting)
+    writer.writerow(NAMES)
+    writer.writerows((time.isoformat(), *others) for time, *others in ROWS)
+    return (start + output.getvalue()).encode()
+
+
+def as_ndjson() -> bytes:
+    lines = [
+        {"time": time.isoformat(), "type": kind, "source": source, "note": {"a": [note]}}
+        for time, kind, source, note in ROWS
+    ]
+    return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+
+
+def as_parquet(**options: Any) -> bytes:
+    columns = dict(zip(NAMES, map(list, zip(*ROWS, strict=True)), strict=True))
+    output = io.BytesIO()
+    table = pa.table(columns)
+    pq.write_table(table, output, row_group_size=25, write_page_checksum=True, **options)
+    return output.getvalue()
+
+
+def gz(content: bytes) -> bytes:
+    return gzip.compress(content, mtime=0)
+
+
+def zst(content: bytes) -> bytes:
+    compressed: bytes = pa.compress(content, codec="zstd", asbytes=True)
+    return compressed
+
+
+CSV, NDJSON = as_csv("\n"), as_ndjson()
+# Name and content; and whether a checksum protects every value.
+FILES = {
+    "csv": ("a.csv", CSV, False),
+    "csv with CR LF": ("a.csv", as_csv("\r\n", csv.QUOTE_ALL), False),
+    "csv with BOM": ("a.csv", as_csv("\n", start="\ufeff"), False),
+    "csv.gz": ("a.csv.gz", gz(CSV), True),
+    "csv.zst": ("a.csv.zst", zst(CSV), False),
+    "ndjson": ("a.ndjson", NDJSON, False),
+    "ndjson.gz": ("a.ndjson.gz", gz(NDJSON), True),
+    "ndjson.zst": ("a.ndjson.zst", zst(NDJSON), False),
+    "parquet": ("a.parquet", as_parquet(), True),
+    "parquet with zstd": ("a.parquet", as_parquet(compression="zstd"), True),
+    "parquet in the open": (
+        "a.parquet",
+        as_parquet(compression="none", use_dictionary=False),
+        True,
+    ),
+}
+damage = st.lists(
+    st.tuples(
+        st.sampled_from(["flip", "insert", "delete", "cut"]),
+        st.integers(0, 10**6),
+        st.binary(min_size=1, max_size=2),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+def damaged(content: bytes, changes: list[tuple[str, int, bytes]]) -> bytes:
+    for kind, place, piece in changes:
+        at = place % (len(content) + 1)
+        if kind == "flip":
+            content = (
+                content[:at] + bytes(one ^ piece[0] for one in content[at:][:1]) + content[at + 1 :]
+            )
+        elif kind == "insert":
+            content = content[:at] + piece + content[at:]
+        else:
+            content = content[:at] + (content[at + 1 :] if kind == "delete" else b"")
+    return content
+
+
+def attempt(read: Read, name: str, content: bytes, block: int = 4 << 20) -> Outcome | None:
+    """Read a file; None when it is refused, in one line that names it."""
+    try:
+        return read(content, name, limits=Limits(block_bytes=block), attributes=("note",))
+    except InputError as error:
+        told = str(error)
+    assert name in told
+    assert "\n" not in told
+    return None
+
+
+@pytest.mark.parametrize("kind", FILES)
+@EXAMPLES
+@given(changes=damage, block=st.sampled_from([300, 4 << 20]))
+def test_any_damage(
+    read: Read, kind: str, changes: list[tuple[str, int, bytes]], block: int
+) -> None:
+    name, content, is_protected = FILES[kind]
+    whole = attempt(read, name, content)
+    assert whole is not None
+    assert len(whole.events) == len(ROWS)
+    found = attempt(read, name, damaged(content, changes), block)
+    if found is None:
+        return
+    assert found.rows_read == len(found.events) + found.rows_rejected
+    assert found.rows_rejected == len(found.rejects)
+    if is_protected:
+        assert (found.events, found.attributes) == (whole.events, whole.attributes)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FILES if "." in kind or "parquet" in kind])
+def test_a_file_that_is_cut_is_refused_wherever_that_is(read: Read, kind: str) -> None:
+    name, content, _ = FILES[kind]
+    size = len(content)
+    for end in (*range(0, size - 12, size // 25), *range(size - 12, size)):
+        assert attempt(read, name, content[:end]) is None, end

@@ -1,0 +1,267 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from loader.errors import InputError, LoaderError
+from loader.reading.limits import Limits
+
+if TYPE_CHECKING:
+    from tests.unit.conftest import Outcome, Read
+
+NAME = "events.ndjson"
+ROW = b'{"time": "2024-05-13T15:00:00Z", "type": "car", "source": "north"}\n'
+EVENT = ("2024-05-13 15:00:00", "car", "north")
+
+
+def with_keys(**values: object) -> bytes:
+    row = {"time": "2024-05-13T15:00:00Z", "type": "car", "source": "north", **values}
+    return json.dumps(row).encode() + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "column", "says"),
+    [
+        (b"x", None, "is not JSON"),
+        (b"{", None, "is not JSON"),
+        (b"{}x}", None, "is not JSON"),
+        (b'{"time": "2024', None, "is not JSON"),
+        (ROW[:-1] + b",", None, "is not JSON"),
+        (ROW[:-1] + ROW[:-1], None, "is not JSON"),
+        (b"[]", None, "not a JSON object"),
+        (b"[{}]", None, "not a JSON object"),
+        (b'"a"', None, "not a JSON object"),
+        (b"1", None, "not a JSON object"),
+        (b"null", None, "not a JSON object"),
+        (b"{}", "time", 'no key "time"'),
+        (b'{"Time": 1}', "time", 'no key "time", only "Time"'),
+        (with_keys(time=None)[:-1], "time", "is null"),
+        (with_keys(type=None)[:-1], "type", "is null"),
+        (b'{"time": "2024-05-13T15:00:00Z", "type": "car"}', "source", 'no key "source"'),
+        (with_keys(time=1715612400)[:-1], "time", "epoch_s"),
+        (with_keys(time=True)[:-1], "time", "true or false"),
+        (with_keys(type=True)[:-1], "type", "true or false"),
+        (with_keys(type=[1])[:-1], "type", "an array"),
+        (with_keys(source={})[:-1], "source", "an object"),
+        (with_keys(source="")[:-1], "source", "empty"),
+        (with_keys(type="\0")[:-1], "type", "control character"),
+        (with_keys(type="\ud800")[:-1], "type", "not UTF-8"),
+        (ROW[:-1].replace(b"car", b"\xff"), "type", "not UTF-8"),
+        (ROW[:-1].replace(b"car", b"c\tar"), None, "is not JSON"),
+        (ROW[:-1].replace(b"2024", b"\xff024"), "time", "not a time"),
+        (ROW[:-2] + b', "type": "car"}', None, '"type" is there twice'),
+        (ROW[:-2] + b', "\\u0074ype": null}', None, '"type" is there twice'),
+    ],
+)
+def test_a_bad_line_is_rejected_alone(
+    read: Read, line: bytes, column: str | None, says: str
+) -> None:
+    found = read(ROW + line + b"\r\n" + ROW * 100, NAME)
+    assert found.events == [EVENT] * 101
+    (reject,) = found.rejects
+    assert (reject.line_number, reject.column_name, reject.raw) == (2, column, line)
+    assert says in reject.reason
+    assert (found.rows_read, found.rows_rejected) == (102, 1)
+
+
+@pytest.mark.parametrize(
+    ("line", "event"),
+    [
+        (b"  " + ROW, EVENT),
+        (b"\t" + ROW[:-1] + b" \r\n", EVENT),
+        (with_keys(type=82), (EVENT[0], "82", "north")),
+        (with_keys(type=10**30), (EVENT[0], "1" + "0" * 30, "north")),
+        (with_keys(type=82.0), (EVENT[0], "82", "north")),
+        (with_keys(type=1.5), (EVENT[0], "1.5", "north")),
+        (with_keys(source=-1), (EVENT[0], "car", "-1")),
+        (with_keys(source=" nörth "), (EVENT[0], "car", "nörth")),
+        (with_keys(source='a"b\\'), (EVENT[0], "car", 'a"b\\')),
+        (with_keys(x={"time": [None]}, y="2024-01-01 00:00:00", z=float("nan")), EVENT),
+        (ROW[:-2] + b', "x": 1, "x": 2}\n', EVENT),
+        (ROW[:-2] + b', "x": "\xff"}\n', EVENT),
+        (ROW[:-2] + b', "\xff": 1}\n', EVENT),
+        (ROW[:-2] + b', "x": {"type": 1, "type": 2}}\n', EVENT),
+        (ROW[:-2] + b', "x": 1e999}\n', EVENT),
+        (ROW[:-2] + b', "x": "\\ud800"}\n', EVENT),
+        (b"\n\r\n  \n" + ROW, EVENT),
+    ],
+)
+def test_good_lines(read: Read, line: bytes, event: tuple[str, str, str]) -> None:
+    for before in (b"", ROW, ROW + b"x\n", with_keys(type=1)):
+        for attributes in ((), ("note",)):
+            found = read(before + line, NAME, attributes=attributes)
+            assert found.events[-1] == event
+            assert found.rows_rejected == (before == ROW + b"x\n")
+    assert read(line + line, NAME).events == [event] * 2
+
+
+@pytest.mark.parametrize("bad", [b'{"b": ]}', b"{}{}", b'{"time": 1, "type": [], "x": {}}'])
+@pytest.mark.parametrize("step", [70, 100, 3000])
+def test_bad_lines_among_many_are_found_once(read: Read, bad: bytes, step: int) -> None:
+    block = b"".join(with_keys(source=number) for number in range(step))
+    found = read((block + bad + b"\n") * 3 + block, NAME)
+    assert sorted(int(source) for _, _, source in found.events) == sorted([*range(step)] * 4)
+    assert sorted(one or 0 for one in found.lines) == [(step + 1) * at for at in (1, 2, 3)]
+    assert set(found.raws) == {bad}
+
+
+@pytest.mark.parametrize(
+    "halves",
+    [
+        (ROW[:-2] + b', "x": {}', b', "y": {}}'),
+        (ROW[:-2] + b', "x":', b'{"y": {}}}'),
+    ],
+)
+def test_an_object_over_two_lines_is_none(read: Read, halves: tuple[bytes, bytes]) -> None:
+    # With two objects on one line there are as many objects as lines.
+    lines = [ROW[:-1] * 2, *halves]
+    found = read(ROW + b"\n".join(lines) + b"\n" + ROW, NAME)
+    assert (found.events, found.lines, found.raws) == ([EVENT] * 2, [2, 3, 4], lines)
+
+
+@pytest.mark.parametrize(
+    ("unit", "time"),
+    [
+        ("epoch_s", 1715612400),
+        ("epoch_s", 1715612400.0),
+        ("epoch_s", "1715612400"),
+        ("epoch_ms", 1715612400000),
+        ("epoch_us", "1715612400000000"),
+    ],
+)
+def test_epochs(read: Read, unit: str, time: object) -> None:
+    line = with_keys(time=time)
+    found = read(line + b"x\n" + line * 2 + with_keys(time=None), NAME, time_format=unit)
+    assert found.events == [EVENT] * 3
+    assert set(found.raws) == {with_keys(time=None)[:-1], b"x"}
+
+
+def test_keys_may_be_written_differently(read: Read) -> None:
+    line = ROW.replace(b"time", b"Time").replace(b"type", b" TYPE")
+    assert read(line * 2, NAME).events == [EVENT] * 2
+
+
+def test_a_source_for_all_and_renamed_types(read: Read) -> None:
+    found = read(
+        b'{"at": "2024-05-13T15:00:00Z", "kind": 82}\n' * 2,
+        NAME,
+        time_column="at",
+        type_column="kind",
+        source="north",
+        type_map={"82": "car"},
+    )
+    assert found.events == [EVENT] * 2
+
+
+def test_attributes_keep_their_types(read: Read) -> None:
+    values: list[dict[str, object]] = [
+        {"speed": 12, "note": 'a"\\\n', "ok": True},
+        {"speed": 12.5, "note": None, "ok": False},
+        {"speed": 2**70, "box": {"x": [1, None, {"y": "é"}]}},
+        {"note": "2024-01-01 00:00:00"},
+        {"speed": "fast"},
+        {},
+    ]
+    keys = ("speed", "note", "ok", "box")
+    whole = read(b"".join(with_keys(**one) for one in values), NAME, attributes=keys)
+    kept = [{key: one[key] for key in one if one[key] is not None} for one in values]
+    assert [json.loads(one) for one in whole.attributes] == kept
+    for one, expected in zip(values, kept, strict=True):
+        found = read(with_keys(**one) * 2, NAME, attributes=keys)
+        assert [json.loads(text) for text in found.attributes] == [expected] * 2
+
+
+def test_numbers_that_jsonb_does_not_have_are_text(read: Read) -> None:
+    lines = [ROW[:-2] + b', "note": %s}\n' % one for one in (b"1e999", b"[-1e999]", b"NaN", b"7")]
+    found = [read(line * 2, NAME, attributes=("note",)).attributes for line in lines]
+    notes = ['"Infinity"', '["-Infinity"]', '"NaN"', "7"]
+    assert found == [[f'{{"note": {note}}}'] * 2 for note in notes]
+
+
+def test_attributes_that_jsonb_cannot_hold_are_rejected(read: Read) -> None:
+    lines = [with_keys(note=note) for note in ("a\0b", "\ud800", "\\u0000", "x\\", "ok")]
+    found = read(b"".join(lines), NAME, attributes=("note",))
+    assert found.lines == [1, 2]
+    assert [json.loads(one)["note"] for one in found.attributes] == ["\\u0000", "x\\", "ok"]
+    assert [one.column_name for one in read(lines[0] * 2, NAME, attributes=("note",)).rejects] == [
+        "note",
+        "note",
+    ]
+
+
+def test_a_row_that_is_too_long_is_rejected_with_its_start(read: Read) -> None:
+    limits = Limits(block_bytes=4096, line_bytes=500, raw_bytes=20)
+    for size in (600, 5000, 20000):
+        bad = with_keys(note="x" * size)
+        found = read(ROW + bad + ROW, NAME, limits)
+        assert (found.events, found.lines, found.raws) == ([EVENT, EVENT], [2], [bad[:20]])
+        assert f"{len(bad) - 1:,} bytes" in found.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"\n \n", "is empty"),
+        (b"[" + ROW[:-1] + b"]", "array"),
+        (json.dumps({"time": 1, "type": 2}, indent=1).encode(), "over several lines"),
+        (b"time,type,source\n", "no line is a JSON object"),
+        (b"PAR1\0\0", "Parquet"),
+        (ROW.decode().encode("utf-16"), "UTF-16"),
+    ],
+)
+def test_unusable_files(read: Read, content: bytes, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        read(content, NAME)
+
+
+EXAMPLES = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+scalars = st.none() | st.booleans() | st.integers() | st.floats(width=32) | st.text(max_size=5)
+objects = st.fixed_dictionaries(
+    {"time": st.just("2024-05-13T15:00:00Z") | scalars, "type": scalars},
+    optional={"source": scalars, "x": scalars | st.lists(scalars, max_size=2)},
+)
+junk = st.binary(max_size=20).map(lambda line: line.translate(None, b"\r\n"))
+lines = st.lists(
+    objects.map(lambda one: json.dumps(one).encode())
+    | junk
+    | st.text('{}[],:"\\ a1', max_size=12).map(str.encode)
+    | st.sampled_from([ROW[:-1], ROW[:-1] + b"{}", b'{"a":{}', b"{}}", b"{}{}", b'{"a":1', b""]),
+    max_size=12,
+)
+
+
+def order(found: Outcome) -> tuple[object, ...]:
+    rejects = sorted(found.rejects, key=lambda reject: reject.line_number or 0)
+    return sorted(found.events), sorted(found.attributes), rejects, found.rows_read
+
+
+@EXAMPLES
+@given(lines, st.sampled_from([7, 40, 100, 1000]), st.sampled_from([(), ("x",)]))
+def test_the_fate_of_a_line_does_not_depend_on_its_neighbours(
+    read: Read, content: list[bytes], size: int, attributes: tuple[str, ...]
+) -> None:
+    data = ROW + b"\n".join(content) + b"\n"
+    try:
+        whole, parts = (
+            read(
+                data,
+                NAME,
+                Limits(block_bytes=block, block_lines=most_lines, line_bytes=100, raw_bytes=20),
+                attributes=attributes,
+            )
+            for block, most_lines in ((1 << 20, 1 << 20), (size, 2))
+        )
+    except LoaderError:
+        return
+    assert order(parts) == order(whole)
+    assert whole.rows_read == len(whole.events) + whole.rows_rejected
+    for reject in whole.rejects:
+        line = data.split(b"\n")[(reject.line_number or 0) - 1]
+        assert reject.raw == (line if len(line) <= 100 else line[:20])
+    assert whole.rows_read == 1 + sum(bool(line.strip(b" \t")) for line in content)
