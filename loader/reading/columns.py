@@ -12,6 +12,7 @@ import numpy as np
 from loader.errors import InputError
 from loader.reading import attributes, header
 from loader.reading.arrow import Array, DataType, RecordBatch, Schema, pa, pc
+from loader.reading.limits import DEEPEST
 from loader.reading.plain import plain_batch, plain_type
 from loader.reading.rows import Assembler, Rows
 from loader.reading.texts import value_at
@@ -51,6 +52,11 @@ class ColumnReader:
         wanted = [*mapping.needed_columns, *mapping.attributes]
         at = header.positions(schema.names, wanted, mapping, origin)
         self._names = {name: schema.names[place] for name, place in at.items()}
+        for field in schema:
+            if _is_deeper(field.type, DEEPEST):
+                raise InputError(
+                    f'{origin}: column "{field.name}" is nested deeper than {DEEPEST} levels'
+                )
         self.columns = list(dict.fromkeys(self._names.values()))
         types = {name: plain_type(schema.field(place).type) for name, place in at.items()}
         self._check_types(types, has_rows=has_rows)
@@ -177,6 +183,17 @@ def _as_binary(column: Array) -> Array:
 
 def _plain(kind: DataType) -> DataType:
     return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _is_deeper(kind: DataType, levels: int) -> bool:
+    if isinstance(kind, pa.BaseExtensionType):
+        return _is_deeper(kind.storage_type, levels)
+    kind = _plain(kind)
+    if not pa.types.is_nested(kind):
+        return False
+    return levels == 0 or any(
+        _is_deeper(kind.field(at).type, levels - 1) for at in range(kind.num_fields)
+    )
 
 
 def _is_text(kind: DataType) -> bool:

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+# Of arrays and objects in each other. Arrow takes minutes for ten thousand levels and ends the
+# process at twenty thousand; its own bound for Parquet is the same hundred.
+DEEPEST: Final = 100
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from loader.reading.arrow import Array, Schema, Table, pa
 from loader.reading.batch import EventBatch
 from loader.reading.lines import LF, Block, Blocks, long_lines
 from loader.reading.ndjson_lines import Origins, read_lines
-from loader.reading.ndjson_shapes import shapes_of
+from loader.reading.ndjson_shapes import shapes_of, too_deep_lines
 from loader.reading.ndjson_tables import Tables
 from loader.reading.rows import Assembler, Broken
 
@@ -105,7 +105,7 @@ class NdjsonReader:
 
     def _batches(self, block: Block) -> Iterator[EventBatch]:
         before = long_lines(block, self._limits)
-        if self._is_regular(block):
+        if self._is_regular(block) and not too_deep_lines(block).any():
             table = self._tables.parse(block.data)
             if table is not None and not isinstance(table, int) and len(table) == block.line_count:
                 yield self.assembler.batch(self._tables.rows(table, Origins(block, None)), before)
@@ -148,7 +148,7 @@ class NdjsonReader:
         seen = np.frombuffer(block.data, np.uint8)
         inside = np.minimum(lines.starts[:-1], len(seen) - 1)
         regular = (seen[inside] == ord("{")) & (seen[lines.ends - 1] == ord("}"))
-        regular &= (sizes >= 2) & is_short & ~are_none
+        regular &= (sizes >= 2) & is_short & ~are_none & ~too_deep_lines(block)
         # Each piece a table of Arrow's; of one block there are few different schemas.
         pieces: dict[Schema, list[tuple[Table, NDArray[np.int64]]]] = defaultdict(list)
         slow = [np.flatnonzero(~regular & ~are_none & (sizes > 0))]

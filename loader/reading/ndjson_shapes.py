@@ -12,13 +12,17 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from loader.reading.arrow import Array, pc
+from loader.reading.limits import DEEPEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    import numpy as np
     from numpy.typing import NDArray
+
+    from loader.reading.lines import Block
 
 _SPACE: Final = r"[ \t\r\n]*"
 _TEXT: Final = r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"'
@@ -30,6 +34,9 @@ _FLAT: Final = rf"{_SPACE}\{{{_SPACE}(?:{_PAIR}(?:,{_SPACE}{_PAIR})*)?\}}{_SPACE
 # An object that is not flat has a bracket more.
 _NESTED: Final = r"[^[{]*\{[^[{]*[[{].*"
 _POSSIBLE: Final = rf"(?s)^(?:{_FLAT}|{_NESTED}|{_SPACE})$"
+# Whole or not closed; never gives back what it took, so that it takes no more than one pass.
+_STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_KEY: Final = re.compile(rb'"((?:[^"\\]++|\\.)*+)"[ \t\r\n]*:', re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,3 +68,31 @@ def _matches(lines: Array, pattern: str) -> NDArray[np.bool_]:
         zero_copy_only=False
     )
     return found
+
+
+def is_too_deep(line: bytes) -> bool:
+    """Whether arrays and objects are nested so deeply that no parser may see the line."""
+    if line.count(b"[") + line.count(b"{") <= DEEPEST:
+        return False
+    seen = np.frombuffer(_STRING.sub(b"", line), np.uint8)
+    steps = ((seen == ord("[")) | (seen == ord("{"))).astype(np.int8)
+    steps -= (seen == ord("]")) | (seen == ord("}"))
+    return bool(np.cumsum(steps, dtype=np.int32).max(initial=0) > DEEPEST)
+
+
+def too_deep_lines(block: Block) -> NDArray[np.bool_]:
+    """Tell which lines of a block are too deep; in one pass where there are few brackets."""
+    lines = block.lines
+    found = np.zeros(len(lines), np.bool_)
+    seen = np.frombuffer(block.data, np.uint8)
+    opening = ((seen == ord("[")) | (seen == ord("{"))).view(np.uint8)
+    if len(lines) and np.count_nonzero(opening) > DEEPEST:
+        counts = np.add.reduceat(opening, lines.starts[:-1], dtype=np.int32)
+        for number in np.flatnonzero(counts > DEEPEST).tolist():
+            found[number] = is_too_deep(lines.line(number))
+    return found
+
+
+def key_count(data: bytes) -> int:
+    """Count the different keys of lines; in those that are no JSON, roughly."""
+    return len(set(_KEY.findall(data)))

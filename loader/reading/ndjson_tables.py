@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from loader.reading import attributes
 from loader.reading.arrow import Array, ArrowError, DataType, Schema, Table, arrow_json, pa, pc
+from loader.reading.ndjson_shapes import key_count
 from loader.reading.rows import Rows
 from loader.reading.times import Clock, TimeFault, epochs
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 # Larger whole numbers have lost digits when they come as floating point.
 _EXACT: Final = 2.0**53
+# Arrow makes a column of as many rows as there are lines for every key that it sees anywhere.
+_MOST_KEYS: Final = 1_000
+_MOST_CELLS: Final = 1 << 22
 
 
 class Tables:
@@ -49,6 +53,9 @@ class Tables:
             table = _arrow(data, self._schema, "ignore")
             if not isinstance(table, int) and self._is_exact(table):
                 return table
+        keys = key_count(data)
+        if keys > _MOST_KEYS or keys * data.count(b"\n") > _MOST_CELLS:
+            return None
         strings: dict[str, DataType] = {}
         while True:
             table = _arrow(data, pa.schema(list(strings.items())), "infer")

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from loader.reading.attributes import dump, is_storable
+from loader.reading.limits import DEEPEST
 from loader.reading.mapping import folded
+from loader.reading.ndjson_shapes import is_too_deep
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,11 +60,11 @@ class Keys:
 
 def parse(line: bytes, keys: Sequence[str]) -> dict[str, Any] | NotAnObject:
     """Read a line; none of these keys may be there twice."""
+    if is_too_deep(line):
+        return NotAnObject(f"the JSON is nested deeper than {DEEPEST} levels")
     try:
         # What is not UTF-8 goes through, and is found later where it matters.
         found = _DECODER.decode(line.decode(errors="surrogateescape"))
-    except RecursionError:
-        return NotAnObject("the JSON is nested too deeply")
     except json.JSONDecodeError as error:
         return NotAnObject(f"the line is not JSON: {error.msg} at character {error.colno}")
     except ValueError as error:

@@ -83,4 +83,6 @@ def _why(what: str, error: Exception) -> str:
     first = str(error).splitlines()[0] if str(error) else type(error).__name__
     if "crypt" in first:
         return "is encrypted; write it without that"
+    if "too deeply nested" in first:
+        return "has columns that are nested too deeply; write it without them"
     return f"{what}: {first}"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal
@@ -178,6 +178,41 @@ class Inbox:
         except OSError as error:
             name = printable(str(seen.path))
             raise InputError(f"{name}: cannot be moved to {folder}: {error.strerror}") from error
+
+    @contextmanager
+    def attempt(self, taken: Seen) -> Iterator[int | None]:
+        """Note that a file in ``loading`` is being loaded; a process that dies leaves the note.
+
+        Yields:
+            How many processes died of it before; None while another one is at it.
+
+        Raises:
+            InputError: it cannot be noted.
+        """
+        path = taken.path.with_name(f".{taken.inode}.attempts")
+        line = f"{taken.size} {taken.modified}\n"
+        with ExitStack() as stack:
+            deaths: int | None = None
+            try:
+                with self._moving():
+                    note = stack.enter_context(path.open("a+", encoding="utf-8"))
+                    with suppress(BlockingIOError):
+                        # Whoever wrote the lines is dead, or we would not get it.
+                        fcntl.flock(note, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                        note.seek(0)
+                        deaths = note.readlines().count(line)
+                        note.write(line)
+                        note.flush()
+            except OSError as error:
+                raise InputError(
+                    f"{printable(str(path))}: cannot be written: {error.strerror}"
+                ) from error
+            try:
+                yield deaths
+            finally:
+                if deaths is not None:
+                    with suppress(OSError), self._moving():
+                        path.unlink()
 
     def _free_path(self, folder: Folder, name: str) -> Path:
         target = self._directory / folder / name

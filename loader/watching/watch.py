@@ -25,6 +25,7 @@ from loader.watching.inbox import Inbox, Seen, see
 _FIRST_PAUSE_SECONDS: Final = 1.0
 _LONGEST_PAUSE_SECONDS: Final = 60.0
 _REMEMBERED: Final = 1000
+_MOST_DEATHS: Final = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,6 +178,24 @@ class Watcher:
         taken = self._inbox.take(seen)
         if taken is None:
             return False
+        with self._inbox.attempt(taken) as deaths:
+            if deaths is None:
+                return False
+            if deaths >= _MOST_DEATHS:
+                self._set_aside(taken, deaths)
+                return False
+            return self._load_taken(taken)
+
+    def _set_aside(self, taken: Seen, deaths: int) -> None:
+        """Put away a file that a loader dies of, so that what stands behind it is loaded."""
+        self._fail(
+            taken,
+            f"{self._inbox.input_of(taken.path).label}: the loader died {deaths} times while it "
+            "loaded this file: killed, out of memory, or by a fault of its own; to try once more, "
+            "move it back",
+        )
+
+    def _load_taken(self, taken: Seen) -> bool:
         an_input = self._inbox.input_of(taken.path)
         held = 0 if self._fanout is None else len(self._fanout.held(taken))
         try:

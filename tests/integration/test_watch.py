@@ -428,6 +428,38 @@ def test_the_first_signal_lets_it_finish_the_file_and_the_second_does_not(
     nothing_left()
 
 
+def test_a_file_that_kills_the_loader_twice_is_set_aside(
+    inbox: Path,
+    dsn: str,
+    start_watcher: Callable[..., ForkServerProcess],
+    run_loader: Run,
+    write_events: Write,
+    wait_for: Callable[[str], None],
+    scalar: Scalar,
+) -> None:
+    for number in (1, 2):
+        write_events(f"inbox/{number}.csv", count=number)
+    for _ in range(2):
+        with connect(dsn, purpose="test") as holder, holder.transaction():
+            holder.execute("lock raw.load_counter in exclusive mode")
+            process = start_watcher()
+            wait_for(
+                "select count(*) > 0 from pg_stat_activity where wait_event_type = 'Lock'"
+                " and application_name = 'video-events loader (main)'"
+            )
+            process.kill()
+            process.join(TIMEOUT)
+        wait_for(NO_LOADER_IS_CONNECTED)
+        assert files_in(inbox)["inbox"] == ["2.csv"]
+    outcome = run_loader("watch", inbox, "--once", "--settle", "0s", "--quiet")
+    assert outcome.exit_code == 4
+    assert "1.csv: the loader died 2 times while it loaded this file" in outcome.stderr
+    assert files_in(inbox) == {"done": ["2.csv"], "failed": ["1.csv", "1.csv.error.txt"]}
+    (inbox / "failed" / "1.csv").rename(inbox / "1.csv")
+    assert run_loader("watch", inbox, "--once", "--settle", "0s", "--quiet").exit_code == 0
+    assert scalar("select count(*) from raw.events") == 3
+
+
 def test_watchers_that_are_killed_at_any_moment_load_each_file_once(
     dsn: str,
     inbox: Path,
@@ -456,6 +488,11 @@ def test_watchers_that_are_killed_at_any_moment_load_each_file_once(
             deaths += watcher.exitcode == -signal.SIGKILL
     assert deaths == 2 * KILLS
     wait_for(NO_LOADER_IS_CONNECTED)
+    run_loader("watch", inbox, "--once", "--settle", "0s", "--quiet", *options)
+    for path in (inbox / "failed").glob("*.csv"):
+        # Set aside because it happened to be loaded when two watchers were killed.
+        path.rename(inbox / path.name)
+        path.with_name(f"{path.name}.error.txt").unlink()
     outcome = run_loader("watch", inbox, "--once", "--settle", "0s", "--quiet", *options)
     assert outcome.exit_code in (0, 3), outcome.stderr
     assert killed.differences(conn) == {"missing": {}, "too many": {}}

@@ -36,3 +36,32 @@ def test_only_a_file_that_is_as_it_was_seen_is_taken(inbox: Inbox, tmp_path: Pat
     taken = inbox.take(again)
     assert taken is not None
     assert taken.path.read_text() == "something"
+
+
+def test_deaths_are_counted_by_file_and_only_those_of_the_dead(
+    inbox: Inbox, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("some")
+    (seen,) = inbox.look().files
+    taken = inbox.take(seen)
+    assert taken is not None
+    with inbox.attempt(taken) as deaths, inbox.attempt(taken) as second:
+        assert (deaths, second) == (0, None)
+    with pytest.raises(KeyError), inbox.attempt(taken) as deaths:
+        raise KeyError
+    for expected in range(3):
+        died = inbox.attempt(taken)
+        assert died.__enter__() == expected
+        # As the system does for a process that dies: the lock is gone, and the note is there.
+        note = tmp_path / "loading" / f".{taken.inode}.attempts"
+        copy = note.read_bytes()
+        died.__exit__(None, None, None)
+        note.write_bytes(copy)
+    with taken.path.open("a") as file:
+        file.write("thing")
+    now = see(taken.path)
+    assert now is not None
+    with inbox.attempt(now) as deaths:
+        assert deaths == 0
+    assert sorted(one.name for one in (tmp_path / "loading").iterdir()) == [".lock", "a.csv"]

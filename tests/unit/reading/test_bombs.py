@@ -41,7 +41,7 @@ PROGRAM = """
 import resource, sys
 from loader.cli import main
 
-code = main(["load", "--dry-run", sys.argv[1]])
+code = main(["load", "--dry-run", *sys.argv[1:]])
 used = resource.getrusage(resource.RUSAGE_SELF)
 try:
     with open("/proc/self/status") as status:
@@ -53,14 +53,14 @@ sys.exit(code)
 """
 
 
-def dry_run(path: Path) -> tuple[int, str, int, float]:
+def dry_run(path: Path, *options: str) -> tuple[int, str, int, float]:
     """Read a file in a process of its own.
 
     Returns:
         Its exit code, what it said, its memory in MB, and its seconds of processor time.
     """
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(path)],
+        [sys.executable, "-c", PROGRAM, str(path), *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -119,6 +119,19 @@ def test_a_million_rejects_take_seconds_and_no_more_memory(
     assert memory < MOST_MEMORY_MB
     # One or two; five times that or more where Python looks at each row.
     assert seconds < 8
+
+
+@pytest.mark.parametrize("lines", [1, 40_000])
+def test_a_key_for_every_line_takes_no_column_each(tmp_path: Path, lines: int) -> None:
+    path = tmp_path / "a.ndjson"
+    keys = [b'"k%d": 1' % number for number in range(40_000)]
+    per_line = len(keys) // lines
+    with path.open("wb") as file:
+        for at in range(0, len(keys), per_line):
+            file.write(OBJECT[:-2] + b", " + b", ".join(keys[at : at + per_line]) + b"}\n")
+    found, said, memory, _ = dry_run(path, "--attributes", "k7")
+    assert (found, f"{lines:,} rows usable" in said) == (0, True), said
+    assert memory < MOST_MEMORY_MB
 
 
 @pytest.mark.parametrize("compress", [gz, zst])

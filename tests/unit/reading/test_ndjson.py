@@ -1,26 +1,50 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from loader.errors import InputError, LoaderError
+from loader.kafka.batches import Buffer, Messages
 from loader.reading.limits import Limits
+from loader.reading.mapping import Mapping
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Outcome, Read
 
 NAME = "events.ndjson"
 ROW = b'{"time": "2024-05-13T15:00:00Z", "type": "car", "source": "north"}\n'
+DEEP_99 = 99 * b"[" + 99 * b"]"
 EVENT = ("2024-05-13 15:00:00", "car", "north")
 
 
 def with_keys(**values: object) -> bytes:
     row = {"time": "2024-05-13T15:00:00Z", "type": "car", "source": "north", **values}
     return json.dumps(row).encode() + b"\n"
+
+
+@pytest.mark.parametrize("attributes", [(), ("x",)])
+@pytest.mark.parametrize("key", ["x", "source", "type"])
+@pytest.mark.parametrize(("opens", "closes"), [(b"[", b"]"), (b'{"a":', b"}")])
+def test_a_line_that_is_nested_too_deeply_is_rejected_before_a_parser_sees_it(
+    read: Read, opens: bytes, closes: bytes, key: str, attributes: tuple[str, ...]
+) -> None:
+    # At 20,000 levels Arrow ends the process, at 10,000 it takes the better part of a minute.
+    deep = with_keys(**{key: 0}).replace(b": 0", b":" + opens * 20_000 + b"0" + closes * 20_000)
+    found = read(ROW + deep + ROW, name=NAME, attributes=attributes)
+    assert found.events == [EVENT, EVENT]
+    assert (found.lines, found.reasons) == ([2], ["the JSON is nested deeper than 100 levels"])
+
+
+@pytest.mark.parametrize("text", ["[" * 500, '"' + "[" * 500, "\\" + "[{" * 500 + '"'])
+def test_a_line_with_many_brackets_need_not_be_deep(read: Read, text: str) -> None:
+    many = with_keys(x=text, y=[[[]]] * 500, z=99 * "[").replace(b'"' + 99 * b"[" + b'"', DEEP_99)
+    found = read(ROW + many, name=NAME, attributes=("x",))
+    assert found.events == [EVENT, EVENT]
+    assert json.loads(found.attributes[1]) == {"x": text}
 
 
 @pytest.mark.parametrize(
@@ -265,3 +289,31 @@ def test_the_fate_of_a_line_does_not_depend_on_its_neighbours(
         line = data.split(b"\n")[(reject.line_number or 0) - 1]
         assert reject.raw == (line if len(line) <= 100 else line[:20])
     assert whole.rows_read == 1 + sum(bool(line.strip(b" \t")) for line in content)
+
+
+class Message(NamedTuple):
+    """A message of a topic, as the client gives it."""
+
+    value_: bytes
+    offset_: int
+
+    def value(self) -> bytes:
+        return self.value_
+
+    def offset(self) -> int:
+        return self.offset_
+
+    def partition(self) -> int:
+        return 0
+
+
+@pytest.mark.parametrize("line_end", [b"", b"\n"])
+def test_a_message_that_is_nested_too_deeply_is_rejected(line_end: bytes) -> None:
+    deep = with_keys(x=0).replace(b": 0", b":" + line_end + b"[" * 20_000 + b"]" * 20_000)[:-1]
+    buffer = Buffer()
+    values = [ROW[:-1], deep, ROW[:-1]]
+    buffer.add([Message(value, 7 + at) for at, value in enumerate(values)], Limits())
+    found = list(Messages(buffer, Mapping(attributes=("x",)), Limits()))
+    assert sum(batch.events.num_rows for batch in found) == 2
+    (reject,) = [reject for batch in found for reject in batch.rejects]
+    assert (reject.message_offset, "deeper than 100" in reject.reason) == (8, True)

@@ -11,7 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from loader.errors import InputError
+from loader.reading.frames import Frames
 from loader.reading.limits import Limits
+from loader.reading.mapping import Mapping
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Read
@@ -210,3 +212,15 @@ def test_damage_further_on_is_told(read: Read) -> None:
     content[200:260] = bytes(60)
     with pytest.raises(InputError, match="is damaged behind row"):
         read(bytes(content), NAME)
+
+
+def test_columns_that_are_nested_too_deeply_are_refused(read: Read) -> None:
+    deep: Any = pa.int32()
+    for _ in range(150):
+        deep = pa.list_(deep)
+    table = pa.table({"time": [TIME], "type": ["car"], "source": ["north"], "x": pa.nulls(1, deep)})
+    with pytest.raises(InputError, match="nested too deeply"):
+        read(stored([None], x=pa.nulls(1, deep)), name=NAME)
+    frames = Frames(table.to_batches(), Mapping(attributes=("x",)), origin="python", key=None)
+    with pytest.raises(InputError, match='column "x" is nested deeper than 100 levels'):
+        list(frames)
