@@ -1,7 +1,17 @@
-"""``python -m loader``."""
+"""The program ``loader``, also ``python -m loader``."""
 
 import sys
 
-from loader.cli import main
+from loader.signals import end_at_once
 
-sys.exit(main())
+
+def main() -> int:
+    """Run the command line; nobody who ends it early sees where in our imports that was."""
+    end_at_once()
+    from loader.cli import main as run  # noqa: PLC0415 - it takes a while
+
+    return run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,14 +1,18 @@
 """The environment, read once into a frozen value. No other module reads ``os.environ``."""
 
+from __future__ import annotations
+
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from psycopg.pq import Conninfo
-
-from loader.database.layout import PARTITION_SIZES, PartitionBy
 from loader.errors import UsageError
+
+if TYPE_CHECKING:
+    from loader.database.layout import PartitionBy
 
 _CONNECTION_VARIABLES = (
     "PGHOST",
@@ -100,35 +104,24 @@ def read_settings(
     )
 
 
-def user_of(settings: Settings) -> str | None:
-    """Return the name that the settings log in with; None for the embedded server."""
-    if settings.dsn is None:
-        return None
-    options = Conninfo.get_defaults() + Conninfo.parse(settings.dsn.encode())
-    names = [option.val for option in options if option.keyword == b"user" and option.val]
-    return names[-1].decode() if names else None
+def export(variables: Mapping[str, str | None]) -> None:
+    """Put variables where dbt in this process, and libpq, look for them; None unsets one."""
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
-def export_dsn(dsn: str) -> None:
-    """Put a DSN where ``read_settings`` finds it without ``--dsn``."""
-    os.environ["LOADER_DSN"] = dsn
-
-
-def export_connection(dsn: str) -> None:
-    """Put a conninfo into the variables where dbt in this process, and libpq, look for it."""
-    for option in Conninfo.parse(dsn.encode()):
-        if option.val is not None and option.envvar is not None:
-            os.environ[option.envvar.decode()] = option.val.decode()
-
-
-def with_connection(variables: Mapping[str, str], dsn: str) -> dict[str, str]:
-    """Return the environment in which another process connects as we do with a conninfo."""
-    # As for libpq, what the conninfo does not say is what the variables say.
-    found = dict(variables)
-    for option in Conninfo.parse(dsn.encode()):
-        if option.val is not None and option.envvar is not None:
-            found[option.envvar.decode()] = option.val.decode()
-    return found
+@contextmanager
+def with_environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Have libpq see these variables too for a moment."""
+    before = {name: os.environ.get(name) for name in variables}
+    export(variables)
+    try:
+        yield
+    finally:
+        export(before)
 
 
 def _find_dsn(option: str | None, env: Mapping[str, str]) -> tuple[str | None, str]:
@@ -149,11 +142,13 @@ def _find_dsn(option: str | None, env: Mapping[str, str]) -> tuple[str | None, s
 
 
 def _partition_size(name: str | None) -> PartitionBy | None:
+    if name is None:
+        return None
+    from loader.database.layout import PARTITION_SIZES  # noqa: PLC0415 - it brings numpy along
+
     for size in PARTITION_SIZES:
         if name == size:
             return size
-    if name is None:
-        return None
     raise UsageError(f'LOADER_PARTITION_BY "{name}" is not one of {", ".join(PARTITION_SIZES)}')
 
 

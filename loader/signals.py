@@ -1,11 +1,21 @@
 """Signals that end a command."""
 
+import os
 import queue
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import Final
+
+# What a command ends with, as a shell reports it: 128 and the number of the signal.
+INTERRUPTED: Final = 130
+TERMINATED: Final = 143
+_ENDS: Final = {
+    signal.SIGINT: (b"loader: interrupted\n", INTERRUPTED),
+    signal.SIGTERM: (b"loader: terminated\n", TERMINATED),
+}
 
 
 class StopRequest:
@@ -69,3 +79,39 @@ def handling(action: Callable[[], None], *signals: signal.Signals) -> Iterator[N
     finally:
         for number, handler_before in before.items():
             signal.signal(number, handler_before)
+
+
+def unless_ignored(*signals: signal.Signals) -> list[signal.Signals]:
+    """Return those that are not ignored; a shell has a program in the background ignore Ctrl-C."""
+    return [number for number in signals if signal.getsignal(number) != signal.SIG_IGN]
+
+
+def end_at_once() -> None:
+    """Have Ctrl-C and SIGTERM end the process with one line, while there is nothing to clean up.
+
+    An exception instead would show the import that it came into, or be taken for a failure of it.
+    """
+    for number in unless_ignored(*_ENDS):
+        signal.signal(number, _end)
+
+
+@contextmanager
+def ending_at_once() -> Iterator[None]:
+    """End at once, as above, during what is only imports."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in _ENDS}
+    end_at_once()
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    line, exit_code = _ENDS[signal.Signals(number)]
+    with suppress(OSError):
+        os.write(2, line)
+    os._exit(exit_code)

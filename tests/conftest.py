@@ -158,14 +158,17 @@ class Outcome:
 def run_loader(
     dsn: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Outcome]:
-    """Run a ``loader`` command on the new database, in this process."""
+    """Run a ``loader`` command on the new database, in this process; with variables, if need be."""
     for name in [name for name in os.environ if name.startswith(("PG", "LOADER_", "DBT_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("LOADER_DSN", dsn)
 
-    def run(*arguments: str | Path) -> Outcome:
+    def run(*arguments: str | Path, **variables: str) -> Outcome:
         capsys.readouterr()
-        exit_code = main([str(argument) for argument in arguments])
+        with monkeypatch.context() as changes:
+            for name, value in variables.items():
+                changes.setenv(name, value)
+            exit_code = main([str(argument) for argument in arguments])
         captured = capsys.readouterr()
         return Outcome(exit_code=exit_code, stdout=captured.out, stderr=captured.err)
 

@@ -1,4 +1,8 @@
-"""The command line: parse, wire, report."""
+"""The command line: parse, wire, report.
+
+Nothing here imports Arrow or psycopg before a command is known: the version, the help and the
+completion of a shell need neither.
+"""
 
 import importlib
 import io
@@ -11,39 +15,45 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import click
-import psycopg
 
 from loader import __version__
-from loader.cli.concealment import conceal_dsn
-from loader.database.connection import explain, redact
 from loader.errors import LoaderError
 from loader.settings import Settings, read_settings
-from loader.signals import handling
-
-# As a shell reports them: 128 and the number of the signal.
-INTERRUPTED = 130
-TERMINATED = 143
+from loader.signals import INTERRUPTED, TERMINATED, ending_at_once, handling, unless_ignored
 
 
 class _Terminated(KeyboardInterrupt):
     """SIGTERM; it ends a command as Ctrl-C does."""
 
 
-# The commands in the order of ``loader --help``, and the module that each is in.
-COMMANDS: Mapping[str, str] = {
-    "load": "load",
-    "consume": "consume",
-    "watch": "watch",
-    "status": "ledger",
-    "loads": "ledger",
-    "withdraw": "ledger",
-    "rejects": "ledger",
-    "periods": "ledger",
-    "alerts": "ledger",
-    "generate": "generate",
-    "maintain": "maintain",
-    "roles": "roles",
-    "db": "db",
+# The commands in the order of ``loader --help``: the module that each is in, and what it does, as
+# its own help says.
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "load": ("load", "Load files, directories, globs or standard input (-)."),
+    "consume": (
+        "consume",
+        "Load the messages of a Kafka topic, each exactly once, until it is stopped.",
+    ),
+    "watch": (
+        "watch",
+        "Load the files that come into a directory, each once, until it is stopped.",
+    ),
+    "status": ("ledger", "Show what is loaded, and how far behind the models are."),
+    "loads": ("ledger", "Show the ledger, newest first."),
+    "withdraw": ("ledger", "Withdraw a load: its events become invisible at once."),
+    "rejects": ("ledger", "Show rejected rows, with the reason of each."),
+    "periods": ("ledger", "Show the periods of activity per category, up to the last load."),
+    "alerts": ("ledger", "Show the alerts, up to the last load."),
+    "generate": ("generate", "Write synthetic events to standard output."),
+    "maintain": (
+        "maintain",
+        "Analyze, index, create partitions, remove what is withdrawn; as often as you like.",
+    ),
+    "roles": (
+        "roles",
+        "Create the roles that load, transform and read, and give them what they need.",
+    ),
+    "db": ("db", "Start, stop and inspect the embedded PostgreSQL server of this project."),
 }
 
 
@@ -56,13 +66,37 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in COMMANDS:
             return None
-        module: Any = importlib.import_module(f"loader.cli.{COMMANDS[cmd_name]}")
+        module_name, _ = COMMANDS[cmd_name]
+        with ending_at_once():
+            module: Any = importlib.import_module(f"{__name__}.{module_name}")
         return cast("click.Command", getattr(module, cmd_name))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        width = formatter.width - 6 - max(map(len, COMMANDS))
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [
+                    (name, click.Command(name, help=help_).get_short_help_str(width))
+                    for name, (_, help_) in COMMANDS.items()
+                ]
+            )
+
+
+def _check_dsn(context: click.Context, _: click.Parameter, value: str | None) -> str | None:
+    if value and not context.resilient_parsing:
+        with ending_at_once():
+            from loader.database.conninfo import check_option  # noqa: PLC0415 - see above
+        check_option(value)
+    return value
 
 
 @click.group("loader", cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="loader")
-@click.option("--dsn", help="The database; else LOADER_DSN, PG* variables, the embedded server.")
+@click.option(
+    "--dsn",
+    callback=_check_dsn,
+    help="The database; else LOADER_DSN, PG* variables, the embedded server.",
+)
 @click.option("--debug", is_flag=True, help="Show tracebacks (also: LOADER_DEBUG=1).")
 @click.pass_context
 def cli(context: click.Context, dsn: str | None, debug: bool) -> None:
@@ -74,12 +108,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     # It warns about what follows from an error that we report; without a handler, on stderr.
     logging.getLogger("psycopg").addHandler(logging.NullHandler())
-    if arguments is None:
-        conceal_dsn()
     given = list(sys.argv[1:] if arguments is None else arguments)
     context: click.Context | None = None
     try:
-        with handling(_terminate, signal.SIGTERM), cli.make_context("loader", given) as context:
+        with (
+            handling(_interrupt, *unless_ignored(signal.SIGINT)),
+            handling(_terminate, signal.SIGTERM),
+            cli.make_context("loader", given) as context,
+        ):
             result = cli.invoke(context)
             return result if isinstance(result, int) else 0
     except click.exceptions.Exit as done:
@@ -93,12 +129,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _report(error, settings if isinstance(settings, Settings) else None)
 
 
+def _interrupt() -> None:
+    raise KeyboardInterrupt
+
+
 def _terminate() -> None:
     raise _Terminated
 
 
 def _report(error: BaseException, settings: Settings | None) -> int:
     """Print an error as one line and return the exit code that goes with it."""
+    with ending_at_once():
+        import psycopg  # noqa: PLC0415 - see above
+
+        from loader.database.connection import explain, redact  # noqa: PLC0415 - see above
     if isinstance(error, psycopg.Error):
         error = explain(error, settings)
     if isinstance(error, click.ClickException):

@@ -11,10 +11,11 @@ from loader.cli.destinations import destinations_of
 from loader.cli.options import SOME_ROWS_REJECTED, some_duration
 from loader.cli.report import as_json, describe_load
 from loader.database.connection import redact
+from loader.database.conninfo import with_connection
 from loader.delivery.destinations import Destination
 from loader.errors import InputError
 from loader.loading.load import LoadResult
-from loader.settings import Settings, with_connection
+from loader.settings import Settings
 from loader.signals import StopRequest, stopping_gently
 
 _Function = TypeVar("_Function", bound=Any)

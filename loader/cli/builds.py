@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from loader.database.conninfo import connection_variables
 from loader.errors import UsageError
-from loader.settings import export_connection
+from loader.settings import export
 
 
 class Builds:
@@ -45,7 +46,7 @@ class Builds:
             raise UsageError("--build: there is no dbt_project.yml here or above")
         self._environments = environments or {}
         if not self._environments:
-            export_connection(dsn)
+            export(connection_variables(dsn))
         self._runner = dbtRunner
         self._project_dir = project_dir
         self._say = say

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from loader.database.conninfo import check_option
 from loader.delivery.outcomes import Missing, Outcome
 from loader.durations import read_duration
 from loader.errors import UsageError
@@ -57,6 +58,7 @@ def with_dsn(command: _Function) -> _Function:
     def remember(context: click.Context, _: click.Parameter, value: str | None) -> None:
         root = context.find_root()
         if value and isinstance(root.obj, Settings):
+            check_option(value)
             root.obj = context.obj = replace(root.obj, dsn=value, dsn_origin="--dsn")
 
     option = click.option(

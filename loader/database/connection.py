@@ -8,9 +8,10 @@ import psycopg
 from psycopg import Connection, sql
 from psycopg.conninfo import conninfo_to_dict
 
-from loader.errors import DatabaseError, LoaderError, UsageError
+from loader.database.conninfo import check_readable, user_of
+from loader.errors import DatabaseError, LoaderError
 from loader.server.embedded import start_embedded
-from loader.settings import Settings, user_of
+from loader.settings import Settings
 
 CONNECT_TIMEOUT_SECONDS = 15
 
@@ -32,11 +33,6 @@ _SESSION = (
 )
 _SESSION_17 = (("transaction_timeout", "0"),)
 
-# A URI with an @ or / in the password that is not percent-encoded would make libpq take a part
-# of the password for the host, and show it.
-_HOST = r"(\[[0-9a-fA-F:.]+\]|[^@/?#:,\s\[\]]*)(:\d*)?"
-_URI = re.compile(rf"postgres(ql)?://([^@/?#\s]*@)?{_HOST}(,{_HOST})*(/[^@?#\s]*)?(\?[^@#\s]*)?")
-
 # To the end of the line: where a password ends, nobody can tell once it was quoted by others.
 _URI_WITH_PASSWORD = re.compile(r"(postgres(?:ql)?://[^\s:/@]*:).*@")
 _PASSWORD = re.compile(r"(password\s*=).*")
@@ -50,16 +46,7 @@ def database_dsn(settings: Settings) -> str:
     """
     if settings.dsn is None:
         return start_embedded(settings)
-    try:
-        if "://" in settings.dsn and not _URI.fullmatch(settings.dsn):
-            raise ValueError
-        conninfo_to_dict(settings.dsn)
-    except (psycopg.Error, ValueError):
-        # Without the cause, which quotes the DSN.
-        raise UsageError(
-            f"the connection string of {settings.dsn_origin} cannot be read; "
-            "in a URI, percent-encode special characters of the password"
-        ) from None
+    check_readable(settings.dsn, settings.dsn_origin)
     return settings.dsn
 
 

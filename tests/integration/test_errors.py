@@ -26,8 +26,8 @@ PASSWORD = "s3cret-pass"  # noqa: S105
 def test_a_server_that_cannot_be_reached(
     run_loader: Run, write_events: Callable[..., Path], dsn: str
 ) -> None:
-    for arguments in (("--dsn", dsn, "load"), ("--debug", "load", "--dsn", dsn)):
-        outcome = run_loader(*arguments, write_events())
+    for arguments in (["load"], ["--debug", "load"]):
+        outcome = run_loader(*arguments, write_events(), LOADER_DSN=dsn)
         assert outcome.exit_code == 5
         assert "loader: cannot connect" in outcome.stderr
         assert PASSWORD not in outcome.stdout + outcome.stderr
@@ -46,10 +46,36 @@ def test_a_server_that_cannot_be_reached(
 )
 def test_a_dsn_that_cannot_be_read_is_not_shown(run_loader: Run, dsn: str) -> None:
     for debug in ((), ("--debug",)):
-        outcome = run_loader(*debug, "--dsn", dsn, "status")
-        assert outcome.exit_code == 2
-        assert "--dsn cannot be read" in outcome.stderr
-        assert PASSWORD not in outcome.stdout + outcome.stderr
+        given = run_loader(*debug, "--dsn", dsn, "status")
+        assert "the connection string of --dsn cannot be read; " in given.stderr
+        kept = run_loader(*debug, "status", LOADER_DSN=dsn)
+        assert "the connection string of LOADER_DSN cannot be read; " in kept.stderr
+        for outcome in (given, kept):
+            assert outcome.exit_code == 2
+            assert PASSWORD not in outcome.stdout + outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("dsn", "form"),
+    [
+        (f"postgresql+psycopg2://me:{PASSWORD}@db:5432/events", "the form of SQLAlchemy"),
+        (f"postgres+asyncpg://me:{PASSWORD}@db/events", "the form of SQLAlchemy"),
+        (f"jdbc:postgresql://db/events?user=me&password={PASSWORD}", "the form of JDBC"),
+        (f"mysql://me:{PASSWORD}@db/events", "none of PostgreSQL"),
+    ],
+)
+def test_a_dsn_of_another_library_is_told_the_form_that_works(
+    run_loader: Run, dsn: str, form: str
+) -> None:
+    given = run_loader("--dsn", dsn, "status")
+    assert form in given.stderr
+    assert given.stderr.endswith("what works is: postgresql://USER@HOST:PORT/DATABASE\n")
+    kept = run_loader("status", LOADER_DSN=dsn)
+    assert form in kept.stderr
+    assert "what works is: postgresql://USER@HOST:PORT/DATABASE, with a colon and" in kept.stderr
+    for outcome in (given, kept):
+        assert (outcome.exit_code, outcome.stderr.count("\n")) == (2, 1)
+        assert PASSWORD not in outcome.stderr
 
 
 def test_a_wrong_database_is_a_connection_error(run_loader: Run, cluster: Cluster) -> None:
@@ -72,11 +98,11 @@ def test_the_unexpected_is_one_line_without_the_password(
 
     monkeypatch.setattr(cli_ledger, "ledger_status", fail)
     with_password = f"{dsn} password={PASSWORD}"
-    outcome = run_loader("--dsn", with_password, "status")
+    outcome = run_loader("status", LOADER_DSN=with_password)
     assert outcome.exit_code == 1
     assert outcome.stderr.count("\n") == 1
     assert "RuntimeError: strange things with ***; for details: loader --debug" in outcome.stderr
-    debugged = run_loader("--debug", "--dsn", with_password, "status")
+    debugged = run_loader("--debug", "status", LOADER_DSN=with_password)
     assert "Traceback" in debugged.stderr
     assert PASSWORD not in debugged.stderr
 

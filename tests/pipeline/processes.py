@@ -19,7 +19,8 @@ from typing import Any
 
 from dbt.cli.main import dbtRunner
 
-from loader.settings import export_connection
+from loader.database.conninfo import connection_variables
+from loader.settings import export
 from tests.forks import FORKS, TIMEOUT, loader_on
 
 from .conftest import Ledger, dbt_options, messages
@@ -150,7 +151,7 @@ def processes(dsn: str, profiles: Path, directory: Path) -> Iterator[Processes]:
 def _run_dbt(
     arguments: list[str], dsn: str, target: Path, moment: int, at_moment: Signal | None
 ) -> None:
-    export_connection(dsn)
+    export(connection_variables(dsn))
     numbers = count(1)
 
     def note(_: object) -> None:

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from loader.database.connection import redact
+from loader.database.conninfo import with_connection
 from loader.delivery.config import read_config
 from loader.delivery.destinations import destination_names, find_destination, find_destinations
 from loader.errors import UsageError
-from loader.settings import Settings, read_settings, with_connection
+from loader.settings import Settings, read_settings
 
 WHOLE = """
 partition_by = "week"
@@ -119,12 +121,35 @@ def test_no_password_is_shown_of_any(tmp_path: Path) -> None:
         assert "two" not in repr(one)
 
 
-def test_another_process_connects_as_this_one_does(tmp_path: Path) -> None:
-    given = {"PATH": "/bin", "PGHOST": "wrong", "PGPORT": "5433", "PGPASSWORD": "wrong"}
-    assert with_connection(given, find_destination(settings(tmp_path), "realtime").dsn()) == {
-        "PATH": "/bin", "PGHOST": "a", "PGPORT": "5433", "PGDATABASE": "realtime",
+def test_another_process_connects_as_this_one_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        monkeypatch.delenv(name)
+    given = {"PGHOST": "wrong", "PGPORT": "5433", "PGPASSWORD": "wrong", "PGUSER": "me"}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    dsn = find_destination(settings(tmp_path), "realtime").dsn()
+    assert with_connection({"PATH": "/bin", **given}, dsn) == {
+        "PATH": "/bin", "PGHOST": "a", "PGPORT": "5433", "PGDATABASE": "realtime", "PGUSER": "me",
         "PGPASSWORD": "one",
     }  # fmt: skip
+
+
+def test_a_service_is_resolved_for_programs_that_know_of_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services = tmp_path / "services"
+    services.write_text("[marts]\nhost=db.example\nport=6543\nuser=alice\nsslmode=require\n")
+    monkeypatch.setenv("PGSERVICEFILE", str(services))
+    monkeypatch.setenv("PGSERVICE", "another")
+    found = with_connection(os.environ, "service=marts dbname=events")
+    del found["PGSERVICEFILE"]  # without a service, it says nothing
+    assert {name: value for name, value in found.items() if name.startswith("PG")} == {
+        "PGHOST": "db.example", "PGPORT": "6543", "PGUSER": "alice", "PGDATABASE": "events",
+        "PGSSLMODE": "require",
+    }  # fmt: skip
+    assert os.environ["PGSERVICE"] == "another"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,82 @@
+"""The program as a process: how it starts, and how it ends before it has begun."""
+
+import os
+import signal
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
+
+import loader
+from loader.cli import COMMANDS, cli
+
+
+def variables() -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "LOADER_", "DBT_"))}
+    return kept | {"LOADER_DSN": "host=127.0.0.1 port=1 connect_timeout=2"}
+
+
+def test_the_version_and_the_help_need_neither_arrow_nor_psycopg() -> None:
+    program = (
+        "import sys; from loader.__main__ import main; code = main();"
+        "heavy = {'numpy', 'psycopg', 'pyarrow', 'rich'} & set(sys.modules);"
+        "sys.exit(f'{heavy} with {code}' if heavy or code else 0)"
+    )
+    for option in ("--version", "--help"):
+        done = subprocess.run(
+            [sys.executable, "-c", program, option],
+            env=variables(), check=False, capture_output=True, text=True,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_help_says_of_a_command_is_what_the_command_says() -> None:
+    context = cli.make_context("loader", ["status"])
+    for name, (_, help_) in COMMANDS.items():
+        command = cli.get_command(context, name)
+        assert command is not None
+        assert command.get_short_help_str(limit=200) == help_
+
+
+def test_no_module_stands_where_a_public_name_is() -> None:
+    for name in loader.__all__:
+        assert getattr(loader, name) is not None
+        assert find_spec(f"loader.{name}") is None
+    assert sorted(loader.__all__) == sorted(loader._HOMES)
+    assert set(loader.__all__) < set(dir(loader))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        loader.nothing  # type: ignore[attr-defined]  # noqa: B018
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("module", ["click", "psycopg", "numpy", "pyarrow.lib"])
+def test_whoever_ends_it_while_it_imports_sees_one_line(
+    module: str, number: signal.Signals
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-X", "importtime", "-m", "loader", "load", "nowhere.csv"],
+        env=variables(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # As in a terminal, wherever pytest was started.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+    ) as process:  # fmt: skip
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.split("|")[-1].strip() == module:
+                break
+        process.send_signal(number)
+        _, rest = process.communicate(timeout=60)
+    said = [line for line in rest.splitlines() if not line.startswith("import time:")]
+    word = "interrupted" if number == signal.SIGINT else "terminated"
+    assert (said, process.returncode) == ([f"loader: {word}"], 128 + number)
+
+
+def test_ctrl_c_stays_ignored_where_a_shell_has_it_ignored() -> None:
+    program = (
+        "import signal; from loader.__main__ import main; main();"
+        "assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN"
+    )
+    subprocess.run(
+        [sys.executable, "-c", program, "--version"], env=variables(), check=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    )  # fmt: skip
