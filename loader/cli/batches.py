@@ -9,7 +9,7 @@ import click
 from loader.cli.builds import Builds
 from loader.cli.destinations import destinations_of
 from loader.cli.options import SOME_ROWS_REJECTED, some_duration
-from loader.cli.report import as_json, describe_load
+from loader.cli.report import as_json, print_load
 from loader.database.connection import redact
 from loader.database.conninfo import with_connection
 from loader.delivery.destinations import Destination
@@ -88,8 +88,7 @@ class Batching:
         self._changed.add(result.destination)
         if self._given["json_"]:
             click.echo(as_json(result))
-        if not self._given["quiet"]:
-            click.echo(describe_load(result, dry_run=False), err=self._given["json_"])
+        print_load(result, quiet=self._given["quiet"], err=self._given["json_"])
 
     def unusable(self, message: str) -> None:
         """Report an input of which nothing was loaded."""

@@ -17,7 +17,7 @@ from loader.cli.options import (
     with_workers,
 )
 from loader.cli.progress import show_progress
-from loader.cli.report import as_json, describe_load
+from loader.cli.report import as_json, print_load
 from loader.delivery.delivery import couriers, deliver
 from loader.delivery.destinations import Destination
 from loader.delivery.outcomes import Missing, Outcome, describe_incomplete
@@ -191,5 +191,4 @@ def _alerts(
 
 
 def _print(result: LoadResult, options: LoadOptions, given: dict[str, Any]) -> None:
-    if not given["quiet"]:
-        click.echo(describe_load(result, dry_run=options.dry_run), err=given["json_"])
+    print_load(result, dry_run=options.dry_run, quiet=given["quiet"], err=given["json_"])

@@ -106,7 +106,7 @@ _MAPPING_OPTIONS = (
         default="iso",
         show_default=True,
         metavar="F",
-        help="iso, epoch_s, epoch_ms, epoch_us or a strptime format.",
+        help="iso, epoch_s, epoch_ms, epoch_us, epoch_ns or a strptime format.",
     ),
     click.option(
         "--timezone",

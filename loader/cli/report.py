@@ -15,6 +15,8 @@ from loader.database.rejects import RejectedRow
 from loader.database.status import LedgerStatus, Models
 from loader.delivery import outcomes
 from loader.loading.load import LoadResult
+from loader.loading.totals import doubts
+from loader.reading.paths import printable
 
 _NO_EDGE = 10_000
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
@@ -43,12 +45,29 @@ def describe_load(result: LoadResult, *, dry_run: bool) -> str:
     if result.rows_rejected:
         counts.append(f"{result.rows_rejected:,} rejected")
     line = f"{origin}: {', '.join(counts)} in {result.seconds:.1f} s"
+    if not dry_run:
+        line += f", load {result.load_id}"
+    if result.first_event_at is not None:
+        first, last = _time(result.first_event_at), _time(result.last_event_at)
+        line += f", at {first}" if first == last else f", from {first} to {last}"
+    if result.first_reject is not None and (dry_run or not result.rows_loaded):
+        line += f"; the first is {printable(result.first_reject)}"
     if dry_run:
         return f"{line} (dry run: nothing was written)"
-    line += f", load {result.load_id}"
     if result.rows_rejected:
         line += f"; see: loader rejects --load {result.load_id}{to}"
     return line
+
+
+def print_load(
+    result: LoadResult, *, dry_run: bool = False, quiet: bool = False, err: bool = False
+) -> None:
+    """Print the line that a load ends with, and on stderr what is odd about its times."""
+    if not quiet:
+        click.echo(describe_load(result, dry_run=dry_run), err=err)
+    if not result.already_loaded:
+        for doubt in doubts(result, datetime.now(UTC)):
+            click.echo(f"loader: warning: {result.origin}: {doubt}", err=True)
 
 
 def print_loads(rows: Iterable[LedgerRow]) -> None:

@@ -62,6 +62,8 @@ def as_dict(outcome: Outcome) -> dict[str, Any]:
         if outcome.destination is None:
             # As it is where there is one database only.
             del found["destination"]
+        # For people; programs ask for all of them.
+        del found["first_reject"]
         return found
     nothing = LoadResult(
         load_id=None,
@@ -77,7 +79,9 @@ def as_dict(outcome: Outcome) -> dict[str, Any]:
         last_event_at=None,
         destination=outcome.destination,
     )
-    return asdict(nothing) | {"error": str(outcome.error)}
+    found = asdict(nothing)
+    del found["first_reject"]
+    return found | {"error": str(outcome.error)}
 
 
 def describe_incomplete(outcomes: Sequence[Outcome]) -> list[str]:

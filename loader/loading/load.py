@@ -31,7 +31,8 @@ ProgressCallback = Callable[[Reading, Totals], None]
 class LoadResult:
     """What a load did, with the names and in the order of ``loader load --json``.
 
-    ``destination`` is None, and left away there, where ``loader.toml`` names none.
+    ``destination`` is None, and left away there, where ``loader.toml`` names none. ``first_reject``
+    is not there: it tells people what is wrong with the first row that was rejected.
     """
 
     load_id: int | None
@@ -46,6 +47,7 @@ class LoadResult:
     first_event_at: datetime | None
     last_event_at: datetime | None
     destination: str | None = None
+    first_reject: str | None = None
 
 
 def prepare_database(dsn: str, partition_by: PartitionBy | None = None) -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
-
-import numpy as np
+from typing import TYPE_CHECKING, Final
 
 from loader.errors import InputError
 from loader.reading import attributes, header
@@ -16,7 +14,7 @@ from loader.reading.limits import DEEPEST
 from loader.reading.plain import plain_batch, plain_type
 from loader.reading.rows import Assembler, Rows
 from loader.reading.texts import value_at
-from loader.reading.times import Clock, Moments, TimeFault, epochs
+from loader.reading.times import EPOCHS, Clock, Moments, TimeFault, epochs
 
 if TYPE_CHECKING:
     from loader.reading.batch import EventBatch
@@ -94,14 +92,15 @@ class ColumnReader:
         mapping = self._mapping
         kind = _plain(types[mapping.time_column])
         where = f'{self._origin}: column "{mapping.time_column}"'
-        if pa.types.is_date(kind) and (self.assembler.clock.is_iso or self.assembler.clock.unit):
+        clock = self.assembler.clock
+        if pa.types.is_date(kind) and (clock.is_iso or clock.per_second):
             raise InputError(f"{where} holds dates without a time of day")
         is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
         is_number = is_number or pa.types.is_decimal(kind)
-        if is_number and self.assembler.clock.unit is None:
+        if is_number and clock.per_second is None:
             raise InputError(
-                f"{where} holds numbers ({kind}); say with --time-format whether they are "
-                "epoch_s, epoch_ms or epoch_us"
+                f"{where} holds numbers ({kind}); say with --time-format which of "
+                f"{', '.join(EPOCHS)} they are"
             )
         usable = is_number or pa.types.is_timestamp(kind) or pa.types.is_date(kind)
         if not usable and not _is_text(kind):
@@ -127,35 +126,23 @@ def _moments(time: Array, clock: Clock) -> tuple[Moments | None, Array]:
     if pa.types.is_timestamp(kind):
         ticks = time.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
         has_offset = kind.tz is not None
-        moments = _from_ticks(ticks, _PER_SECOND[kind.unit], has_offset=has_offset)
-    elif clock.unit is None:
+        moments = epochs.from_integers(ticks, _PER_SECOND[kind.unit])
+        moments.has_offset[:] = has_offset
+    elif clock.per_second is None:
         raise AssertionError("numbers need an epoch")
     elif pa.types.is_integer(kind):
         whole = time
         if pa.types.is_uint64(kind):
             whole = pc.min_element_wise(time, pa.scalar(2**63 - 1, pa.uint64()), skip_nulls=False)
         ticks = whole.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
-        moments = epochs.from_integers(ticks, clock.unit)
+        moments = epochs.from_integers(ticks, clock.per_second)
     elif pa.types.is_decimal(kind):
         return None, _as_binary(time.cast(pa.string()))
     else:
         seconds = time.cast(pa.float64()).fill_null(0).to_numpy(zero_copy_only=False)
-        moments = epochs.from_floats(seconds, clock.unit)
+        moments = epochs.from_floats(seconds, clock.per_second)
     moments.fault[nulls] = TimeFault.EMPTY
     return moments, time
-
-
-def _from_ticks(
-    ticks: np.ndarray[Any, np.dtype[np.int64]], per_second: int, *, has_offset: bool
-) -> Moments:
-    """Ticks of a clock to moments; finer ones are rounded to the microsecond, half up."""
-    if per_second > 1_000_000:
-        finer = per_second // 1_000_000
-        moments = epochs.from_integers(ticks // finer + (ticks % finer >= finer // 2), 1)
-    else:
-        moments = epochs.from_integers(ticks, 1_000_000 // per_second)
-    moments.has_offset[:] = has_offset
-    return moments
 
 
 def _name(column: Array) -> Array:

@@ -31,7 +31,8 @@ class Mapping:
         type_column: input column with its type.
         source_column: input column with its source; not read when ``source`` is given.
         source: one source for the whole input.
-        time_format: ``iso``, ``epoch_s``, ``epoch_ms``, ``epoch_us`` or a strptime format.
+        time_format: ``iso``, ``epoch_s``, ``epoch_ms``, ``epoch_us``, ``epoch_ns`` or a strptime
+            format.
         timezone: IANA name of the zone of times that carry no offset; None rejects these.
         type_map: types to rename, as they stand in the input (trimmed) -> as they are loaded.
         attributes: further input columns to keep, as a JSON object per event.

@@ -101,7 +101,7 @@ class Tables:
         time = needed(mapping.time_column)
         moments: Moments | None = None
         if pa.types.is_integer(time.type) or pa.types.is_floating(time.type):
-            moments, time = _from_numbers(time, self._clock.unit)
+            moments, time = _from_numbers(time, self._clock.per_second)
         kept = {key: column(name) for key, name in keys.attributes.items()}
         return Rows(
             time=time,
@@ -119,7 +119,7 @@ class Tables:
             kind = field.type
             if field.name in self._keys.needed.values():
                 is_time = field.name == self._keys.needed[self._mapping.time_column]
-                if pa.types.is_floating(kind) and not (is_time and self._clock.unit):
+                if pa.types.is_floating(kind) and not (is_time and self._clock.per_second):
                     return False
             if pa.types.is_nested(kind) and field.name in self._keys.attributes.values():
                 return False
@@ -148,13 +148,13 @@ def _arrow(data: bytes, schema: Schema, unexpected: str) -> Table | int:
     return table
 
 
-def _from_numbers(time: Array, unit: int | None) -> tuple[Moments | None, Array]:
-    if unit is None:
+def _from_numbers(time: Array, per_second: int | None) -> tuple[Moments | None, Array]:
+    if per_second is None:
         return None, time.cast(pa.string())
     if pa.types.is_integer(time.type):
         numbers = time.fill_null(0).to_numpy(zero_copy_only=False)
-        moments = epochs.from_integers(numbers, unit)
+        moments = epochs.from_integers(numbers, per_second)
     else:
-        moments = epochs.from_floats(time.fill_null(0).to_numpy(zero_copy_only=False), unit)
+        moments = epochs.from_floats(time.fill_null(0).to_numpy(zero_copy_only=False), per_second)
     moments.fault[time.is_null().to_numpy(zero_copy_only=False)] = TimeFault.EMPTY
     return moments, time

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from loader.errors import UsageError
+from loader.reading.arrow import pa, pc
+from loader.reading.texts import Texts
 from loader.reading.times import epochs, iso
 from loader.reading.times.calendar import (
     END,
@@ -24,11 +27,18 @@ from loader.reading.times.zones import Zone
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from loader.reading.texts import Texts
-
 __all__ = ["EPOCHS", "Clock", "Moments", "TimeFault"]
 
-EPOCHS: Final = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
+# How many of them a second has.
+EPOCHS: Final = {"epoch_s": 1, "epoch_ms": 10**3, "epoch_us": 10**6, "epoch_ns": 10**9}
+# A number that lies between, with one of these, is most likely of that unit: no two overlap.
+_LIKELY: Final = [datetime(year, 1, 1, tzinfo=UTC).timestamp() for year in (1990, 2100)]
+# What look like a blank, and are written between a time of day and PM, among others.
+_BLANKS: Final = [blank.encode() for blank in "\u00a0\u2007\u2009\u202f"]
+_NUMBER: Final = re.compile(r"[+-]?\d+(\.\d*)?", re.ASCII)
+_UNITS: Final = dict(
+    zip(EPOCHS, ["seconds", "milliseconds", "microseconds", "nanoseconds"], strict=True)
+)
 _SHOWN: Final = 60
 
 
@@ -47,9 +57,9 @@ class Clock:
         self._format = time_format
         self._timezone = timezone
         self._zone = None if timezone is None else Zone(timezone)
-        self.unit = EPOCHS.get(time_format)
+        self.per_second = EPOCHS.get(time_format)
         self._strptime: Strptime | None = None
-        if self.unit is None and time_format != "iso":
+        if self.per_second is None and time_format != "iso":
             if "%" not in time_format:
                 known = ", ".join(["iso", *EPOCHS])
                 raise UsageError(
@@ -65,11 +75,21 @@ class Clock:
 
     def read(self, texts: Texts) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
         """Read texts to microseconds in UTC and the `TimeFault` of each."""
-        if self.unit is not None:
-            return self.settle(epochs.read(texts, self.unit))
+        moments = self._read(texts)
+        rows = np.flatnonzero(moments.fault == TimeFault.FORM)
+        if len(rows) and any(map(texts.contains, _BLANKS)):
+            array = texts.array.take(pa.array(rows))
+            for blank in _BLANKS:
+                array = pc.replace_substring(array, blank, b" ")
+            moments.put(rows, self._read(Texts(array)))
+        return self.settle(moments)
+
+    def _read(self, texts: Texts) -> Moments:
+        if self.per_second is not None:
+            return epochs.read(texts, self.per_second)
         if self._strptime is not None:
-            return self.settle(self._strptime.read(texts))
-        return self.settle(iso.read(texts))
+            return self._strptime.read(texts)
+        return iso.read(texts)
 
     def settle(self, moments: Moments) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
         """Apply the zone to the times that have no offset, and check the range of all."""
@@ -102,21 +122,28 @@ class Clock:
             TimeFault.NO_SUCH: f"{shown} does not exist: no such date or time of day",
             TimeFault.NO_OFFSET: (
                 f"{shown} has no offset from UTC; say with --timezone where it was taken"
+                + self._hint_at_z()
             ),
             TimeFault.GAP: f"{shown} does not exist in {self._timezone}: clocks were put forward",
             TimeFault.TWICE: f"{shown} is ambiguous in {self._timezone}: clocks were put back",
-            TimeFault.RANGE: f"{shown} lies outside the years {FIRST_YEAR} to {LAST_YEAR}",
+            TimeFault.RANGE: (
+                f"{shown} lies outside the years {FIRST_YEAR} to {LAST_YEAR}{_likely(text)}"
+            ),
             TimeFault.LEAP: f"{shown} has a second 60, but is not at the end of a UTC day",
         }
         return explained.get(TimeFault(fault)) or self._wrong_form(text, shown)
 
     def _wrong_form(self, text: str, shown: str) -> str:
-        if self.unit is not None:
+        if self.per_second is not None:
+            if _NUMBER.fullmatch(text):
+                return f"{shown} lies outside the years {FIRST_YEAR} to {LAST_YEAR}{_likely(text)}"
             return f"{shown} is not a number, as --time-format {self._format} wants"
         if self._strptime is not None:
             return f'{shown} does not have the form of --time-format "{self._format}"'
+        if _NUMBER.fullmatch(text):
+            known = ", ".join(EPOCHS)
+            return f"{shown} is a number{_likely(text) or f'; see --time-format {known}'}"
         hints = {
-            r"[+-]?\d+(\.\d*)?": "is a number; see --time-format epoch_s, epoch_ms, epoch_us",
             r"\d{4}-\d\d-\d\d": "is a date without a time of day",
             r"[+-]?\d{5,}-\d\d-\d\d.*": f"lies outside the years {FIRST_YEAR} to {LAST_YEAR}",
         }
@@ -124,3 +151,19 @@ class Clock:
             if re.fullmatch(pattern, text, re.DOTALL):
                 return f"{shown} {hint}"
         return f"{shown} is not a time such as 2024-05-13T15:00:00Z; see --time-format"
+
+    def _hint_at_z(self) -> str:
+        if self._strptime is None or not re.search("(?<!%)Z", self._format):
+            return ""
+        return "; the Z of --time-format is a mere letter, %z reads it as UTC"
+
+
+def _likely(text: str) -> str:
+    """Say of which unit a number seems to be; nothing of what is none."""
+    if _NUMBER.fullmatch(text):
+        for name, per_second in EPOCHS.items():
+            seconds = float(text) / per_second
+            if _LIKELY[0] <= seconds < _LIKELY[1]:
+                what = f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
+                return f"; it is {what} if these are {_UNITS[name]}: --time-format {name}"
+    return ""

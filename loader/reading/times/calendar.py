@@ -63,6 +63,11 @@ class Moments:
     has_offset: NDArray[np.bool_]
     leap: NDArray[np.bool_]
 
+    def put(self, rows: NDArray[np.int64], others: Moments) -> None:
+        """Replace some of them."""
+        for name, values in vars(others).items():
+            getattr(self, name)[rows] = values
+
     @classmethod
     def unread(cls, count: int) -> Moments:
         """All of them at fault, until a reader knows better."""

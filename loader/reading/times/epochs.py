@@ -1,4 +1,4 @@
-"""Epoch times: numbers of seconds, milliseconds or microseconds since 1970."""
+"""Epoch times: numbers of seconds, or of parts of them, since 1970."""
 
 from __future__ import annotations
 
@@ -14,30 +14,35 @@ if TYPE_CHECKING:
 
     from loader.reading.texts import Texts
 
-_NUMBER: Final = r"^(?P<sign>[+-]?)(?P<whole>[0-9]{1,18})(?:\.(?P<fraction>[0-9]*))?$"
-_WHOLE: Final = r"^-?[0-9]{1,18}$"
+# As many digits as 64 bits can hold in any case; a number of more is a time in no unit.
+_DIGITS: Final = "(?:[0-9]{1,18}|[1-8][0-9]{18})"
+_NUMBER: Final = rf"^(?P<sign>[+-]?)(?P<whole>{_DIGITS})(?:\.(?P<fraction>[0-9]*))?$"
+_WHOLE: Final = rf"^-?{_DIGITS}$"
+_MICROS: Final = 1_000_000
 
 
-def read(texts: Texts, unit: int) -> Moments:
+def read(texts: Texts, per_second: int) -> Moments:
     """Read decimal numbers, with or without a fraction.
 
     Args:
         texts: numbers such as ``1715612400.25``; no exponents, for what has one was mangled by
             a spreadsheet and lost its digits.
-        unit: microseconds that one stands for.
+        per_second: how many of them a second has.
     """
     if pc.all(pc.match_substring_regex(texts.array, _WHOLE)).as_py():
         numbers = texts.array.view(pa.string()).cast(pa.int64())
-        return from_integers(numbers.to_numpy(zero_copy_only=False), unit)
+        return from_integers(numbers.to_numpy(zero_copy_only=False), per_second)
     parts = pc.extract_regex(texts.array, _NUMBER)
     good = parts.is_valid().to_numpy(zero_copy_only=False)
     whole = _integers(pc.struct_field(parts, "whole"))
-    # One digit more than a microsecond has, to round by.
-    digits = len(str(unit))
-    fraction = pc.struct_field(parts, "fraction").view(pa.string()).fill_null("")
-    padded = pc.utf8_slice_codeunits(pc.utf8_rpad(fraction, digits, "0"), 0, digits)
-    moments = from_integers(whole, unit)
-    micros = moments.micros + (_integers(padded) + 5) // 10
+    moments = from_integers(whole, per_second)
+    micros = moments.micros
+    if per_second <= _MICROS:
+        # One digit more than a microsecond has, to round by.
+        digits = len(str(_MICROS // per_second))
+        fraction = pc.struct_field(parts, "fraction").view(pa.string()).fill_null("")
+        padded = pc.utf8_slice_codeunits(pc.utf8_rpad(fraction, digits, "0"), 0, digits)
+        micros = micros + (_integers(padded) + 5) // 10
     negative = pc.equal(pc.struct_field(parts, "sign").view(pa.string()).fill_null(""), "-")
     micros = np.where(negative.to_numpy(zero_copy_only=False), -micros, micros)
     moments.fault = np.where(moments.fault == 0, _range(micros), moments.fault)
@@ -47,8 +52,12 @@ def read(texts: Texts, unit: int) -> Moments:
     return moments
 
 
-def from_integers(numbers: NDArray[np.int64], unit: int) -> Moments:
-    """Take whole numbers of this many microseconds."""
+def from_integers(numbers: NDArray[np.int64], per_second: int) -> Moments:
+    """Take whole numbers; those finer than a microsecond are rounded to it, half up."""
+    if per_second > _MICROS:
+        finer = per_second // _MICROS
+        return from_integers(numbers // finer + (numbers % finer >= finer // 2), _MICROS)
+    unit = _MICROS // per_second
     far = (numbers > END // unit) | (numbers < -(END // unit))
     micros = np.where(far, 0, numbers) * unit
     moments = _moments(micros)
@@ -56,8 +65,11 @@ def from_integers(numbers: NDArray[np.int64], unit: int) -> Moments:
     return moments
 
 
-def from_floats(numbers: NDArray[np.float64], unit: int) -> Moments:
+def from_floats(numbers: NDArray[np.float64], per_second: int) -> Moments:
     """Take binary fractions; exact to the microsecond for seconds up to 2242."""
+    if per_second > _MICROS:
+        return from_floats(numbers / (per_second // _MICROS), _MICROS)
+    unit = _MICROS // per_second
     good = np.isfinite(numbers)
     far = ~good | (np.abs(numbers) > END / unit)
     whole = np.floor(np.where(far, 0, numbers))

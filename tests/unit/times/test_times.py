@@ -178,6 +178,11 @@ def test_zones_agree_with_python(times: list[datetime], name: str) -> None:
         ("epoch_ms", "1715612400123.4565", "2024-05-13 15:00:00.123457"),
         ("epoch_us", "1715612400123456", "2024-05-13 15:00:00.123456"),
         ("epoch_us", "1715612400123456.5", "2024-05-13 15:00:00.123457"),
+        ("epoch_ns", "1715612400123456500", "2024-05-13 15:00:00.123457"),
+        ("epoch_ns", "1715612400123456499.9", "2024-05-13 15:00:00.123456"),
+        ("epoch_ns", "-1000", "1969-12-31 23:59:59.999999"),
+        ("epoch_ns", "8999999999999999999", TimeFault.RANGE),
+        ("epoch_us", "1715612400123456789", TimeFault.RANGE),
         ("epoch_s", "1715612400123", TimeFault.RANGE),
         ("epoch_s", "-99999999999", TimeFault.RANGE),
         ("epoch_s", "7258118400", TimeFault.RANGE),
@@ -261,6 +266,27 @@ def test_strptime_agrees_with_python(time: datetime, time_format: str) -> None:
     assert found == micros_of(expected)
 
 
+@pytest.mark.parametrize("blank", "\u00a0\u2007\u2009\u202f")
+@pytest.mark.parametrize(
+    ("time_format", "text"),
+    [
+        ("%m/%d/%Y, %I:%M:%S %p", "5/13/2024, 3:00:00{}PM"),
+        ("%d.%m.%Y %H:%M", "13.05.2024{}15:00"),
+        ("iso", "2024-05-13{}15:00:00Z"),
+        ("iso", "2024-05-13T15:00:00{}Z"),
+        ("iso", "{}2024-05-13T15:00:00Z{}"),
+        ("epoch_s", "{}1715612400"),
+    ],
+)
+def test_what_looks_like_a_blank_is_one(time_format: str, text: str, blank: str) -> None:
+    written = text.replace("{}", blank)
+    clock = Clock(time_format, "UTC")
+    expected = "2024-05-13 15:00:00.000000"
+    assert read(clock, written, text.replace("{}", " "), b"\xff", f"x{blank}") == [
+        expected, expected, TimeFault.FORM, TimeFault.FORM,
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "time_format",
     ["", "rfc3339", "%Q", "%Y-%m-%d %", "%H:%M", "%Y-%m-%d %I:%M", "%Y %y %m %d", "%Y-%m-%d %d"],
@@ -277,6 +303,18 @@ def test_unusable_formats_are_refused(time_format: str) -> None:
         ("Europe/Berlin", "iso", "2024-03-31 02:30:00", "put forward"),
         ("Europe/Berlin", "iso", "2024-10-27 02:30:00", "ambiguous in Europe/Berlin"),
         (None, "iso", "1715612400", "epoch_s"),
+        (
+            None,
+            "iso",
+            "1715612400",
+            "2024-05-13T15:00:00Z if these are seconds: --time-format epoch_s",
+        ),
+        (None, "iso", "17", "see --time-format epoch_s, epoch_ms, epoch_us, epoch_ns"),
+        (None, "epoch_s", "1715612400123", "are milliseconds: --time-format epoch_ms"),
+        (None, "epoch_ms", "1715612400123456", "are microseconds: --time-format epoch_us"),
+        (None, "epoch_us", "1715612400123456789", "are nanoseconds: --time-format epoch_ns"),
+        (None, "epoch_us", "9" * 25, "outside the years 1900 to 2199"),
+        (None, "%Y%m%dT%H%M%SZ", "20240513T150000Z", "%z reads it"),
         (None, "iso", "2024-05-13", "without a time of day"),
         (None, "iso", "300000-01-01 00:00:00", "outside the years 1900 to 2199"),
         (None, "iso", "now", "not a time"),
