@@ -37,9 +37,9 @@ INDEX = "create index on plain (source, time)"
 BARE_LOADER = """
 import sys
 from loader.database import partitions
-from loader.loading import pipeline
+from loader.loading import load
 partitions.WANTED_INDEXES.clear()
-pipeline.Pipeline.tidy_up = lambda self: None
+load.tidy_up = lambda *arguments, **options: None
 from loader.cli import main
 sys.exit(main(sys.argv[1:]))
 """

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from loader.delivery.outcomes import IncompleteError
     from loader.errors import DatabaseError, InputError, LoaderError, UsageError
     from loader.loading.load import LoadResult
-    from loader.loading.pipeline import LoadOptions
+    from loader.loading.options import LoadOptions
     from loader.reading.frames import Event
     from loader.reading.mapping import Mapping
     from loader.reading.selection import Selection

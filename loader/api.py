@@ -16,10 +16,10 @@ from loader.database.schema import require_schema
 from loader.delivery.delivery import couriers, deliver
 from loader.delivery.destinations import destination_names, find_destination, find_destinations
 from loader.loading.load import LoadResult, load_input
-from loader.loading.pipeline import LoadOptions
-from loader.loading.totals import Totals
+from loader.loading.options import LoadOptions
 from loader.reading.inputs import Reading, expand
 from loader.reading.mapping import Mapping
+from loader.reading.totals import Totals
 from loader.settings import Settings, read_settings
 
 

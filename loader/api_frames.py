@@ -17,7 +17,7 @@ from loader.delivery.outcomes import IncompleteError, Missing, Outcome
 from loader.delivery.spool import repeatable_batches
 from loader.errors import UsageError
 from loader.loading.load import LoadResult, load_batches
-from loader.loading.pipeline import LoadOptions
+from loader.loading.options import LoadOptions
 from loader.reading.frames import Event, Frames, to_arrow
 from loader.reading.mapping import Mapping
 from loader.settings import read_settings

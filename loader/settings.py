@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Final, Literal, get_args
 
 from loader.errors import UsageError
 
-if TYPE_CHECKING:
-    from loader.database.layout import PartitionBy
+PartitionBy = Literal["month", "week", "day"]
+PARTITION_SIZES: Final[tuple[PartitionBy, ...]] = get_args(PartitionBy)
 
 _CONNECTION_VARIABLES = (
     "PGHOST",

@@ -18,10 +18,11 @@ from psycopg import sql
 from loader.alerting.detector import Detector, Found, SourceState
 from loader.alerting.relay import Relay
 from loader.database.schema import read_sql
-from loader.loading.encode import ALERT_COLUMNS, HEADER, TRAILER, encode_alerts
+from loader.loading.encode import HEADER, POSTGRES_EPOCH_US, TRAILER, records
+from loader.loading.observer import Observation, Observer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
     from psycopg import Connection, Cursor
@@ -33,13 +34,13 @@ if TYPE_CHECKING:
 _REPLAYED_AT_ONCE: Final = 50_000
 _WRITTEN_AT_ONCE: Final = 1000
 
-
+_COLUMNS: Final = ("load_id", "source_id", "rule_name", "category", "started_at", "triggered_at")
 _COPY: Final = sql.SQL("copy raw.early_alerts ({}) from stdin with (format binary)").format(
-    sql.SQL(", ").join(map(sql.Identifier, ALERT_COLUMNS))
+    sql.SQL(", ").join(map(sql.Identifier, _COLUMNS))
 )
 
 
-class EarlyAlerts:
+class EarlyAlerts(Observer):
     """What a command needs to raise alerts: rules, cooldown, and where alerts go.
 
     Use it as a context manager; its end waits, but not for long, for what is to be passed on.
@@ -63,8 +64,8 @@ class EarlyAlerts:
     def __exit__(self, *_: object) -> None:
         self._relay.close()
 
-    def watch(self, conn: Connection, load_id: int, *, is_deduped: bool) -> LoadWatch:
-        """Begin to watch a load.
+    def observe(self, conn: Connection, load_id: int, *, is_deduped: bool) -> LoadWatch:
+        """Begin to watch a load, over its connection.
 
         Args:
             conn: the connection of the load, in autocommit mode.
@@ -75,12 +76,12 @@ class EarlyAlerts:
         detector = Detector(self._definitions, self._cooldown)
         return LoadWatch(conn, load_id, detector, is_deduped=is_deduped)
 
-    def pass_on(self, load_id: int) -> None:
+    def published(self, load_id: int) -> None:
         """Pass on the alerts of a published load, and those that a crash left; return at once."""
         self._relay.pass_on(load_id)
 
 
-class LoadWatch:
+class LoadWatch(Observation):
     """Looks at the events of one load."""
 
     def __init__(
@@ -151,7 +152,7 @@ class LoadWatch:
         if not self._found:
             return
         with self._conn.cursor() as cursor, cursor.copy(_COPY) as copy:
-            copy.write(HEADER + encode_alerts(self._found, self._load_id) + TRAILER)
+            copy.write(HEADER + _encode(self._found, self._load_id) + TRAILER)
         self._found = []
         self._has_written = True
 
@@ -190,6 +191,27 @@ class LoadWatch:
 
     def _execute(self, file: str, **parameters: object) -> Cursor:
         return self._conn.execute(read_sql(file).encode(), parameters)
+
+
+def _encode(found: Iterable[Found], load_id: int) -> bytes:
+    """Return the columns ``_COLUMNS`` of alerts as ``encode`` does those of events."""
+    by_rule: dict[tuple[str, str], list[Found]] = {}
+    for alert in found:
+        by_rule.setdefault((alert.rule_name, alert.category), []).append(alert)
+    encoded = []
+    for names, alerts in by_rule.items():
+        rule_name, category = (name.encode() for name in names)
+        triggered, sources, _, _, started = zip(*alerts, strict=True)
+        fields = [
+            (">i8", load_id),
+            (">i4", sources),
+            (f"S{len(rule_name)}", rule_name),
+            (f"S{len(category)}", category),
+            (">i8", np.array(started) - POSTGRES_EPOCH_US),
+            (">i8", np.array(triggered) - POSTGRES_EPOCH_US),
+        ]
+        encoded.append(records(len(alerts), fields).tobytes())
+    return b"".join(encoded)
 
 
 def _distinct(ids: NDArray[Any]) -> list[int]:

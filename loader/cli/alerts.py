@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,8 +14,9 @@ from loader.alerting.rules import read_definitions
 from loader.cli.options import duration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
+    from loader.loading.observer import Observer
     from loader.settings import Settings
 
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
@@ -52,10 +53,11 @@ def with_alerts(command: _Function) -> _Function:
     return command
 
 
+@contextmanager
 def begin_alerts(
     settings: Settings, dsn: str, given: dict[str, Any]
-) -> AbstractContextManager[EarlyAlerts | None]:
-    """Return, as a context, what raises alerts; None without ``--alert``.
+) -> Iterator[Sequence[Observer]]:
+    """Give what observes loads and raises alerts; nothing without ``--alert``.
 
     Args:
         settings: has the project and the URLs of services.
@@ -66,7 +68,8 @@ def begin_alerts(
         UsageError: rules or URLs cannot be read.
     """
     if not given["alert"]:
-        return nullcontext()
+        yield ()
+        return
     definitions = read_definitions(settings.project_dir, given["rules"])
     chosen = given["alert_to"] or ("stderr", "notify", "apprise")
     destinations: list[Destination] = []
@@ -82,4 +85,5 @@ def begin_alerts(
                 "--alert-to apprise needs the URLs of services in LOADER_ALERT_URLS"
             )
         destinations.append(ToServices(settings.alert_urls))
-    return EarlyAlerts(dsn, definitions, destinations, cooldown=given["cooldown"])
+    with EarlyAlerts(dsn, definitions, destinations, cooldown=given["cooldown"]) as early_alerts:
+        yield [early_alerts]

@@ -16,7 +16,7 @@ from loader.kafka.consumer import TopicConsumer
 from loader.kafka.options import ConsumeOptions
 from loader.kafka.sessions import Sessions
 from loader.loading.load import LoadResult
-from loader.loading.pipeline import LoadOptions
+from loader.loading.options import LoadOptions
 from loader.settings import Settings
 from loader.signals import StopRequest
 
@@ -94,7 +94,7 @@ def consume(settings: Settings, /, topic: str, **given: Any) -> int:
 
     with (
         batching(settings, given) as batches,
-        begin_alerts(batches.first.settings, batches.dsn, given) as early_alerts,
+        begin_alerts(batches.first.settings, batches.dsn, given) as observers,
     ):
 
         def consume_into(destination: Destination, must_stop: StopRequest) -> None:
@@ -116,7 +116,7 @@ def consume(settings: Settings, /, topic: str, **given: Any) -> int:
                 mapping=destination.mapping(mapping),
                 load_options=destination.options(LoadOptions(workers=given["workers"])),
                 options=options,
-                early_alerts=early_alerts if destination is batches.first else None,
+                observers=observers if destination is batches.first else (),
                 loaded=loaded,
                 say=batches.say if name is None else lambda text: batches.say(f"{name}: {text}"),
             ).run(must_stop)

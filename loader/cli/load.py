@@ -1,11 +1,11 @@
 """``loader load``."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import click
 
-from loader.alerting.early_alerts import EarlyAlerts
 from loader.cli.alerts import begin_alerts, with_alerts
 from loader.cli.destinations import destinations_of, with_destinations
 from loader.cli.options import (
@@ -23,7 +23,8 @@ from loader.delivery.destinations import Destination
 from loader.delivery.outcomes import Missing, Outcome, describe_incomplete
 from loader.errors import InputError, LoaderError
 from loader.loading.load import LoadResult, ProgressCallback, load_input
-from loader.loading.pipeline import MAX_NEW_TYPES, MAX_SOURCES, LoadOptions
+from loader.loading.observer import Observer
+from loader.loading.options import MAX_NEW_TYPES, MAX_SOURCES, LoadOptions
 from loader.reading.inputs import Input, expand
 from loader.reading.mapping import Mapping
 from loader.settings import Settings
@@ -127,12 +128,12 @@ def _load(
     dsn = "" if options.dry_run else database.prepare()
     results: list[LoadResult] = []
     failures: list[LoaderError] = []
-    with _alerts(database, dsn, options, given) as early_alerts:
+    with _alerts(database, dsn, options, given) as observers:
         for an_input in inputs:
             try:
                 with show_progress(an_input.label, quiet=given["quiet"]) as progress:
                     result = load_input(
-                        dsn, an_input, mapping, options, progress, early_alerts=early_alerts
+                        dsn, an_input, mapping, options, progress, observers=observers
                     )
             except InputError as error:
                 # The other inputs may be good; those that were loaded stay loaded.
@@ -169,9 +170,9 @@ def _deliver(
             _print(outcome, options, given)
 
     dsn = "" if options.dry_run else first.dsn()
-    with _alerts(first, dsn, options, given) as early_alerts:
+    with _alerts(first, dsn, options, given) as observers:
         outcomes = deliver(
-            couriers(destinations, mapping, options, early_alerts),
+            couriers(destinations, mapping, options, observers),
             inputs,
             show_progress=show,
             report=report,
@@ -186,8 +187,8 @@ def _deliver(
 
 def _alerts(
     database: Destination, dsn: str, options: LoadOptions, given: dict[str, Any]
-) -> AbstractContextManager[EarlyAlerts | None]:
-    return nullcontext() if options.dry_run else begin_alerts(database.settings, dsn, given)
+) -> AbstractContextManager[Sequence[Observer]]:
+    return nullcontext(()) if options.dry_run else begin_alerts(database.settings, dsn, given)
 
 
 def _print(result: LoadResult, options: LoadOptions, given: dict[str, Any]) -> None:

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import click
 
 from loader.loading.load import ProgressCallback
-from loader.loading.totals import Totals
 from loader.reading.inputs import Reading
+from loader.reading.totals import Totals
 
 _SECONDS_BETWEEN_LINES = 10.0
 

@@ -17,7 +17,7 @@ from loader.cli.options import (
     with_workers,
 )
 from loader.delivery.fanout import Fanout
-from loader.loading.pipeline import LoadOptions
+from loader.loading.options import LoadOptions
 from loader.settings import Settings
 from loader.watching.inbox import Inbox
 from loader.watching.watch import Watcher, WatchOptions
@@ -50,7 +50,7 @@ def watch(settings: Settings, /, directory: Path, **given: Any) -> int:
     mapping = mapping_of(given)
     with (
         batching(settings, given) as batches,
-        begin_alerts(batches.first.settings, batches.dsn, given) as early_alerts,
+        begin_alerts(batches.first.settings, batches.dsn, given) as observers,
     ):
         load_options = batches.first.options(LoadOptions(workers=given["workers"]))
         fanout = None
@@ -59,7 +59,7 @@ def watch(settings: Settings, /, directory: Path, **given: Any) -> int:
                 destinations=batches.destinations,
                 mapping=mapping,
                 options=load_options,
-                early_alerts=early_alerts,
+                observers=observers,
                 loaded=batches.loaded,
                 quiet=given["quiet"],
             )
@@ -74,7 +74,7 @@ def watch(settings: Settings, /, directory: Path, **given: Any) -> int:
                 once=given["once"],
                 quiet=given["quiet"],
             ),
-            early_alerts=early_alerts,
+            observers=observers,
             loaded=batches.loaded,
             batch_loaded=batches.build,
             unusable=batches.unusable,

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import psycopg
-import pyarrow as pa
 from psycopg import Connection
 
 from loader.database.schema import read_sql
 from loader.errors import InputError
-from loader.loading.encode import Rows
 from loader.reading.bounds import NameGate
 
 
@@ -90,33 +88,3 @@ def source_gate(most: int) -> NameGate:
         "If it is: --max-sources"
     )
     return NameGate((), most, why)
-
-
-class Dictionaries:
-    """Both dictionaries, for the batches of an input."""
-
-    def __init__(self, conn: Connection) -> None:
-        """Use a connection in autocommit mode."""
-        self._sources = Dictionary(conn, "sources")
-        self._event_types = Dictionary(conn, "event_types")
-
-    @property
-    def have_new_names(self) -> bool:
-        """Whether names were added since this was made."""
-        return self._sources.has_new_names or self._event_types.has_new_names
-
-    def rows_of(self, events: pa.RecordBatch, first_row_number: int | None = None) -> Rows:
-        """Return the events of a batch with ids instead of names, numbered if they are to be."""
-        attributes = row_number = None
-        if first_row_number is not None:
-            row_number = np.arange(first_row_number, first_row_number + events.num_rows)
-        if "attributes" in events.schema.names:
-            attributes = cast("pa.StringArray", events.column("attributes"))
-        times = events.column("event_time").cast(pa.int64())
-        return Rows(
-            event_time=times.to_numpy(zero_copy_only=False),
-            source_id=self._sources.ids_of(events.column("source")).astype(np.int32),
-            event_type_id=self._event_types.ids_of(events.column("event_type")).astype(np.int16),
-            attributes=attributes,
-            row_number=row_number,
-        )

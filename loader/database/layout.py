@@ -7,32 +7,22 @@ takes the month, week or day that it is for, less what others have of it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal, get_args
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from loader.reading.times.calendar import FIRST_YEAR, LAST_YEAR
+from loader.reading.bounds import END_DAY, FIRST_DAY, OpenDays
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
-PartitionBy = Literal["month", "week", "day"]
-PARTITION_SIZES: Final[tuple[PartitionBy, ...]] = get_args(PartitionBy)
+    from loader.settings import PartitionBy
 
-_DAY_US: Final = 86_400_000_000
-# A month more at both ends: the first and the last week belong to two years.
-_FIRST_DAY: Final = int(np.datetime64(f"{FIRST_YEAR - 1}-12-01", "D").astype(np.int64))
-_END_DAY: Final = int(np.datetime64(f"{LAST_YEAR + 1}-02-01", "D").astype(np.int64))
 # 1970-01-01 was a Thursday; weeks begin on Mondays, as they do for date_trunc.
 _THURSDAY: Final = 3
 _NOBODY: Final = -1
-
-
-def days_of(micros: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the days of times, which are microseconds since 1970 in UTC."""
-    return micros // _DAY_US
 
 
 class Layout:
@@ -54,20 +44,20 @@ class Layout:
     ) -> None:
         self.partition_by = partition_by
         self.names: list[str] = []
-        self._owners = np.full(_END_DAY - _FIRST_DAY, _NOBODY, np.int32)
+        self._owners = np.full(END_DAY - FIRST_DAY, _NOBODY, np.int32)
         for name, first, end in existing:
             self.add(name, first, end)
 
     def add(self, name: str, first: int | None, end: int | None) -> None:
         """Note a partition."""
-        begins = 0 if first is None else max(first - _FIRST_DAY, 0)
-        ends = len(self._owners) if end is None else max(end - _FIRST_DAY, 0)
+        begins = 0 if first is None else max(first - FIRST_DAY, 0)
+        ends = len(self._owners) if end is None else max(end - FIRST_DAY, 0)
         self._owners[begins:ends] = len(self.names)
         self.names.append(name)
 
     def owners(self, days: NDArray[np.int64]) -> NDArray[np.int32]:
         """Return the place in ``names`` of the partition of each day, negative without one."""
-        found: NDArray[np.int32] = self._owners[days - _FIRST_DAY]
+        found: NDArray[np.int32] = self._owners[days - FIRST_DAY]
         return found
 
     def open_days(self) -> OpenDays:
@@ -107,26 +97,6 @@ class Layout:
             int(before[-1]) + 1 if len(before) else first,
             int(after[0]) if len(after) else end,
         )
-
-
-class OpenDays:
-    """Days for which rows may come."""
-
-    def __init__(self, are_open: NDArray[np.bool_]) -> None:
-        self._are_open = are_open
-
-    def add(self, first: int, end: int) -> None:
-        """Open the days from the first one to before the last one."""
-        self._are_open[first - _FIRST_DAY : end - _FIRST_DAY] = True
-
-    def has_all(self, first: int, last: int) -> bool:
-        """Tell whether all days between two are open, both of them included."""
-        return bool(self._are_open[first - _FIRST_DAY : last + 1 - _FIRST_DAY].all())
-
-    def has(self, days: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Tell which of these days are open."""
-        found: NDArray[np.bool_] = self._are_open[days - _FIRST_DAY]
-        return found
 
 
 def partition_name(first: int, end: int) -> str:

@@ -14,7 +14,7 @@ from loader import __version__
 from loader.database.locks import LOAD, show_life, try_take_over, unlock
 from loader.database.schema import read_sql
 from loader.errors import CommitLostError, UsageError
-from loader.loading.totals import Totals
+from loader.reading.totals import Totals
 
 
 @dataclass(frozen=True, kw_only=True)

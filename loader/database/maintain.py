@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 
 from psycopg import Connection
 
-from loader.database.layout import PartitionBy
 from loader.database.ledger import remove_crashed_loads
 from loader.database.models import ModelsBusyError, models_at_rest
 from loader.database.partitions import (
@@ -17,6 +16,7 @@ from loader.database.partitions import (
 )
 from loader.database.retention import Retained, retain
 from loader.database.schema import ensure_schema, read_sql
+from loader.settings import PartitionBy
 
 
 @dataclass(frozen=True, kw_only=True)

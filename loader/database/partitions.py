@@ -10,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from psycopg import Connection, errors, sql
 
-from loader.database.layout import Layout, PartitionBy, bound, days_of, partition_name
+from loader.database.layout import Layout, bound, partition_name
 from loader.database.locks import INDEX, SCHEMA, lock_for_transaction
 from loader.database.schema import read_sql
+from loader.reading.bounds import days_of
+from loader.settings import PartitionBy
 
 # Of ten or three years in one load; more of them are rather a wrong time format.
 MAX_NEW_PARTITIONS: Final[dict[PartitionBy, int]] = {"month": 120, "week": 520, "day": 1100}

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from loader.database.layout import PARTITION_SIZES, PartitionBy
 from loader.durations import read_age
 from loader.errors import UsageError
 from loader.reading.selection import Selection
+from loader.settings import PARTITION_SIZES, PartitionBy
 
 if TYPE_CHECKING:
     from pathlib import Path

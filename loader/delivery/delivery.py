@@ -22,15 +22,15 @@ from loader.delivery.spool import repeatable
 from loader.delivery.together import run_together
 from loader.errors import DatabaseError, InputError, LoaderError
 from loader.loading.load import LoadResult, ProgressCallback, load_input
-from loader.loading.totals import Totals
 from loader.reading.inputs import Input, Reading
 from loader.reading.paths import STANDARD_INPUT
+from loader.reading.totals import Totals
 from loader.signals import StopRequest
 
 if TYPE_CHECKING:
-    from loader.alerting.early_alerts import EarlyAlerts
     from loader.delivery.destinations import Destination
-    from loader.loading.pipeline import LoadOptions
+    from loader.loading.observer import Observer
+    from loader.loading.options import LoadOptions
     from loader.reading.mapping import Mapping
 
 # Shows how far the load of an input, by its name, into a destination, by its name, is.
@@ -42,14 +42,14 @@ def couriers(
     destinations: Sequence[Destination],
     mapping: Mapping,
     options: LoadOptions,
-    early_alerts: EarlyAlerts | None = None,
+    observers: Sequence[Observer] = (),
 ) -> list[Courier]:
     """Return a courier to each destination.
 
-    Alerts are raised for what the first one takes: nobody wants each of them several times.
+    Observers see what the first one takes: nobody wants each alert several times.
     """
     return [
-        Courier(one, mapping, options, early_alerts=None if place else early_alerts)
+        Courier(one, mapping, options, observers=() if place else observers)
         for place, one in enumerate(destinations)
     ]
 
@@ -126,7 +126,7 @@ class Courier:
         destination: where to; it has a name.
         mapping: how to read inputs, but for what the destination takes of them.
         options: how to load them.
-        early_alerts: raises alerts for what is loaded.
+        observers: take part in the loads.
     """
 
     def __init__(
@@ -135,13 +135,13 @@ class Courier:
         mapping: Mapping,
         options: LoadOptions,
         *,
-        early_alerts: EarlyAlerts | None = None,
+        observers: Sequence[Observer] = (),
     ) -> None:
         self.name = str(destination.name)
         self._destination = destination
         self._mapping = destination.mapping(mapping)
         self._options = destination.options(options)
-        self._early_alerts = early_alerts
+        self._observers = observers
         self._dsn: str | None = "" if options.dry_run else None
         self._failure: LoaderError | None = None
 
@@ -179,7 +179,7 @@ class Courier:
                     self._mapping,
                     self._options,
                     _stopping(progress, must_stop),
-                    early_alerts=self._early_alerts,
+                    observers=self._observers,
                 )
         except InputError as error:
             named = source if isinstance(source, Input) else an_input

@@ -14,7 +14,7 @@ from loader.errors import UsageError
 from loader.loading.load import prepare_database
 
 if TYPE_CHECKING:
-    from loader.loading.pipeline import LoadOptions
+    from loader.loading.options import LoadOptions
     from loader.reading.mapping import Mapping
     from loader.reading.selection import Selection
     from loader.settings import Settings

@@ -11,10 +11,10 @@ from loader.delivery.delivery import Courier, couriers, deliver
 from loader.delivery.outcomes import IncompleteError, Missing, Outcome
 
 if TYPE_CHECKING:
-    from loader.alerting.early_alerts import EarlyAlerts
     from loader.delivery.destinations import Destination
     from loader.loading.load import LoadResult, ProgressCallback
-    from loader.loading.pipeline import LoadOptions
+    from loader.loading.observer import Observer
+    from loader.loading.options import LoadOptions
     from loader.reading.inputs import Input
     from loader.reading.mapping import Mapping
     from loader.watching.inbox import Seen
@@ -27,7 +27,7 @@ class Fanout:
         destinations: each with a name.
         mapping: how to read the files.
         options: how to load them.
-        early_alerts: raises alerts for what the first destination takes.
+        observers: take part in the loads into the first destination.
         loaded: called after every load.
         quiet: show no progress.
     """
@@ -38,14 +38,14 @@ class Fanout:
         destinations: Sequence[Destination],
         mapping: Mapping,
         options: LoadOptions,
-        early_alerts: EarlyAlerts | None,
+        observers: Sequence[Observer],
         loaded: Callable[[LoadResult], None],
         quiet: bool,
     ) -> None:
         self._destinations = destinations
         self._mapping = mapping
         self._options = options
-        self._early_alerts = early_alerts
+        self._observers = observers
         self._loaded = loaded
         self._quiet = quiet
         self._couriers: list[Courier] = []
@@ -55,9 +55,7 @@ class Fanout:
 
     def begin(self) -> None:
         """Begin with a batch: destinations that were down may be up again."""
-        self._couriers = couriers(
-            self._destinations, self._mapping, self._options, self._early_alerts
-        )
+        self._couriers = couriers(self._destinations, self._mapping, self._options, self._observers)
         self._outcomes = []
 
     def load(self, taken: Seen, an_input: Input) -> list[LoadResult]:

@@ -8,12 +8,11 @@ batch and starts again from the table.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import psycopg
 
-from loader.alerting.early_alerts import EarlyAlerts
 from loader.database.connection import UNAVAILABLE, explain
 from loader.kafka.beginnings import Beginnings
 from loader.kafka.client import BrokerError, Client, FatalBrokerError, kafka
@@ -23,7 +22,8 @@ from loader.kafka.options import ConsumeOptions
 from loader.kafka.share import Share
 from loader.kafka.topics import Topic
 from loader.loading.load import LoadResult, prepare_database
-from loader.loading.pipeline import LoadOptions
+from loader.loading.observer import Observer
+from loader.loading.options import LoadOptions
 from loader.reading.limits import Limits
 from loader.reading.mapping import Mapping
 from loader.signals import StopRequest
@@ -43,7 +43,7 @@ class TopicConsumer:
         mapping: how to read the messages.
         load_options: how to load them.
         options: how to consume.
-        early_alerts: raises alerts for what is loaded.
+        observers: take part in the loads.
         loaded: called after every load.
         say: tells the user of what is neither a result nor the end.
     """
@@ -57,7 +57,7 @@ class TopicConsumer:
         mapping: Mapping,
         load_options: LoadOptions,
         options: ConsumeOptions,
-        early_alerts: EarlyAlerts | None,
+        observers: Sequence[Observer],
         loaded: Callable[[LoadResult], None],
         say: Callable[[str], None],
     ) -> None:
@@ -77,7 +77,7 @@ class TopicConsumer:
             mapping=mapping,
             options=load_options,
             limits=self._limits,
-            early_alerts=early_alerts,
+            observers=observers,
         )
         self._identity = ""
         # None until the group has given us a share, which may be empty.

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from psycopg import Connection
 
-from loader.alerting.early_alerts import EarlyAlerts
 from loader.database.connection import connect
 from loader.kafka.batches import Messages
 from loader.kafka.offsets import FencedError, Move, move_offsets
 from loader.kafka.share import Share
 from loader.kafka.topics import Topic, is_same
 from loader.loading.load import LoadResult, load_batches
-from loader.loading.pipeline import LoadOptions
+from loader.loading.observer import Observation, Observer
+from loader.loading.options import LoadOptions
 from loader.reading.limits import Limits
 from loader.reading.mapping import Mapping
 
@@ -28,7 +29,7 @@ class Loads:
         mapping: how to read them.
         options: how to load them.
         limits: how long a message may be, and the like.
-        early_alerts: raises alerts for what is loaded.
+        observers: take part in the loads, behind the offsets.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Loads:
         mapping: Mapping,
         options: LoadOptions,
         limits: Limits,
-        early_alerts: EarlyAlerts | None,
+        observers: Sequence[Observer],
     ) -> None:
         self._dsn = dsn
         self._group = group
@@ -48,7 +49,7 @@ class Loads:
         self._mapping = mapping
         self._options = options
         self._limits = limits
-        self._early_alerts = early_alerts
+        self._observers = observers
 
     def load(self, share: Share, identity: str) -> LoadResult | None:
         """Load what is buffered and move the offsets; None when only these had to move.
@@ -70,9 +71,7 @@ class Loads:
                 f"topic {self._topic.name} was deleted and made anew while it was read"
             )
 
-        def move(conn: Connection) -> None:
-            move_offsets(conn, self._group, self._topic.name, identity, moves)
-
+        where = (self._group, self._topic.name, identity)
         result = None
         if share.buffer.rows:
             result = load_batches(
@@ -82,12 +81,12 @@ class Loads:
                 mapping=self._mapping,
                 options=self._options,
                 details={"kafka": self._details(share, identity, moves)},
-                in_publication=move,
-                early_alerts=self._early_alerts,
+                # The offsets first: who is too late learns it before anything waits.
+                observers=[_Moving(*where, moves), *self._observers],
             )
         else:
             with connect(self._dsn) as conn, conn.transaction():
-                move(conn)
+                move_offsets(conn, *where, moves)
         self._topic.mirror(moves)
         return result
 
@@ -102,3 +101,18 @@ class Loads:
                 str(partition): [move.old, move.new] for partition, move in sorted(moves.items())
             },
         }
+
+
+class _Moving(Observer, Observation):
+    """Moves offsets in the transaction that publishes the messages before them."""
+
+    def __init__(self, group: str, topic: str, identity: str, moves: dict[int, Move]) -> None:
+        self._where = (group, topic, identity)
+        self._moves = moves
+
+    def observe(self, conn: Connection, load_id: int, *, is_deduped: bool) -> Observation:  # noqa: ARG002
+        self._conn = conn
+        return self
+
+    def settle(self) -> None:
+        move_offsets(self._conn, *self._where, self._moves)

@@ -1,4 +1,4 @@
-"""Events, and alerts, to the bytes of a binary COPY, without a Python loop over rows.
+"""Batches to rows of ids, and these to the bytes of a binary COPY, without a loop over rows.
 
 A row is the number of its fields (int16), then for each field its length (int32, -1 for null)
 and its bytes, all big-endian. With fixed widths a row is a record of a numpy array; attributes
@@ -14,21 +14,22 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+from loader.database.dictionaries import Dictionary
 
-    from loader.alerting.detector import Found
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from psycopg import Connection
 
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
 
 # PostgreSQL counts from 2000-01-01 UTC.
-_POSTGRES_EPOCH_US = 946_684_800_000_000
+POSTGRES_EPOCH_US = 946_684_800_000_000
 _JSONB_VERSION = 1
 _MORE = "length of the one after them"
 
 _COPIED = ("event_time", "load_id", "source_id", "event_type_id")
-ALERT_COLUMNS = ("load_id", "source_id", "rule_name", "category", "started_at", "triggered_at")
 
 # Type, as numpy calls it, and value: an array, or the same for all rows.
 _Field = tuple[str, Any]
@@ -63,6 +64,36 @@ class Rows:
         )
 
 
+class Dictionaries:
+    """Both dictionaries, for the batches of an input."""
+
+    def __init__(self, conn: Connection) -> None:
+        """Use a connection in autocommit mode."""
+        self._sources = Dictionary(conn, "sources")
+        self._event_types = Dictionary(conn, "event_types")
+
+    @property
+    def have_new_names(self) -> bool:
+        """Whether names were added since this was made."""
+        return self._sources.has_new_names or self._event_types.has_new_names
+
+    def rows_of(self, events: pa.RecordBatch, first_row_number: int | None = None) -> Rows:
+        """Return the events of a batch with ids instead of names, numbered if they are to be."""
+        attributes = row_number = None
+        if first_row_number is not None:
+            row_number = np.arange(first_row_number, first_row_number + events.num_rows)
+        if "attributes" in events.schema.names:
+            attributes = cast("pa.StringArray", events.column("attributes"))
+        times = events.column("event_time").cast(pa.int64())
+        return Rows(
+            event_time=times.to_numpy(zero_copy_only=False),
+            source_id=self._sources.ids_of(events.column("source")).astype(np.int32),
+            event_type_id=self._event_types.ids_of(events.column("event_type")).astype(np.int16),
+            attributes=attributes,
+            row_number=row_number,
+        )
+
+
 def copied_columns(*, has_attributes: bool, has_row_numbers: bool = False) -> tuple[str, ...]:
     """Return the columns, in order, that ``encode`` writes."""
     numbers = ("row_number",) if has_row_numbers else ()
@@ -72,7 +103,7 @@ def copied_columns(*, has_attributes: bool, has_row_numbers: bool = False) -> tu
 def encode(rows: Rows, load_id: int) -> memoryview:
     """Return the rows as they stand between ``HEADER`` and ``TRAILER``."""
     fields: list[_Field] = [
-        (">i8", rows.event_time - _POSTGRES_EPOCH_US),
+        (">i8", rows.event_time - POSTGRES_EPOCH_US),
         (">i8", load_id),
         (">i4", rows.source_id),
         (">i2", rows.event_type_id),
@@ -80,33 +111,11 @@ def encode(rows: Rows, load_id: int) -> memoryview:
     if rows.row_number is not None:
         fields.append((">i8", rows.row_number))
     if rows.attributes is None:
-        return _records(len(rows.event_time), fields).view(np.uint8).data
-    records = _records(len(rows.event_time), fields, has_more=True)
-    return _append_jsonb(records, rows.attributes)
+        return records(len(rows.event_time), fields).view(np.uint8).data
+    return _append_jsonb(records(len(rows.event_time), fields, has_more=True), rows.attributes)
 
 
-def encode_alerts(found: Iterable[Found], load_id: int) -> bytes:
-    """Return the columns ``ALERT_COLUMNS`` of alerts as ``encode`` does those of events."""
-    by_rule: dict[tuple[str, str], list[Found]] = {}
-    for alert in found:
-        by_rule.setdefault((alert.rule_name, alert.category), []).append(alert)
-    encoded = []
-    for names, alerts in by_rule.items():
-        rule_name, category = (name.encode() for name in names)
-        triggered, sources, _, _, started = zip(*alerts, strict=True)
-        fields = [
-            (">i8", load_id),
-            (">i4", sources),
-            (f"S{len(rule_name)}", rule_name),
-            (f"S{len(category)}", category),
-            (">i8", np.array(started) - _POSTGRES_EPOCH_US),
-            (">i8", np.array(triggered) - _POSTGRES_EPOCH_US),
-        ]
-        encoded.append(_records(len(alerts), fields).tobytes())
-    return b"".join(encoded)
-
-
-def _records(count: int, fields: Sequence[_Field], *, has_more: bool = False) -> npt.NDArray[Any]:
+def records(count: int, fields: Sequence[_Field], *, has_more: bool = False) -> npt.NDArray[Any]:
     """Return rows of fields of fixed widths, perhaps with the length of one more."""
     layout: list[tuple[str, str]] = [("fields", ">i2")]
     for place, (kind, _) in enumerate(fields):
@@ -121,20 +130,20 @@ def _records(count: int, fields: Sequence[_Field], *, has_more: bool = False) ->
     return records
 
 
-def _append_jsonb(records: npt.NDArray[Any], attributes: pa.StringArray) -> memoryview:
+def _append_jsonb(fixed_part: npt.NDArray[Any], attributes: pa.StringArray) -> memoryview:
     """Put the attributes of each row, as a jsonb field, behind its record."""
     text, starts, is_null = _text_of(attributes)
     lengths = np.diff(starts)
-    records[_MORE] = np.where(is_null, -1, lengths + 1)
+    fixed_part[_MORE] = np.where(is_null, -1, lengths + 1)
     # One byte more for the version of jsonb, where there is a value at all.
     extra = np.where(is_null, 0, lengths + 1)
-    width = records.dtype.itemsize
+    width = fixed_part.dtype.itemsize
     ends = np.cumsum(width + extra)
     begins = ends - width - extra
     result = np.empty(int(ends[-1]) if len(ends) else 0, dtype=np.uint8)
     is_text = np.ones(len(result), dtype=bool)
     fixed = (begins[:, np.newaxis] + np.arange(width)).ravel()
-    result[fixed] = records.view(np.uint8)
+    result[fixed] = fixed_part.view(np.uint8)
     is_text[fixed] = False
     versions = (begins + width)[~is_null]
     result[versions] = _JSONB_VERSION

@@ -1,30 +1,74 @@
-"""Inputs into the database: one load for each file, stream or micro-batch."""
+"""A load: what happens to an input on its way from bytes to events that are visible."""
 
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
-from loader.alerting.early_alerts import EarlyAlerts
+import psycopg
+from psycopg import Connection
+
+from loader.database.aftermath import find_load_seq, remove_lost_load
 from loader.database.connection import connect
-from loader.database.layout import PartitionBy
-from loader.database.ledger import LedgerRow, remove_crashed_loads
-from loader.database.partitions import create_missing_indexes, set_partition_by
-from loader.database.schema import ensure_schema
-from loader.loading.pipeline import (
-    Batches,
-    InPublication,
-    LoadOptions,
-    Pipeline,
-    check_rejects,
-    lock_and_find,
+from loader.database.dedupe import create_staging, insert_new_events
+from loader.database.dictionaries import source_gate, type_gate
+from loader.database.ledger import (
+    LedgerRow,
+    begin_load,
+    find_visible,
+    publish,
+    remove_crashed_loads,
+    remove_load,
+    staging_name,
 )
-from loader.loading.totals import Totals, add_batch
+from loader.database.locks import FINGERPRINT, lock
+from loader.database.partitions import (
+    MAX_NEW_PARTITIONS,
+    Partitions,
+    create_missing_indexes,
+    set_partition_by,
+    tidy_up,
+)
+from loader.database.rejects import readable, store_rejects
+from loader.database.retention import retained_from
+from loader.database.schema import ensure_schema
+from loader.errors import CommitLostError, DatabaseError, TooManyRejectsError
+from loader.loading.copy import Copier
+from loader.loading.encode import Dictionaries
+from loader.loading.observer import Observation, Observer
+from loader.loading.options import LoadOptions
+from loader.reading.batch import EventBatch
+from loader.reading.bounds import Gate
 from loader.reading.inputs import Input, Reading, open_reading
 from loader.reading.mapping import Mapping
+from loader.reading.totals import Totals, add_batch
+from loader.settings import PartitionBy
 
 ProgressCallback = Callable[[Reading, Totals], None]
+
+
+class Batches(Protocol):
+    """Events and rejects to load, as ``Reading`` gives them; iterate once."""
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Identifies the input, at the latest at its end; None for one that may come again."""
+        ...
+
+    @property
+    def header(self) -> bytes | None:
+        """Header line of the input, if it has one."""
+        ...
+
+    def guard(self, gate: Gate) -> None:
+        """Reject the rows that this gate refuses; before the first batch."""
+        ...
+
+    def __iter__(self) -> Iterator[EventBatch]:
+        """Yield them in the order of the input."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +108,48 @@ def prepare_database(dsn: str, partition_by: PartitionBy | None = None) -> None:
         remove_crashed_loads(conn)
 
 
+def load_input(
+    dsn: str,
+    an_input: Input,
+    mapping: Mapping,
+    options: LoadOptions,
+    progress: ProgressCallback,
+    *,
+    observers: Sequence[Observer] = (),
+) -> LoadResult:
+    """Load one file or stream and publish it; on error nothing of it is visible.
+
+    Args:
+        dsn: a database that ``prepare_database`` has prepared.
+        an_input: what to read.
+        mapping: how to read it.
+        options: how to load it.
+        progress: called after every batch.
+        observers: take part in it.
+
+    Raises:
+        InputError: the input is not usable, or has more rejects than allowed.
+        DatabaseError: the server went away while the load was being published.
+        psycopg.Error: the database failed before.
+    """
+    with open_reading(an_input, mapping) as reading:
+
+        def show(totals: Totals) -> None:
+            progress(reading, totals)
+
+        if options.dry_run:
+            return _read_only(reading, an_input.label, options, show)
+        return load_batches(
+            dsn,
+            reading,
+            origin=an_input.label,
+            mapping=mapping,
+            options=options,
+            observers=observers,
+            progress=show,
+        )
+
+
 def load_batches(
     dsn: str,
     batches: Batches,
@@ -72,10 +158,10 @@ def load_batches(
     mapping: Mapping,
     options: LoadOptions,
     details: dict[str, Any] | None = None,
-    in_publication: InPublication | None = None,
-    early_alerts: EarlyAlerts | None = None,
+    observers: Sequence[Observer] = (),
+    progress: Callable[[Totals], None] = lambda _: None,
 ) -> LoadResult:
-    """Load batches that are no file, and publish them, perhaps together with something else.
+    """Load batches and publish them as a whole, or leave nothing.
 
     Args:
         dsn: a database that ``prepare_database`` has prepared.
@@ -84,52 +170,8 @@ def load_batches(
         mapping: how it was read.
         options: how to load it.
         details: what the ledger is to say of it, beside the mapping.
-        in_publication: runs first in the transaction that publishes the load; what it raises
-            makes all of the load disappear.
-        early_alerts: raises alerts for what is loaded.
-
-    Raises:
-        psycopg.Error: the database failed.
-    """
-    started = time.monotonic()
-    with connect(dsn) as conn:
-        pipeline = Pipeline(
-            conn=conn,
-            dsn=dsn,
-            origin=origin,
-            mapping=mapping,
-            options=options,
-            details=details,
-            in_publication=in_publication,
-            early_alerts=early_alerts,
-        )
-        outcome = pipeline.run(batches)
-        if isinstance(outcome, LedgerRow):
-            return _already_loaded(origin, outcome, started)
-        if early_alerts is not None:
-            early_alerts.pass_on(pipeline.load_id)
-        pipeline.tidy_up()
-        return _result(origin, outcome.totals, started, pipeline.load_id, outcome.load_seq)
-
-
-def load_input(
-    dsn: str,
-    an_input: Input,
-    mapping: Mapping,
-    options: LoadOptions,
-    progress: ProgressCallback,
-    *,
-    early_alerts: EarlyAlerts | None = None,
-) -> LoadResult:
-    """Load one input and publish it; on error nothing of it is visible.
-
-    Args:
-        dsn: a database that ``prepare_database`` has prepared.
-        an_input: what to read.
-        mapping: how to read it.
-        options: how to load it.
+        observers: take part in it, in this order.
         progress: called after every batch.
-        early_alerts: raises alerts for what is loaded.
 
     Raises:
         InputError: the input is not usable, or has more rejects than allowed.
@@ -137,43 +179,189 @@ def load_input(
         psycopg.Error: the database failed before.
     """
     started = time.monotonic()
-    with open_reading(an_input, mapping) as reading:
-        if options.dry_run:
-            totals = _read_only(reading, options, progress)
-            return _result(an_input.label, totals, started)
-        # One connection for each load: its end gives back every lock, whatever happened.
-        with connect(dsn) as conn:
-            if reading.fingerprint is not None:
-                visible = lock_and_find(conn, reading.fingerprint)
-                if visible is not None:
-                    return _already_loaded(an_input.label, visible, started)
-            pipeline = Pipeline(
-                conn=conn,
-                dsn=dsn,
-                origin=an_input.label,
-                mapping=mapping,
-                options=options,
-                progress=lambda totals: progress(reading, totals),
-                early_alerts=early_alerts,
-            )
-            outcome = pipeline.run(reading)
-            if isinstance(outcome, LedgerRow):
-                return _already_loaded(an_input.label, outcome, started)
-            if early_alerts is not None:
-                early_alerts.pass_on(pipeline.load_id)
-            pipeline.tidy_up()
-            return _result(
-                an_input.label, outcome.totals, started, pipeline.load_id, outcome.load_seq
-            )
+    # One connection for each load: its end gives back every lock, whatever happened.
+    with connect(dsn) as conn:
+        visible = _lock_and_find(conn, batches.fingerprint)
+        if visible is not None:
+            return _already_loaded(origin, visible, started)
+        load_id = begin_load(conn, origin, mapping.described() | (details or {}))
+        load = _Load(conn, dsn, load_id, options)
+        try:
+            load.observe(observers)
+            load.bound(batches)
+            totals = load.copy(batches, has_attributes=bool(mapping.attributes), show=progress)
+            # What a stream has in it shows only at its end.
+            visible = _lock_and_find(conn, batches.fingerprint)
+            if visible is None:
+                totals = load.drop_duplicates(totals)
+                load_seq = load.publish(batches, totals)
+        except BaseException:
+            load.discard()
+            raise
+        if visible is not None:
+            load.discard()
+            return _already_loaded(origin, visible, started)
+        for observer in observers:
+            observer.published(load_id)
+        load.tidy_up()
+        return _result(origin, totals, started, load_id, load_seq)
 
 
-def _read_only(reading: Reading, options: LoadOptions, progress: ProgressCallback) -> Totals:
-    totals = Totals()
-    for batch in reading:
+class _Load:
+    """The steps of a load that has begun."""
+
+    def __init__(self, conn: Connection, dsn: str, load_id: int, options: LoadOptions) -> None:
+        self._conn = conn
+        self._dsn = dsn
+        self._load_id = load_id
+        self._options = options
+        self._dictionaries = Dictionaries(conn)
+        self._partitions = Partitions(conn, indexing=options.indexing)
+        self._observations: list[Observation] = []
+        self._may_have_events = False
+
+    def observe(self, observers: Sequence[Observer]) -> None:
+        """Let observers take part from here on."""
+        is_deduped = self._options.dedupe
+        self._observations = [
+            one.observe(self._conn, self._load_id, is_deduped=is_deduped) for one in observers
+        ]
+
+    def bound(self, batches: Batches) -> None:
+        """Have rows rejected that would bring too many partitions, types or sources, or are old."""
+        options, layout = self._options, self._partitions.layout
+        max_new = options.max_new_partitions
+        batches.guard(
+            Gate(
+                layout,
+                MAX_NEW_PARTITIONS[layout.partition_by] if max_new is None else max_new,
+                retained_from(self._conn, self._load_id),
+                types=type_gate(self._conn, options.max_new_types),
+                sources=source_gate(options.max_sources),
+                leaves_out_old=options.leaves_out_old,
+            )
+        )
+
+    def copy(
+        self, batches: Batches, *, has_attributes: bool, show: Callable[[Totals], None]
+    ) -> Totals:
+        """Copy all events and keep the rejects; committed at the end, and invisible."""
+        totals = Totals()
+        table = "events"
+        if self._options.dedupe:
+            create_staging(self._conn, self._load_id)
+            table = staging_name(self._load_id)
+        with Copier(
+            self._dsn,
+            table=table,
+            load_id=self._load_id,
+            has_attributes=has_attributes,
+            workers=self._options.workers,
+            shard_by=self._options.shard_by,
+        ) as copier:
+            for batch in batches:
+                if batch.rejects:
+                    store_rejects(self._conn, self._load_id, batch.rejects)
+                first = totals.rows_loaded if self._options.dedupe else None
+                totals = add_batch(totals, batch)
+                _check_rejects(totals, self._options)
+                if batch.events.num_rows:
+                    rows = self._dictionaries.rows_of(batch.events, first)
+                    self._partitions.prepare(rows.event_time)
+                    copier.put(rows, self._partitions.created)
+                    for observation in self._observations:
+                        observation.see(rows)
+                show(totals)
+            self._may_have_events = True
+            copier.finish()
+        if self._partitions.lack_indexes:
+            create_missing_indexes(self._conn)
+        return totals
+
+    def drop_duplicates(self, totals: Totals) -> Totals:
+        """With ``--dedupe exact``: keep of the copied events those that are not visible already."""
+        if not self._options.dedupe:
+            return totals
+        inserted = insert_new_events(self._conn, self._load_id)
+        return replace(
+            totals,
+            rows_loaded=inserted.rows,
+            rows_duplicate=totals.rows_loaded - inserted.rows,
+            first_event_at=inserted.first_event_at,
+            last_event_at=inserted.last_event_at,
+        )
+
+    def publish(self, batches: Batches, totals: Totals) -> int:
+        """Make the load visible; return its ``load_seq``."""
+        try:
+            return publish(
+                self._conn,
+                self._load_id,
+                totals,
+                batches.fingerprint,
+                header=None if batches.header is None else readable(batches.header),
+                first=self._settle,
+            )
+        except CommitLostError as error:
+            load_seq = find_load_seq(self._dsn, self._load_id)
+            if load_seq is None:
+                raise DatabaseError(
+                    f"the server went away before load {self._load_id} was visible, and it never "
+                    "will be; run the same command again"
+                ) from error
+            return load_seq
+
+    def discard(self) -> None:
+        """Remove what there is of the load; what the server does not let us, the next run does."""
+        # What went wrong here must not hide what went wrong before.
+        with suppress(psycopg.Error):
+            if not self._conn.closed:
+                remove_load(self._conn, self._load_id, has_events=self._may_have_events)
+                if self._partitions.lack_indexes:
+                    create_missing_indexes(self._conn)
+        if self._conn.closed:
+            remove_lost_load(self._dsn, self._load_id)
+
+    def tidy_up(self) -> None:
+        """Keep statistics and indexes useful after the load.
+
+        Whatever happens here, the load is visible, so it did not fail; the next load makes up
+        for it.
+        """
+        with suppress(psycopg.Error):
+            new_names = self._dictionaries.have_new_names
+            tidy_up(self._conn, self._partitions, have_new_names=new_names)
+
+    def _settle(self) -> None:
+        for observation in self._observations:
+            observation.settle()
+
+
+def _lock_and_find(conn: Connection, fingerprint: str | None) -> LedgerRow | None:
+    """Wait for a loader that is busy with the same input, then see whether it is loaded."""
+    if fingerprint is None:
+        return None
+    lock(conn, FINGERPRINT, fingerprint)
+    return find_visible(conn, fingerprint)
+
+
+def _check_rejects(totals: Totals, options: LoadOptions) -> None:
+    if options.max_rejects is not None and totals.rows_rejected > options.max_rejects:
+        raise TooManyRejectsError(
+            f"more than {options.max_rejects} rows are rejected (--max-rejects); nothing was "
+            "loaded; to see them: loader load without --max-rejects, then loader rejects"
+        )
+
+
+def _read_only(
+    batches: Batches, origin: str, options: LoadOptions, show: Callable[[Totals], None]
+) -> LoadResult:
+    started, totals = time.monotonic(), Totals()
+    for batch in batches:
         totals = add_batch(totals, batch)
-        check_rejects(totals, options)
-        progress(reading, totals)
-    return totals
+        _check_rejects(totals, options)
+        show(totals)
+    return _result(origin, totals, started)
 
 
 def _result(
@@ -194,16 +382,6 @@ def _result(
 
 
 def _already_loaded(origin: str, visible: LedgerRow, started: float) -> LoadResult:
-    return LoadResult(
-        load_id=visible.load_id,
-        load_seq=visible.load_seq,
-        origin=origin,
-        rows_read=visible.rows_read,
-        rows_loaded=visible.rows_loaded,
-        rows_rejected=visible.rows_rejected,
-        rows_duplicate=visible.rows_duplicate,
-        already_loaded=True,
-        seconds=round(time.monotonic() - started, 3),
-        first_event_at=visible.first_event_at,
-        last_event_at=visible.last_event_at,
-    )
+    totals = Totals(**{one.name: getattr(visible, one.name) for one in fields(Totals)})
+    result = _result(origin, totals, started, visible.load_id, visible.load_seq)
+    return replace(result, already_loaded=True)

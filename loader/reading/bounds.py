@@ -7,21 +7,70 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
-from loader.database.layout import days_of
+from loader.reading.times.calendar import FIRST_YEAR, LAST_YEAR
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
-    from loader.database.layout import Layout
     from loader.reading.arrow import Array
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY_US: Final = 86_400_000_000
+# A month more at both ends: the first and the last week belong to two years.
+FIRST_DAY: Final = int(np.datetime64(f"{FIRST_YEAR - 1}-12-01", "D").astype(np.int64))
+END_DAY: Final = int(np.datetime64(f"{LAST_YEAR + 1}-02-01", "D").astype(np.int64))
+
+
+def days_of(micros: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the days of times, which are microseconds since 1970 in UTC."""
+    return micros // _DAY_US
+
+
+class OpenDays:
+    """Days for which rows may come."""
+
+    def __init__(self, are_open: NDArray[np.bool_]) -> None:
+        self._are_open = are_open
+
+    def add(self, first: int, end: int) -> None:
+        """Open the days from the first one to before the last one."""
+        self._are_open[first - FIRST_DAY : end - FIRST_DAY] = True
+
+    def has_all(self, first: int, last: int) -> bool:
+        """Tell whether all days between two are open, both of them included."""
+        return bool(self._are_open[first - FIRST_DAY : last + 1 - FIRST_DAY].all())
+
+    def has(self, days: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Tell which of these days are open."""
+        found: NDArray[np.bool_] = self._are_open[days - FIRST_DAY]
+        return found
+
+
+class Slots(Protocol):
+    """What a new partition would hold."""
+
+    @property
+    def partition_by(self) -> str:
+        """How long it is: month, week or day."""
+        ...
+
+    def open_days(self) -> OpenDays:
+        """Return the days that have a partition now."""
+        ...
+
+    def slots(self, days: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the first day of the month or week that each day is in, or the day itself."""
+        ...
+
+    def slot(self, day: int) -> tuple[int, int]:
+        """Return the first day of the month or week that a day is in, and that of the next."""
+        ...
 
 
 class Refusal(IntEnum):
@@ -85,7 +134,7 @@ class Gate:
 
     def __init__(
         self,
-        layout: Layout,
+        layout: Slots,
         max_new: int,
         retained_from: datetime | None = None,
         *,

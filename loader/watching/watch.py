@@ -10,13 +10,13 @@ from typing import Final
 
 import psycopg
 
-from loader.alerting.early_alerts import EarlyAlerts
 from loader.cli.progress import show_progress
 from loader.database.connection import UNAVAILABLE, explain
 from loader.delivery.fanout import Fanout
 from loader.errors import InputError
 from loader.loading.load import LoadResult, load_input, prepare_database
-from loader.loading.pipeline import LoadOptions
+from loader.loading.observer import Observer
+from loader.loading.options import LoadOptions
 from loader.reading.mapping import Mapping
 from loader.reading.paths import Input
 from loader.signals import StopRequest
@@ -57,7 +57,7 @@ class Watcher:
         mapping: how to read the files.
         load_options: how to load them.
         options: how to watch.
-        early_alerts: raises alerts for what is loaded.
+        observers: take part in the loads; not used with a ``fanout``.
         loaded: called after every load.
         batch_loaded: called when the files of one look are dealt with, if any was loaded.
         unusable: called with a message when a file cannot be used.
@@ -73,7 +73,7 @@ class Watcher:
         mapping: Mapping,
         load_options: LoadOptions,
         options: WatchOptions,
-        early_alerts: EarlyAlerts | None,
+        observers: Sequence[Observer],
         loaded: Callable[[LoadResult], None],
         batch_loaded: Callable[[], None],
         unusable: Callable[[str], None],
@@ -86,7 +86,7 @@ class Watcher:
         self._mapping = mapping
         self._load_options = load_options
         self._options = options
-        self._early_alerts = early_alerts
+        self._observers = observers
         self._loaded = loaded
         self._batch_loaded = batch_loaded
         self._unusable = unusable
@@ -234,7 +234,7 @@ class Watcher:
                 self._mapping,
                 self._load_options,
                 progress,
-                early_alerts=self._early_alerts,
+                observers=self._observers,
             )
         self._loaded(result)
         return [result]

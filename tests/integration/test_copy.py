@@ -13,10 +13,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import Connection, errors
 
-from loader.database.dictionaries import Dictionaries, Dictionary
+from loader.database.dictionaries import Dictionary
 from loader.errors import InputError
 from loader.loading.copy import Copier
-from loader.loading.encode import HEADER, TRAILER, Rows, copied_columns, encode
+from loader.loading.encode import (
+    HEADER,
+    TRAILER,
+    Dictionaries,
+    Rows,
+    copied_columns,
+    encode,
+)
 from tests.conftest import Outcome
 
 TABLE = """

@@ -21,7 +21,7 @@ from loader.delivery.delivery import couriers
 from loader.delivery.destinations import find_destinations
 from loader.delivery.outcomes import Missing
 from loader.loading.load import LoadResult
-from loader.loading.pipeline import LoadOptions
+from loader.loading.options import LoadOptions
 from loader.reading.inputs import expand
 from loader.reading.mapping import Mapping
 from loader.server.cluster import Cluster

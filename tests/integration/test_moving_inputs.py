@@ -18,7 +18,7 @@ import pytest
 
 from loader.errors import InputError
 from loader.loading.load import LoadResult, load_input
-from loader.loading.pipeline import LoadOptions
+from loader.loading.options import LoadOptions
 from loader.reading import inputs, parquet
 from loader.reading.limits import Limits
 from loader.reading.mapping import Mapping

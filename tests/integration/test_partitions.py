@@ -2,6 +2,7 @@ import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,6 @@ import pytest
 from psycopg import Connection
 
 from loader.database.connection import connect
-from loader.database.layout import PARTITION_SIZES
 from loader.database.partitions import (
     WANTED_INDEXES,
     Partitions,
@@ -17,7 +17,7 @@ from loader.database.partitions import (
     set_partition_by,
     tidy_up,
 )
-from loader.loading.pipeline import Pipeline
+from loader.settings import PARTITION_SIZES
 
 Scalar = Callable[[str], object]
 
@@ -176,7 +176,7 @@ def test_indexes_that_are_built_afterwards_are_there_when_the_load_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Before it is published, and not only when it is tidied up after."""
-    monkeypatch.setattr(Pipeline, "tidy_up", lambda _: None)
+    monkeypatch.setattr("loader.loading.load.tidy_up", lambda *_, **__: None)
     path = tmp_path / "events.csv"
     path.write_text("time,type,source\n2024-05-13T18:30:30Z,car,gate\n2024-06-01T00:00Z,van,gate\n")
     assert run_loader("load", path, "--indexes", "rebuild").exit_code == 0
@@ -274,10 +274,12 @@ def test_loaders_that_want_different_sizes_meet(dsn: str, scalar: Scalar) -> Non
     """Each sets its size again and again while the others create partitions."""
     first = np.datetime64("2024-01-01", "D")
     days = [str(first + number) for number in range(120)]
+    all_are_here = Barrier(3)
 
     def create(number: int) -> int:
         order = np.random.default_rng(number).permutation(days).tolist()
         with connect(dsn) as own:
+            all_are_here.wait(60)
             for day in order[:40]:
                 set_partition_by(own, PARTITION_SIZES[number % 3])
                 Partitions(own).prepare(times(day))
@@ -285,8 +287,8 @@ def test_loaders_that_want_different_sizes_meet(dsn: str, scalar: Scalar) -> Non
 
     with ThreadPoolExecutor(3) as pool:
         assert list(pool.map(create, range(3))) == [120] * 3
-    # PostgreSQL lets none overlap; each row finds its place.
-    assert scalar(PARTITIONS) > 10  # type: ignore[operator]
+    # PostgreSQL lets none overlap; each row finds its place. By months alone there were four.
+    assert scalar(PARTITIONS) > 4  # type: ignore[operator]
 
 
 def test_a_size_that_is_none_is_refused(

@@ -19,7 +19,7 @@ from psycopg.rows import TupleRow
 
 from loader.database.connection import connect
 from loader.loading.load import LoadResult
-from loader.loading.pipeline import LoadOptions
+from loader.loading.options import LoadOptions
 from loader.reading.mapping import Mapping
 from loader.signals import StopRequest
 from loader.watching.inbox import Inbox, see
@@ -169,7 +169,7 @@ def play(dsn: str, inbox: Path) -> Callable[..., tuple[list[LoadResult], list[st
             mapping=Mapping(),
             load_options=LoadOptions(workers=1),
             options=WatchOptions(quiet=True),
-            early_alerts=None,
+            observers=(),
             loaded=note,
             batch_loaded=lambda: None,
             unusable=complaints.append,

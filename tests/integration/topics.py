@@ -10,7 +10,7 @@ from loader.kafka.client import Client
 from loader.kafka.consumer import TopicConsumer
 from loader.kafka.options import ConsumeOptions
 from loader.loading.load import LoadResult
-from loader.loading.pipeline import LoadOptions
+from loader.loading.options import LoadOptions
 from loader.reading.mapping import Mapping
 from loader.signals import StopRequest
 from tests.brokers import QUICK, Broker
@@ -156,7 +156,7 @@ def start(dsn: str, topic: Topic, client: dict[str, str], **options: Any) -> Run
         mapping=Mapping(format="ndjson"),
         load_options=LoadOptions(workers=1),
         options=ConsumeOptions(**({"every": 3600} | options)),
-        early_alerts=None,
+        observers=(),
         loaded=loads.append,
         say=said.append,
     )

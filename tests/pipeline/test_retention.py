@@ -8,9 +8,9 @@ from pathlib import Path
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from loader.database.layout import PARTITION_SIZES
 from loader.database.maintain import Maintenance, maintain
 from loader.database.partitions import set_partition_by
+from loader.settings import PARTITION_SIZES
 from tests.integration.killed import maintain_until
 
 from .conftest import Dbt, Ledger, messages

@@ -3,14 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loader.database.layout import (
-    PARTITION_SIZES,
-    Layout,
-    PartitionBy,
-    bound,
-    days_of,
-    partition_name,
-)
+from loader.database.layout import Layout, bound, partition_name
+from loader.reading.bounds import days_of
+from loader.settings import PARTITION_SIZES, PartitionBy
 
 
 def day(text: str) -> int:

@@ -1,0 +1,32 @@
+"""Who takes part in loads without being one of their steps: early alerts, offsets of a topic."""
+
+from psycopg import Connection
+
+from loader.loading.encode import Rows
+
+
+class Observation:
+    """What an observer does for one load; by itself nothing."""
+
+    def see(self, rows: Rows) -> None:
+        """Look at a batch that is being copied; before the load is published nothing shows."""
+
+    def settle(self) -> None:
+        """Write what is to be committed with the load; to raise makes all of it disappear."""
+
+
+class Observer:
+    """Takes part in loads; by itself it does nothing."""
+
+    def observe(self, conn: Connection, load_id: int, *, is_deduped: bool) -> Observation:  # noqa: ARG002
+        """Begin to observe a load.
+
+        Args:
+            conn: the connection of the load, in autocommit mode.
+            load_id: the load.
+            is_deduped: rows that are seen may not be loaded.
+        """
+        return Observation()
+
+    def published(self, load_id: int) -> None:
+        """Hear that a load is visible."""

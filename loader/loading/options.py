@@ -1,0 +1,46 @@
+"""How to load, as opposed to how to read."""
+
+from dataclasses import dataclass
+
+from loader.database.partitions import Indexing
+from loader.loading.shards import ShardBy
+from loader.settings import PartitionBy
+
+# More of them are rather a wrong column: a database can number 32,767 types, and the names of a
+# load are kept in memory.
+MAX_NEW_TYPES = 1_000
+MAX_SOURCES = 100_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadOptions:
+    """How to load, as opposed to how to read (that is ``Mapping``).
+
+    Attributes:
+        dedupe: drop events equal in source, time and type to one that is visible.
+        workers: connections to copy over.
+        shard_by: what decides which worker copies an event.
+        max_rejects: more rejected rows than that, and nothing is loaded; None for any number.
+        max_new_partitions: rows that would need more new ones are rejected; None for a number
+            that suits their size.
+        max_new_types: rows of further types that are new are rejected.
+        max_sources: rows of further sources are rejected.
+        leaves_out_old: leave out events that are older than what the database retains, instead
+            of rejecting them.
+        partition_by: how long new partitions of the database shall be from now on; None: as before.
+        indexing: whether the partitions that the load creates are indexed when they are full,
+            instead of row by row.
+        dry_run: read and check everything, write nothing.
+    """
+
+    dedupe: bool = False
+    workers: int = 2
+    shard_by: ShardBy = "source"
+    max_rejects: int | None = None
+    max_new_partitions: int | None = None
+    max_new_types: int = MAX_NEW_TYPES
+    max_sources: int = MAX_SOURCES
+    leaves_out_old: bool = False
+    partition_by: PartitionBy | None = None
+    indexing: Indexing = "auto"
+    dry_run: bool = False
