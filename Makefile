@@ -128,9 +128,10 @@ test: .venv/dev ## everything that CI runs
 	echo "Passed:$${took%,}."
 	@$(if $(POSTGRES15),,echo "PostgreSQL 15 is not installed here, so that version was not tried.")
 
-lint: .venv/dev .test/profiles.yml ## ruff, mypy, dbt-bouncer and sqlfluff
+lint: .venv/dev .test/profiles.yml ## ruff, mypy, import-linter, dbt-bouncer and sqlfluff
 	@ruff check .
 	@ruff format --check .
+	@lint-imports --no-cache >/dev/null || lint-imports --no-cache
 	@mypy $(wildcard loader tests benchmarks docs)
 	@dbt --quiet --warn-error parse
 	@COLUMNS=200 dbt-bouncer run --show-all-failures

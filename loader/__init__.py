@@ -6,7 +6,7 @@ A program needs what stands here; the modules below may change without notice.
 import importlib
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from loader.version import __version__
 
 if TYPE_CHECKING:
     from loader.alerting.decorators import alert_on_consecutive, alert_on_presence
@@ -36,6 +36,7 @@ __all__ = [
     "Period",
     "Selection",
     "UsageError",
+    "__version__",
     "alert_on_consecutive",
     "alert_on_presence",
     "alerts",
@@ -55,7 +56,7 @@ _HOMES = {
     "Event": "reading.frames",
     "IncompleteError": "delivery.outcomes",
     "InputError": "errors",
-    "LoadOptions": "loading.pipeline",
+    "LoadOptions": "loading.options",
     "LoadResult": "loading.load",
     "LoaderError": "errors",
     "Mapping": "reading.mapping",

@@ -144,8 +144,6 @@ def _find_dsn(option: str | None, env: Mapping[str, str]) -> tuple[str | None, s
 def _partition_size(name: str | None) -> PartitionBy | None:
     if name is None:
         return None
-    from loader.database.layout import PARTITION_SIZES  # noqa: PLC0415 - it brings numpy along
-
     for size in PARTITION_SIZES:
         if name == size:
             return size

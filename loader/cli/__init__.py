@@ -16,10 +16,10 @@ from typing import Any, cast
 
 import click
 
-from loader import __version__
 from loader.errors import LoaderError
 from loader.settings import Settings, read_settings
 from loader.signals import INTERRUPTED, TERMINATED, ending_at_once, handling, unless_ignored
+from loader.version import __version__
 
 
 class _Terminated(KeyboardInterrupt):

@@ -10,11 +10,11 @@ from typing import Any
 from psycopg import Connection, OperationalError, sql
 from psycopg.rows import class_row
 
-from loader import __version__
 from loader.database.locks import LOAD, show_life, try_take_over, unlock
 from loader.database.schema import read_sql
 from loader.errors import CommitLostError, UsageError
 from loader.reading.totals import Totals
+from loader.version import __version__
 
 
 @dataclass(frozen=True, kw_only=True)
