@@ -15,8 +15,8 @@ from loader.database.rejects import RejectedRow
 from loader.database.status import LedgerStatus, Models
 from loader.delivery import outcomes
 from loader.loading.load import LoadResult
-from loader.loading.totals import doubts
 from loader.reading.paths import printable
+from loader.reading.totals import doubts
 
 _NO_EDGE = 10_000
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")

@@ -53,7 +53,8 @@ def damaged(line: bytes, changes: list[tuple[str, int, bytes]]) -> bytes:
 def moment_of(text: str) -> str | None:
     """Return the moment that Python reads in a text; None for none, or without an offset."""
     try:
-        moment = datetime.fromisoformat(text.strip())
+        # As for PostgreSQL, a blank may stand before the offset.
+        moment = datetime.fromisoformat(re.sub(r"\s+(?=[-+Zz]\S*$)", "", text.strip()))
     except ValueError:
         return None
     return None if moment.tzinfo is None else shown(moment)
