@@ -66,7 +66,8 @@ def print_load(
     if not quiet:
         click.echo(describe_load(result, dry_run=dry_run), err=err)
     if not result.already_loaded:
-        for doubt in doubts(result, datetime.now(UTC)):
+        times = result.first_event_at, result.last_event_at
+        for doubt in doubts(*times, result.rows_loaded, datetime.now(UTC)):
             click.echo(f"loader: warning: {result.origin}: {doubt}", err=True)
 
 

@@ -382,6 +382,7 @@ def _result(
 
 
 def _already_loaded(origin: str, visible: LedgerRow, started: float) -> LoadResult:
-    totals = Totals(**{one.name: getattr(visible, one.name) for one in fields(Totals)})
+    kept = {one.name for one in fields(Totals)} & {one.name for one in fields(visible)}
+    totals = Totals(**{name: getattr(visible, name) for name in kept})
     result = _result(origin, totals, started, visible.load_id, visible.load_seq)
     return replace(result, already_loaded=True)

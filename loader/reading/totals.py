@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from loader.reading.batch import EventBatch, Reject
-
-if TYPE_CHECKING:
-    from loader.loading.load import LoadResult
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HANDFUL = 5
@@ -59,9 +56,15 @@ def add_batch(totals: Totals, batch: EventBatch) -> Totals:
     )
 
 
-def doubts(totals: Totals | LoadResult, now: datetime) -> list[str]:
-    """Say what is odd about times that were read; a wrong unit or clock makes no row wrong."""
-    first, last = totals.first_event_at, totals.last_event_at
+def doubts(first: datetime | None, last: datetime | None, rows: int, now: datetime) -> list[str]:
+    """Say what is odd about times that were read; a wrong unit or clock makes no row wrong.
+
+    Args:
+        first: time of the first event.
+        last: time of the last.
+        rows: how many there are.
+        now: the present.
+    """
     if first is None or last is None:
         return []
     found = []
@@ -72,8 +75,8 @@ def doubts(totals: Totals | LoadResult, now: datetime) -> list[str]:
         )
     if last > now + timedelta(days=1):
         found.append(f"there are times in the future, up to {last.astimezone(UTC):%Y-%m-%d}")
-    if first == last and totals.rows_loaded > _HANDFUL:
-        found.append(f"all of its {totals.rows_loaded:,} events have the same time")
+    if first == last and rows > _HANDFUL:
+        found.append(f"all of its {rows:,} events have the same time")
     return found
 
 
