@@ -16,6 +16,7 @@ from loader.settings import Settings
 CONNECT_TIMEOUT_SECONDS = 15
 
 _DISK_FULL = "53100"
+_OUT_OF_MEMORY = "53200"
 
 # A load takes as long as its input, and a pipe may be silent for hours: what a role or a database
 # limits, for the sake of queries, does not end it.
@@ -117,6 +118,12 @@ def explain(error: psycopg.Error, settings: Settings | None = None) -> LoaderErr
         return LoaderError(
             f"the disk of the server is full: {_last_line(error)}; nothing more became visible; "
             "make room, then run the same command again"
+        )
+    if state == _OUT_OF_MEMORY and "max_locks_per_transaction" in (error.diag.message_hint or ""):
+        return LoaderError(
+            f"the server has no room for more locks: {_last_line(error)}; nothing more became "
+            "visible; set max_locks_per_transaction higher and restart the server, or partition "
+            "by longer times, see docs/howto/schedule-maintenance.md"
         )
     lost = state is None or state.startswith("08") or state.startswith("57P")
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and lost:

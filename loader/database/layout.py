@@ -60,6 +60,10 @@ class Layout:
         found: NDArray[np.int32] = self._owners[days - FIRST_DAY]
         return found
 
+    def has(self, day: int) -> bool:
+        """Tell whether a day has a partition."""
+        return bool(self._owners[day - FIRST_DAY] != _NOBODY)
+
     def open_days(self) -> OpenDays:
         """Return the days that have a partition now."""
         return OpenDays(self._owners != _NOBODY)

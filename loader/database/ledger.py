@@ -11,6 +11,7 @@ from psycopg import Connection, OperationalError, sql
 from psycopg.rows import class_row
 
 from loader.database.locks import LOAD, show_life, try_take_over, unlock
+from loader.database.partitions import delete_events
 from loader.database.schema import read_sql
 from loader.errors import CommitLostError, UsageError
 from loader.reading.totals import Totals
@@ -167,18 +168,23 @@ def _publication(conn: Connection, question: str) -> Iterator[None]:
 def remove_load(conn: Connection, load_id: int, *, has_events: bool = True) -> None:
     """Delete an unpublished load and all that it left; a published one is not touched."""
     parameters = {"load_id": load_id}
+    if has_events:
+        delete_events(conn, load_id, may_go=lambda: _lock_unpublished(conn, load_id))
     with conn.transaction():
-        found = conn.execute(read_sql("lock_unpublished_load.sql").encode(), parameters).fetchone()
-        if found is None:
+        if not _lock_unpublished(conn, load_id):
             return
         conn.execute(
             sql.SQL("drop table if exists {}").format(sql.Identifier("raw", staging_name(load_id)))
         )
-        if has_events:
-            conn.execute("delete from raw.events where load_id = %(load_id)s", parameters)
         conn.execute("delete from raw.rejected_events where load_id = %(load_id)s", parameters)
         conn.execute("delete from raw.early_alerts where load_id = %(load_id)s", parameters)
         conn.execute("delete from raw.loads where load_id = %(load_id)s", parameters)
+
+
+def _lock_unpublished(conn: Connection, load_id: int) -> bool:
+    """Keep a load from being published until the transaction ends; False if it is, or is gone."""
+    statement = read_sql("lock_unpublished_load.sql").encode()
+    return conn.execute(statement, {"load_id": load_id}).fetchone() is not None
 
 
 def remove_crashed_loads(conn: Connection) -> list[int]:

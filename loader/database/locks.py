@@ -5,8 +5,11 @@ an accident of 64 bits.
 """
 
 import hashlib
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar
 
-from psycopg import Connection
+from psycopg import Connection, errors
 
 # Held, shared, by every session that writes rows of a load: its sign of life.
 LOAD = "load"
@@ -18,6 +21,36 @@ DEDUPE = "dedupe"
 SCHEMA = "schema"
 # Held while an index of a partition is built, so that nobody else builds it too.
 INDEX = "index"
+
+_Done = TypeVar("_Done")
+
+# Less than deadlock_timeout: it is always we who give up, and never a load, a query or autovacuum.
+# And a moment only: who waits for a lock that excludes readers keeps all later ones waiting.
+SHORT_TRY: Final = "300ms"
+_HOLDER: Final = """
+select
+    locks.pid,
+    coalesce(activity.usename, activity.backend_type, 'unknown'),
+    activity.application_name,
+    activity.xact_start at time zone 'UTC'
+from pg_locks as locks
+left join pg_stat_activity as activity on locks.pid = activity.pid
+where
+    locks.locktype = 'relation'
+    and locks.database = (select oid from pg_database where datname = current_database())
+    and (
+        locks.relation = %(relation)s::regclass
+        or locks.relation in (
+            select inhrelid from pg_inherits where inhparent = %(relation)s::regclass
+        )
+    )
+    and locks.granted
+    and locks.pid <> pg_backend_pid()
+order by activity.xact_start nulls last, locks.pid
+limit 1
+"""
+_PAUSE_SECONDS: Final = 0.3
+PATIENCE_SECONDS: Final = 3.0
 
 
 def lock_key(kind: str, name: object = "") -> int:
@@ -55,3 +88,40 @@ def try_take_over(conn: Connection, load_id: int) -> bool:
     """Take the lock of a load alone, for the session, if nobody works on that load."""
     row = conn.execute("select pg_try_advisory_lock(%s)", [lock_key(LOAD, load_id)]).fetchone()
     return row is not None and bool(row[0])
+
+
+def in_short_tries(
+    conn: Connection, work: Callable[[], _Done], *, patience: float | None = None
+) -> _Done:
+    """Run work in a transaction; begin it anew as often as a lock cannot be had at once.
+
+    Args:
+        conn: a connection in autocommit mode.
+        work: what takes the locks; everything that it does is undone when it gets none.
+        patience: seconds for which it is tried; None for PATIENCE_SECONDS.
+
+    Raises:
+        psycopg.errors.LockNotAvailable: others keep the lock for longer.
+    """
+    end = time.monotonic() + (PATIENCE_SECONDS if patience is None else patience)
+    while True:
+        try:
+            with conn.transaction():
+                conn.execute(f"set local lock_timeout = '{SHORT_TRY}'".encode())
+                return work()
+        except errors.LockNotAvailable:
+            if time.monotonic() >= end:
+                raise
+        time.sleep(_PAUSE_SECONDS)
+
+
+def holders(conn: Connection, relation: str) -> str:
+    """Tell who has a lock of a table or a partition of it, for longest; for people to read."""
+    row = conn.execute(_HOLDER, {"relation": relation}).fetchone()
+    if row is None:
+        return "somebody"
+    pid, user, application, began = row
+    what = f", {application}" if application else ""
+    # Of others one sees no more than that, unless one may read all statistics.
+    since = f", in a transaction since {began:%Y-%m-%d %H:%M:%S}Z" if began else ""
+    return f"process {pid} (user {user}{what}{since})"

@@ -12,6 +12,7 @@ from loader.database.partitions import (
     analyze,
     analyze_parent_when_due,
     create_missing_indexes,
+    delete_events,
     set_partition_by,
 )
 from loader.database.retention import Retained, retain
@@ -74,7 +75,7 @@ def maintain(
     purged: dict[int, int] = {}
     waits_for = None
     try:
-        purged = _purge(conn)
+        _purge(conn, purged)
         (left,) = conn.execute(read_sql("count_unpurged.sql").encode()).fetchone() or (0,)
         if left:
             waits_for = f"dbt to take note of {left} withdrawn loads in every model: dbt build"
@@ -110,15 +111,23 @@ def _analyze(conn: Connection) -> list[str]:
     return analyzed
 
 
-def _purge(conn: Connection) -> dict[int, int]:
+def _purge(conn: Connection, purged: dict[int, int]) -> None:
     """Remove the rows of withdrawn loads that no model will read again; count them by load."""
-    purged: dict[int, int] = {}
     with conn.transaction():
-        marks = models_at_rest(conn)
-        # Without any model nobody will ever ask for what was withdrawn.
-        parameters = {"load_seq": min((mark.load_seq for mark in marks), default=2**62)}
-        found = conn.execute(read_sql("purgeable_loads.sql").encode(), parameters).fetchall()
-        for (load_id,) in found:
-            row = conn.execute(read_sql("purge_load.sql").encode(), {"load_id": load_id}).fetchone()
-            purged[load_id] = 0 if row is None else int(row[0])
-    return purged
+        found = _purgeable(conn)
+    for load_id in found:
+        deleted = delete_events(conn, load_id, may_go=lambda: load_id in _purgeable(conn))  # noqa: B023
+        if deleted is not None:
+            conn.execute(
+                "update raw.loads set purged_at = clock_timestamp() where load_id = %s", [load_id]
+            )
+            purged[load_id] = deleted
+
+
+def _purgeable(conn: Connection) -> list[int]:
+    """Return the loads whose rows nobody reads until the end of the transaction, or later."""
+    marks = models_at_rest(conn)
+    # Without any model nobody will ever ask for what was withdrawn.
+    parameters = {"load_seq": min((mark.load_seq for mark in marks), default=2**62)}
+    found = conn.execute(read_sql("purgeable_loads.sql").encode(), parameters).fetchall()
+    return [load_id for (load_id,) in found]

@@ -5,10 +5,8 @@ from dataclasses import dataclass
 
 from psycopg import Connection, errors, sql
 
+from loader.database.locks import SHORT_TRY
 from loader.database.schema import read_sql
-
-# dbt holds its marks for as long as a model takes; rather than wait, do it the next time.
-_LOCK_TIMEOUT = "500ms"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +60,8 @@ def models_at_rest(conn: Connection) -> list[ModelMark]:
         ModelsBusyError: dbt is at work, or we may not look.
     """
     marks: list[ModelMark] = []
-    conn.execute(f"set local lock_timeout = '{_LOCK_TIMEOUT}'".encode())
+    # dbt holds its marks for as long as a model takes; rather than wait, do it the next time.
+    conn.execute(f"set local lock_timeout = '{SHORT_TRY}'".encode())
     schemas = progress_schemas(conn)
     for schema in schemas:
         progress = sql.Identifier(schema, "model_progress")

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final, Literal, LiteralString
 
@@ -42,6 +42,10 @@ _ROWS_TO_INDEX_LAST: Final[dict[Indexing, float]] = {
     "rebuild": 0,
 }
 
+# How many partitions one transaction creates or drops. Each means half a dozen locks, for which the
+# server has a table of 64 for each connection that it allows.
+PORTION: Final = 32
+
 # Less than deadlock_timeout, after which PostgreSQL cancels an autovacuum that is in the way. One
 # that is cancelled while it summarizes leaves what is described above.
 _LOCK_TIMEOUT = "500ms"
@@ -78,46 +82,48 @@ class Partitions:
         first = int(days.min())
         counts = np.bincount(days - first)
         present = np.flatnonzero(counts) + first
-        for day in present[self.layout.owners(present) < 0].tolist():
-            self._ensure(day, days)
+        self._ensure(present, days)
         rows = np.bincount(self.layout.owners(present), weights=counts[present - first])
         for place in np.flatnonzero(rows).tolist():
             self.rows_by_name[self.layout.names[place]] += int(rows[place])
 
     def ensure(self, first: int, end: int) -> list[str]:
         """Create what is missing for some days; return the names of what was created."""
-        nobody = np.empty(0, dtype=np.int64)
-        created = [self._ensure(day, nobody) for day in range(first, end)]
-        return [name for name in created if name is not None]
+        return self._ensure(np.arange(first, end), np.empty(0, dtype=np.int64))
 
-    def _ensure(self, day: int, days: npt.NDArray[np.int64]) -> str | None:
-        """Create the partition of a day; return its name, None when it was there.
+    def _ensure(self, wanted: npt.NDArray[np.int64], days: npt.NDArray[np.int64]) -> list[str]:
+        """Create the partitions that some days lack; return the names of what was created.
 
         Args:
-            day: the day.
-            days: those of the rows that it is created for, and of others.
+            wanted: the days.
+            days: those of the rows that they are created for, and of others.
         """
-        if self._owner(day) >= 0:
-            return None
-        with self._conn.transaction():
-            lock_for_transaction(self._conn, SCHEMA)
-            # What another loader has created meanwhile; nobody creates anything beside us now.
-            self.layout = read_layout(self._conn)
-            if self._owner(day) >= 0:
-                self.created += 1
-                return None
-            first, end = self.layout.free(day)
-            name = partition_name(first, end)
-            rows = int(np.count_nonzero((days >= first) & (days < end)))
-            comes_last = rows >= self._rows_to_index_last
-            self._create(name, first, end, left_out=LARGE_INDEX if comes_last else None)
-            self.lack_indexes |= comes_last
-        self.layout.add(name, first, end)
-        self.created += 1
-        return name
+        created: list[str] = []
+        while len(missing := wanted[self.layout.owners(wanted) < 0]):
+            # Some in one transaction: each of them means locks until its end, and to read what
+            # there is takes the longer, the more there is.
+            with self._conn.transaction():
+                lock_for_transaction(self._conn, SCHEMA)
+                # What another loader has created meanwhile; nobody creates anything beside us now.
+                self.layout = read_layout(self._conn)
+                for day in missing.tolist():
+                    if self.layout.has(day):
+                        continue
+                    created.append(self._create_for(day, days))
+                    if len(created) % PORTION == 0:
+                        break
+            self.created += 1
+        return created
 
-    def _owner(self, day: int) -> int:
-        return int(self.layout.owners(np.array([day]))[0])
+    def _create_for(self, day: int, days: npt.NDArray[np.int64]) -> str:
+        first, end = self.layout.free(day)
+        name = partition_name(first, end)
+        rows = int(np.count_nonzero((days >= first) & (days < end)))
+        comes_last = rows >= self._rows_to_index_last
+        self._create(name, first, end, left_out=LARGE_INDEX if comes_last else None)
+        self.lack_indexes |= comes_last
+        self.layout.add(name, first, end)
+        return name
 
     def _create(self, name: str, first: int, end: int, *, left_out: str | None) -> None:
         table = sql.Identifier("raw", name)
@@ -178,6 +184,34 @@ def _create_index(conn: Connection, partition: str, suffix: str) -> None:
             sql.SQL(WANTED_INDEXES[suffix]),
         )
     )
+
+
+def delete_events(conn: Connection, load_id: int, may_go: Callable[[], bool]) -> int | None:
+    """Delete the events of a load that nobody sees.
+
+    Args:
+        conn: a connection in autocommit mode.
+        load_id: the load.
+        may_go: asked at the beginning of each of the transactions that this takes: a delete locks
+            all that it looks at, so each deletes from some partitions only.
+
+    Returns:
+        how many there were; None when they may not go any more.
+    """
+    names = conn.execute(
+        "select inhrelid::regclass::text from pg_inherits"
+        " where inhparent = 'raw.events'::regclass order by 1"
+    ).fetchall()
+    deleted = 0
+    for start in range(0, len(names), PORTION):
+        with conn.transaction():
+            if not may_go():
+                return None
+            for (name,) in names[start : start + PORTION]:
+                # With schema and quotes, as search_path finds nothing of ours.
+                statement = sql.SQL("delete from {} where load_id = %s").format(sql.SQL(name))
+                deleted += conn.execute(statement, [load_id]).rowcount
+    return deleted
 
 
 def tidy_up(conn: Connection, partitions: Partitions, *, have_new_names: bool) -> None:

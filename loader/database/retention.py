@@ -11,11 +11,10 @@ from typing import cast
 
 from psycopg import Connection, errors, sql
 
+from loader.database.locks import SCHEMA, holders, in_short_tries, lock_for_transaction
 from loader.database.models import ModelMark, ModelsBusyError, models_at_rest
+from loader.database.partitions import PORTION
 from loader.database.schema import read_sql
-
-# Less than deadlock_timeout: it is always we who give up, and never a load, a query or autovacuum.
-_LOCK_TIMEOUT = "500ms"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,18 +48,17 @@ def retain(conn: Connection, age: str, now: datetime) -> Retained:
     limit = {"age": age, "now": now}
     conn.execute(read_sql("forget_early_alerts.sql").encode(), limit)
     conn.execute(read_sql("move_retention.sql").encode(), limit)
-    if not _droppable(conn):
-        return Retained(dropped_partitions=[], waits_for=None)
+    dropped: list[str] = []
+    waits_for = None
     try:
-        with conn.transaction():
-            _check(conn, models_at_rest(conn))
-            names = _drop(conn)
+        # The check only spares locks where there is nothing to do.
+        while _droppable(conn) and (names := in_short_tries(conn, lambda: _drop_portion(conn))):
+            dropped += names
     except ModelsBusyError as reason:
-        return Retained(dropped_partitions=[], waits_for=str(reason))
+        waits_for = str(reason)
     except errors.LockNotAvailable:
-        busy = "a load, a query or autovacuum to be done with raw.events"
-        return Retained(dropped_partitions=[], waits_for=busy)
-    return Retained(dropped_partitions=names, waits_for=None)
+        waits_for = f"{holders(conn, 'raw.events')} to be done with raw.events"
+    return Retained(dropped_partitions=dropped, waits_for=waits_for)
 
 
 def _check(conn: Connection, marks: list[ModelMark]) -> None:
@@ -84,24 +82,27 @@ def _check(conn: Connection, marks: list[ModelMark]) -> None:
             )
 
 
-def _droppable(conn: Connection) -> dict[str, datetime]:
-    """Return what can be dropped, each with the instant before which everything goes."""
-    return dict(conn.execute(read_sql("droppable_partitions.sql").encode()).fetchall())
+def _droppable(conn: Connection) -> list[tuple[str, datetime]]:
+    """Return the partitions that can be dropped, oldest first, and before which nothing is then."""
+    return conn.execute(read_sql("droppable_partitions.sql").encode()).fetchall()
 
 
-def _drop(conn: Connection) -> list[str]:
-    """Drop partitions; return their names."""
-    conn.execute(f"set local lock_timeout = '{_LOCK_TIMEOUT}'".encode())
-    # Only: locks on the other partitions would be in the way of autovacuum.
-    conn.execute("lock table only raw.events in access exclusive mode")
-    # Looked up again: until now a load might have created one over the bound.
-    droppable = _droppable(conn)
-    for name, dropped_before in droppable.items():
+def _drop_portion(conn: Connection) -> list[str]:
+    """Drop the oldest partitions; return their names."""
+    _check(conn, models_at_rest(conn))
+    # Nobody creates a partition over the bound meanwhile.
+    lock_for_transaction(conn, SCHEMA)
+    portion = _droppable(conn)[:PORTION]
+    for name, _ in portion:
         partition = sql.Identifier("raw", name)
         conn.execute(sql.SQL(read_sql("keep_last_events.sql")).format(partition=partition))
-        conn.execute(sql.SQL("drop table {}").format(partition))
+    # From here on readers wait. Only: locks on the other partitions would be in the way of
+    # autovacuum.
+    conn.execute("lock table only raw.events in access exclusive mode")
+    for name, dropped_before in portion:
+        conn.execute(sql.SQL("drop table {}").format(sql.Identifier("raw", name)))
         conn.execute(
             "update raw.retention set dropped_before = greatest(dropped_before, %s)",
             [dropped_before],
         )
-    return list(droppable)
+    return [name for name, _ in portion]

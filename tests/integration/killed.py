@@ -20,6 +20,7 @@ import psycopg
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
+from loader.database import retention
 from loader.database.connection import connect
 from loader.database.maintain import maintain
 from loader.reading import inputs
@@ -173,6 +174,8 @@ def _run(dsn: str, directory: Path, command: tuple[str, ...], step: int, death: 
 
 
 def _maintain(dsn: str, directory: Path, age: str, now: datetime, step: int, death: Death) -> None:
+    # So that what few partitions there are go one by one.
+    vars(retention)["PORTION"] = 1
     numbers = die_at_step(step, death)
     with connect(dsn) as conn:
         # The command itself knows no other moment than the present.

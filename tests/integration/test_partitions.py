@@ -1,9 +1,11 @@
 import json
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -11,9 +13,11 @@ from psycopg import Connection
 
 from loader.database.connection import connect
 from loader.database.partitions import (
+    PORTION,
     WANTED_INDEXES,
     Partitions,
     create_missing_indexes,
+    read_layout,
     set_partition_by,
     tidy_up,
 )
@@ -46,6 +50,18 @@ def test_several_loaders_create_the_same_partitions_once(dsn: str, scalar: Scala
         assert list(pool.map(create, range(4))) == [24] * 4
     assert scalar(PARTITIONS) == 24
     assert scalar(INDEXES) == 24 * len(WANTED_INDEXES)
+
+
+def test_a_new_partition_costs_no_look_at_all_the_others(
+    conn: Connection, scalar: Scalar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = Mock(wraps=read_layout)
+    monkeypatch.setattr("loader.database.partitions.read_layout", looks)
+    assert scalar(PARTITIONS) == 0
+    set_partition_by(conn, "day")
+    days = Partitions(conn).ensure(20_000, 20_100)
+    assert scalar(PARTITIONS) == len(set(days)) == 100
+    assert looks.call_count == 1 + math.ceil(100 / PORTION)
 
 
 def test_the_edges_of_a_month_are_in_utc(conn: Connection, scalar: Scalar) -> None:

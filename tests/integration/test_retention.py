@@ -1,6 +1,7 @@
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from psycopg import Connection
 from loader.database.connection import connect
 from loader.database.ledger import begin_load, remove_load
 from loader.database.maintain import Maintenance, maintain
+from loader.database.partitions import Partitions
+from loader.server.cluster import Cluster
 
 Run = Callable[..., Any]
 Write = Callable[..., Path]
@@ -74,8 +77,14 @@ def test_what_is_older_is_neither_loaded_nor_withdrawn(
 
 @pytest.mark.usefixtures("two_months")
 def test_nothing_goes_before_every_model_has_taken_note(
-    retain: Retain, run_loader: Run, conn: Connection, dsn: str, scalar: Scalar
+    retain: Retain,
+    run_loader: Run,
+    conn: Connection,
+    dsn: str,
+    scalar: Scalar,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("loader.database.locks.PATIENCE_SECONDS", 0)
     conn.execute(PROGRESS)
     run_loader("withdraw", "1")
     conn.execute("insert into analytics.model_progress values ('ahead', 3), ('behind', 2)")
@@ -108,6 +117,62 @@ def test_a_load_that_began_before_is_waited_for(retain: Retain, dsn: str, scalar
         # This one knows already what it may bring.
         begin_load(loading, "slow", {})
         assert retain().dropped_partitions == ["events_2024_04"]
+
+
+def test_partitions_go_in_portions_each_of_which_leaves_all_exact(
+    retain: Retain,
+    run_loader: Run,
+    conn: Connection,
+    dsn: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("loader.database.retention.PORTION", 2)
+    monkeypatch.setattr("loader.database.locks.PATIENCE_SECONDS", 0)
+    days = ["2024-04-01", "2024-04-02", "2024-04-04", "2024-04-05", "2024-04-29", "2024-05-10"]
+    path = tmp_path / "days.csv"
+    path.write_text("time,type,source\n" + "".join(f"{day}T12:00:00Z,car,{day}\n" for day in days))
+    monkeypatch.setenv("LOADER_PARTITION_BY", "day")
+    assert run_loader("load", path).exit_code == 0
+    state = (
+        "select (select array_agg(source_name order by 1) from raw.events"
+        " join raw.sources using (source_id)), (select array_agg(source_name order by 1)"
+        " from raw.dropped_sources join raw.sources using (source_id)),"
+        " to_char(dropped_before at time zone 'UTC', 'YYYY-MM-DD') from raw.retention"
+    )
+    with connect(dsn) as reader, reader.transaction():
+        reader.execute("select from raw.events_2024_04_05")
+        done = retain()
+        assert done.dropped_partitions == ["events_2024_04_01", "events_2024_04_02"]
+        assert f"process {reader.info.backend_pid} (user postgres" in str(done.drop_waits_for)
+        assert conn.execute(state.encode()).fetchone() == (days[2:], days[:2], "2024-04-03")
+    done = retain()
+    assert len(done.dropped_partitions) == 3
+    assert done.drop_waits_for is None
+    assert conn.execute(state.encode()).fetchone() == (days[5:], days[:5], "2024-05-01")
+
+
+def test_many_partitions_on_a_server_with_few_locks(
+    cluster: Cluster, make_cluster: Callable[[], Cluster], run_loader: Run, tmp_path: Path
+) -> None:
+    few = {"max_locks_per_transaction": "10", "max_connections": "10", "shared_buffers": "8MB"}
+    fewer = {"max_worker_processes": "1", "max_wal_senders": "0", "autovacuum_max_workers": "1"}
+    small = replace(make_cluster(), settings={**cluster.settings, **few, **fewer})
+    small.start()
+    path = tmp_path / "days.csv"
+    rows = [f"{datetime(2019, 1, 1) + timedelta(day)}Z,car,gate\n" for day in range(200)]
+    path.write_text("time,type,source\n" + "".join(rows))
+    with connect(small.dsn()) as conn:
+        maintain(conn, 0, partition_by="day")
+        day = (datetime(2019, 1, 1) - datetime(1970, 1, 1)).days
+        assert len(Partitions(conn).ensure(day, day + 200)) == 200
+        outcome = run_loader("load", path, "--dsn", small.dsn())
+        assert outcome.exit_code == 1
+        assert "set max_locks_per_transaction higher" in outcome.stderr
+        assert outcome.stderr.count("\n") == 1
+        done = maintain(conn, 0, age="7 days")
+    assert len(done.dropped_partitions) == 200
+    assert done.drop_waits_for is None
 
 
 def test_the_command_says_what_it_retains(run_loader: Run, write_events: Write) -> None:

@@ -1,5 +1,6 @@
 -- The partitions that end before a bound that is at least a day before retained_from, and in the
 -- middle of no partition: one that is longer than the others is dropped, or kept, as a whole.
+-- Oldest first, each with the instant before which nothing is left once it is gone.
 with partitions as (
     select
         child.relname as partition_name,
@@ -27,7 +28,11 @@ bound as (
 
 select
     partitions.partition_name,
-    bound.dropped_before
+    case
+        when lead(partitions.ends_at) over (order by partitions.ends_at) is null
+            then bound.dropped_before
+        else partitions.ends_at
+    end as dropped_before
 from bound
 inner join partitions on bound.dropped_before >= partitions.ends_at
 order by partitions.ends_at
