@@ -85,13 +85,14 @@ def connect(dsn: str, *, purpose: str = "main", as_owner: bool = True) -> Connec
         conn = psycopg.connect(dsn, autocommit=True, **parameters)  # type: ignore[arg-type]
     except psycopg.OperationalError as error:
         raise DatabaseError(f"cannot connect: {_last_line(error)}") from error
-    # Not as startup options, which would replace the user's own and which poolers refuse.
+    # Not as startup options, which would replace the user's own and which poolers refuse. Until
+    # then a database's search path holds, in which anything may stand before PostgreSQL's own.
     try:
         settings = [*_SESSION, *(_SESSION_17 if conn.info.server_version >= 170000 else ())]
         conn.execute(
             sql.SQL("select {}").format(
                 sql.SQL(", ").join(
-                    sql.SQL("set_config({}, {}, false)").format(name, value)
+                    sql.SQL("pg_catalog.set_config({}, {}, false)").format(name, value)
                     for name, value in settings
                 )
             )

@@ -51,6 +51,7 @@ def set_up_roles(conn: Connection, roles: Roles, schema: str) -> list[str]:
         raise UsageError("schema raw is the loader's; dbt needs another one")
     with conn.transaction():
         lock_for_transaction(conn, SCHEMA)
+        _check_closed(conn, "raw", schema)
         created = [name for name in names if _create_role(conn, name)]
         ensure_schema(conn)
         conn.execute(
@@ -70,6 +71,21 @@ def set_up_roles(conn: Connection, roles: Roles, schema: str) -> list[str]:
             )
         )
     return created
+
+
+def _check_closed(conn: Connection, *schemas: str) -> None:
+    """Refuse schemas where everybody may create: a stranger's things would be handed over too."""
+    for (name,) in conn.execute(
+        "select nspname from pg_namespace where nspname = any(%s)"
+        " and has_schema_privilege('public', oid, 'create')",
+        [list(schemas)],
+    ):
+        quoted = sql.Identifier(name).as_string(conn)
+        raise UsageError(
+            f"everybody may create in schema {name}, and what strangers put there would get the "
+            f"rights of a role; nothing was changed; first: revoke create on schema {quoted} "
+            "from public, and look at what is there"
+        )
 
 
 def _create_role(conn: Connection, name: str) -> bool:

@@ -3,7 +3,8 @@
         A rebuilt table takes the place of the old one, and dbt then drops the old one together
         with the views on it: the live ones and those of BI users. Within the transaction of the
         swap they are pointed at the new table instead. One that no longer fits its columns goes.
-        Only its owner can do that with a view, and nobody with a materialized one.
+        Only its owner can do that with a view, and nobody with a materialized one. A superuser could,
+        but creating a stranger's view may run functions of that stranger.
     -#}
     {%- if execute -%}
     {%- set backup = make_backup_relation(this, 'table') -%}

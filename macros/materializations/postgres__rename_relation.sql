@@ -25,7 +25,7 @@
                         from ({{ dependent_views(from_relation) | indent(24) }}) as dependent_views
                         inner join pg_catalog.pg_class as views on dependent_views.view_id = views.oid
                         -- Those of others, and materialized ones, stay as they are.
-                        where views.relkind = 'v' and pg_catalog.pg_has_role(views.relowner, 'usage')
+                        where views.relkind = 'v' and {{ is_trusted_owner('views.relowner') | indent(24) }}
                         order by views.oid desc
                     loop
                         begin

@@ -152,6 +152,54 @@ def test_what_was_there_is_handed_over_once(
     assert found == (people.roles["transformer"],)
 
 
+def test_what_strangers_may_have_put_there_is_not_handed_over(
+    people: People, run_loader: Run, conn: Connection
+) -> None:
+    """A function with its definer's rights would get those of the role."""
+    conn.execute("reset role")
+    conn.execute("create extension citext with schema public")
+    conn.execute("grant create on schema public to public")
+    options = (*people.options(), "--schema", "public")
+    refused = run_loader("roles", *options)
+    assert refused.exit_code == 2
+    assert 'first: revoke create on schema "public" from public, and look' in refused.stderr
+    conn.execute("revoke create on schema public from public")
+    assert run_loader("roles", *options).exit_code == 0
+    found = conn.execute(
+        "select distinct proowner::regrole::text from pg_proc"
+        " where pronamespace = 'public'::regnamespace"
+    ).fetchall()
+    assert found == [("postgres",)]
+
+
+def test_the_search_path_of_a_database_is_not_that_of_the_loader(
+    people: People, run_loader: Run, write_events: Write, conn: Connection
+) -> None:
+    """Or whoever may create somewhere in it would run functions with the loader's rights."""
+    conn.execute("reset role")
+    for function in (
+        "to_regnamespace(text) returns regnamespace", "to_regclass(text) returns regclass",
+        "clock_timestamp() returns timestamptz", "pg_notify(text, text) returns void",
+        "set_config(text, text, boolean) returns text",
+        "hashtextextended(text, bigint) returns bigint",
+        "has_table_privilege(oid, text, text) returns boolean",
+    ):  # fmt: skip
+        conn.execute(
+            f"create function public.{function} language plpgsql as"
+            " $$ begin raise 'a function of % runs', current_user; end $$".encode()
+        )
+    database = sql.Identifier(conn.info.dbname)
+    conn.execute(sql.SQL("alter database {} set search_path = public, pg_catalog").format(database))
+    for me, withdrawn in ((["--dsn", people.dsns["loader"]], 1), ([], 3)):
+        path = write_events(f"{withdrawn}.csv", count=3 + withdrawn, bad=1)
+        for command in (
+            ["load", path, "--dedupe", "exact", "--alert"], ["status"], ["loads"], ["rejects"],
+            ["maintain"], ["withdraw", str(withdrawn)],
+        ):  # fmt: skip
+            outcome = run_loader(*me, *command)
+            assert outcome.exit_code == (3 if "load" in command else 0), outcome.stderr
+
+
 @pytest.mark.usefixtures("models")
 def test_a_reader_sees_the_live_views(people: People, run_loader: Run) -> None:
     outcome = run_loader("--dsn", people.dsns["reader"], "periods", "--json")

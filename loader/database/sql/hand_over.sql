@@ -1,5 +1,5 @@
 -- The statements that give a schema and what is in it to its owner. Indexes and the sequences of
--- identity columns follow their tables.
+-- identity columns follow their tables; what an extension brought stays with it.
 with target as (
     select
         namespaces.oid as schema_oid,
@@ -25,7 +25,10 @@ statements as (
         format('alter table %%s owner to %%I', relations.oid::regclass, target.rolname)
     from target
     inner join pg_class as relations on target.schema_oid = relations.relnamespace
-    where relations.relkind in ('r', 'p', 'v', 'm', 'f') and relations.relowner <> target.owner_oid
+    where
+        relations.relkind in ('r', 'p', 'v', 'm', 'f')
+        and relations.relowner <> target.owner_oid
+        and relations.oid not in (select objid from pg_depend where deptype = 'e')
 
     union all
 
@@ -34,7 +37,9 @@ statements as (
         format('alter routine %%s owner to %%I', routines.oid::regprocedure, target.rolname)
     from target
     inner join pg_proc as routines on target.schema_oid = routines.pronamespace
-    where routines.proowner <> target.owner_oid
+    where
+        routines.proowner <> target.owner_oid
+        and routines.oid not in (select objid from pg_depend where deptype = 'e')
 )
 
 select statement from statements
