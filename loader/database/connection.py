@@ -5,10 +5,11 @@ from contextlib import suppress
 from typing import Final
 
 import psycopg
-from psycopg import Connection, sql
+from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict
 
 from loader.database.conninfo import check_readable, user_of
+from loader.database.session import Session
 from loader.errors import DatabaseError, LoaderError
 from loader.server.embedded import start_embedded
 from loader.settings import Settings
@@ -17,22 +18,6 @@ CONNECT_TIMEOUT_SECONDS = 15
 
 _DISK_FULL = "53100"
 _OUT_OF_MEMORY = "53200"
-
-# A load takes as long as its input, and a pipe may be silent for hours: what a role or a database
-# limits, for the sake of queries, does not end it.
-_SESSION = (
-    ("search_path", "pg_catalog, pg_temp"),
-    ("timezone", "UTC"),
-    ("datestyle", "ISO, YMD"),
-    ("statement_timeout", "0"),
-    ("lock_timeout", "0"),
-    ("idle_in_transaction_session_timeout", "0"),
-    ("idle_session_timeout", "0"),
-    ("client_min_messages", "warning"),
-    # Policies of a table are somebody's functions, which would run with our rights.
-    ("row_security", "off"),
-)
-_SESSION_17 = (("transaction_timeout", "0"),)
 
 # To the end of the line: where a password ends, nobody can tell once it was quoted by others.
 _URI_WITH_PASSWORD = re.compile(r"(postgres(?:ql)?://[^\s:/@]*:).*@")
@@ -51,19 +36,6 @@ def database_dsn(settings: Settings) -> str:
     return settings.dsn
 
 
-# Whatever a member of that role creates is then the role's, so that every member can work on it.
-# A superuser is a member of every role.
-_ACT_AS_OWNER = """
-select set_config('role', roles.rolname, false)
-from pg_namespace as namespaces
-inner join pg_roles as roles on namespaces.nspowner = roles.oid
-where
-    namespaces.nspname = 'raw'
-    and roles.rolname <> current_user
-    and pg_has_role(roles.oid, {privilege})
-"""
-
-
 def connect(dsn: str, *, purpose: str = "main", as_owner: bool = True) -> Connection:
     """Open a connection in autocommit mode; use ``conn.transaction()`` for transactions.
 
@@ -74,6 +46,7 @@ def connect(dsn: str, *, purpose: str = "main", as_owner: bool = True) -> Connec
 
     Raises:
         DatabaseError: the server cannot be reached, or refuses us.
+        UsageError: it is behind a pooler that gives each transaction another session.
     """
     parameters: dict[str, str | int] = {
         "application_name": f"video-events loader ({purpose})",
@@ -82,28 +55,9 @@ def connect(dsn: str, *, purpose: str = "main", as_owner: bool = True) -> Connec
     if not _connect_timeout_is_given(dsn):
         parameters["connect_timeout"] = CONNECT_TIMEOUT_SECONDS
     try:
-        conn = psycopg.connect(dsn, autocommit=True, **parameters)  # type: ignore[arg-type]
+        return Session.begin(dsn, as_owner=as_owner, **parameters)
     except psycopg.OperationalError as error:
         raise DatabaseError(f"cannot connect: {_last_line(error)}") from error
-    # Not as startup options, which would replace the user's own and which poolers refuse. Until
-    # then a database's search path holds, in which anything may stand before PostgreSQL's own.
-    try:
-        settings = [*_SESSION, *(_SESSION_17 if conn.info.server_version >= 170000 else ())]
-        conn.execute(
-            sql.SQL("select {}").format(
-                sql.SQL(", ").join(
-                    sql.SQL("pg_catalog.set_config({}, {}, false)").format(name, value)
-                    for name, value in settings
-                )
-            )
-        )
-        if as_owner:
-            privilege = "SET" if conn.info.server_version >= 160000 else "MEMBER"
-            conn.execute(sql.SQL(_ACT_AS_OWNER).format(privilege=privilege))
-    except psycopg.OperationalError as error:
-        conn.close()
-        raise DatabaseError(f"cannot connect: {_last_line(error)}") from error
-    return conn
 
 
 # What is raised when the database cannot be reached, or goes away: a later attempt may succeed.

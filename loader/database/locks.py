@@ -11,6 +11,9 @@ from typing import Final, TypeVar
 
 from psycopg import Connection, errors
 
+from loader.database.poolers import REFUSAL
+from loader.errors import UsageError
+
 # Held, shared, by every session that writes rows of a load: its sign of life.
 LOAD = "load"
 # Held from the look-up of a fingerprint until its load is published.
@@ -65,8 +68,14 @@ def lock(conn: Connection, kind: str, name: object = "") -> None:
 
 
 def unlock(conn: Connection, kind: str, name: object = "") -> None:
-    """Give a lock of the session back."""
-    conn.execute("select pg_advisory_unlock(%s)", [lock_key(kind, name)])
+    """Give a lock of the session back.
+
+    Raises:
+        UsageError: the session is not the one that took it.
+    """
+    row = conn.execute("select pg_advisory_unlock(%s)", [lock_key(kind, name)]).fetchone()
+    if row is None or not row[0]:
+        raise UsageError(REFUSAL)
 
 
 def lock_for_transaction(conn: Connection, kind: str, name: object = "") -> None:
@@ -77,11 +86,6 @@ def lock_for_transaction(conn: Connection, kind: str, name: object = "") -> None
 def show_life(conn: Connection, load_id: int) -> None:
     """Let other loaders see, for the rest of the session, that a load is being worked on."""
     conn.execute("select pg_advisory_lock_shared(%s)", [lock_key(LOAD, load_id)])
-
-
-def stop_showing_life(conn: Connection, load_id: int) -> None:
-    """Take back ``show_life``."""
-    conn.execute("select pg_advisory_unlock_shared(%s)", [lock_key(LOAD, load_id)])
 
 
 def try_take_over(conn: Connection, load_id: int) -> bool:
