@@ -60,8 +60,35 @@ def connect(dsn: str, *, purpose: str = "main", as_owner: bool = True) -> Connec
         raise DatabaseError(f"cannot connect: {_last_line(error)}") from error
 
 
-# What is raised when the database cannot be reached, or goes away: a later attempt may succeed.
-UNAVAILABLE: Final = (psycopg.OperationalError, psycopg.InterfaceError, DatabaseError)
+# States of SQL after which another attempt may succeed: what the connection, the server, its memory
+# and disk, other transactions and administrators do; also the server's own failures (XX000), which
+# are often those of a node of it.
+_PASSING: Final = ("08", "25P03", "25P04", "40", "53", "55006", "55P03", "57", "58", "XX000")
+_READ_ONLY: Final = "25006"
+_TAKES_NO_WRITES: Final = (
+    "the server takes no writes: it is a standby, or was made read-only; nothing more became "
+    "visible; connect to the primary (with all hosts in the connection string: "
+    "target_session_attrs=read-write), then run the same command again"
+)
+
+
+def may_pass(error: BaseException) -> bool:
+    """Tell whether what the database failed with may be over when it is tried again."""
+    if isinstance(error, psycopg.Error) and error.sqlstate is not None:
+        return error.sqlstate.startswith((*_PASSING, _READ_ONLY))
+    # Without a state it comes from the network, or from what was closed.
+    return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | DatabaseError)
+
+
+def require_writable(conn: Connection) -> None:
+    """Check that what is to be written now can be.
+
+    Raises:
+        DatabaseError: the server is a standby, or read-only.
+    """
+    row = conn.execute("select current_setting('transaction_read_only')").fetchone()
+    if row == ("on",):
+        raise DatabaseError(_TAKES_NO_WRITES)
 
 
 def explain(error: psycopg.Error, settings: Settings | None = None) -> LoaderError:
@@ -80,6 +107,8 @@ def explain(error: psycopg.Error, settings: Settings | None = None) -> LoaderErr
             "visible; set max_locks_per_transaction higher and restart the server, or partition "
             "by longer times, see docs/howto/schedule-maintenance.md"
         )
+    if state == _READ_ONLY:
+        return DatabaseError(_TAKES_NO_WRITES)
     lost = state is None or state.startswith("08") or state.startswith("57P")
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and lost:
         return DatabaseError(

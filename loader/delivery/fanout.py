@@ -6,9 +6,13 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
+import psycopg
+
 from loader.cli.progress import show_progress
+from loader.database.connection import explain, redact
 from loader.delivery.delivery import Courier, couriers, deliver
 from loader.delivery.outcomes import IncompleteError, Missing, Outcome
+from loader.errors import DatabaseError
 
 if TYPE_CHECKING:
     from loader.delivery.destinations import Destination
@@ -57,6 +61,15 @@ class Fanout:
         """Begin with a batch: destinations that were down may be up again."""
         self._couriers = couriers(self._destinations, self._mapping, self._options, self._observers)
         self._outcomes = []
+
+    def check(self, say: Callable[[str], None]) -> None:
+        """Tell which destinations cannot be loaded into now; the others are."""
+        for one in self._destinations:
+            try:
+                one.prepare()
+            except (psycopg.Error, DatabaseError) as error:
+                known = explain(error, one.settings) if isinstance(error, psycopg.Error) else error
+                say(f"{one.name}: {redact(str(known), one.settings)}; the others are loaded into")
 
     def load(self, taken: Seen, an_input: Input) -> list[LoadResult]:
         """Bring a file to those that lack it; return the loads of those that have it now.

@@ -13,7 +13,8 @@ from typing import Any, Final
 
 import psycopg
 
-from loader.database.connection import UNAVAILABLE, explain
+from loader.database.connection import explain, may_pass
+from loader.errors import DatabaseError
 from loader.kafka.beginnings import Beginnings
 from loader.kafka.client import BrokerError, Client, FatalBrokerError, kafka
 from loader.kafka.loads import Loads
@@ -107,15 +108,7 @@ class TopicConsumer:
         """
         consumer = self._topic.consumer
         try:
-            prepare_database(self._dsn)
-            self._topic.identity()
-            consumer.subscribe(
-                [self._topic.name],
-                on_assign=self._on_assign,
-                on_revoke=self._on_revoke,
-                on_lost=self._on_lost,
-            )
-            is_done = False
+            is_subscribed = is_done = is_away = False
             while not is_done:
                 # Asked before, so that what the last step has buffered is loaded.
                 must_end = must_stop.is_set()
@@ -123,22 +116,41 @@ class TopicConsumer:
                     if must_end:
                         self._load()
                         return
+                    if not is_subscribed:
+                        self._subscribe()
+                        is_subscribed = True
                     is_done = self._step()
+                    if is_away and not self._must_restart:
+                        self._say("it works again")
+                        is_away = False
                 except FencedError as error:
                     self._say(f"{error}; starting again from there")
                     # Forgotten at once: at the end nobody restarts, and it would be tried for ever.
                     self._begin(Share({}))
                     self._must_restart = True
-                except UNAVAILABLE as error:
-                    if self._options.once or must_end or isinstance(error, FatalBrokerError):
+                except (psycopg.Error, DatabaseError) as error:
+                    must_end |= self._options.once or isinstance(error, FatalBrokerError)
+                    # At first the broker is asked in vain only once: its address may be wrong.
+                    must_end |= not is_subscribed and isinstance(error, BrokerError)
+                    if must_end or not may_pass(error):
                         raise
                     cause = explain(error) if isinstance(error, psycopg.Error) else error
                     self._say(f"{cause}; trying again")
-                    self._must_restart = True
+                    self._must_restart = is_away = True
                     must_stop.wait(_PAUSE_SECONDS)
         finally:
             self._is_closing = True
             consumer.close()
+
+    def _subscribe(self) -> None:
+        prepare_database(self._dsn)
+        self._topic.identity()
+        self._topic.consumer.subscribe(
+            [self._topic.name],
+            on_assign=self._on_assign,
+            on_revoke=self._on_revoke,
+            on_lost=self._on_lost,
+        )
 
     def _step(self) -> bool:
         """Take some messages, and load if it is time; tell whether all is done."""

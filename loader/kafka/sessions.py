@@ -11,7 +11,7 @@ from typing import Final
 
 import psycopg
 
-from loader.database.connection import UNAVAILABLE, explain
+from loader.database.connection import explain, may_pass
 from loader.delivery.together import run_together
 from loader.errors import LoaderError
 from loader.kafka.client import BrokerError
@@ -58,7 +58,7 @@ class Sessions:
             except Exception as error:  # nothing of one session may end the others
                 known = _known(error)
                 # Of the broker the others notice too; it is not the destination that is away.
-                is_away = isinstance(error, UNAVAILABLE) and not isinstance(error, BrokerError)
+                is_away = may_pass(error) and not isinstance(error, BrokerError)
                 if not is_away or self._once or must_stop.is_set():
                     self._failures[name] = known
                     self._say(f"{name}: {known}")

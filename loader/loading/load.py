@@ -11,7 +11,7 @@ import psycopg
 from psycopg import Connection
 
 from loader.database.aftermath import find_load_seq, remove_lost_load
-from loader.database.connection import connect
+from loader.database.connection import connect, require_writable
 from loader.database.dedupe import create_staging, insert_new_events
 from loader.database.dictionaries import source_gate, type_gate
 from loader.database.ledger import (
@@ -100,8 +100,13 @@ def prepare_database(dsn: str, partition_by: PartitionBy | None = None) -> None:
     Args:
         dsn: the database.
         partition_by: how long new partitions shall be from now on; None: as before.
+
+    Raises:
+        DatabaseError: the server cannot be reached, or takes no writes.
+        psycopg.Error: it fails, or refuses us.
     """
     with connect(dsn, purpose="prepare") as conn:
+        require_writable(conn)
         ensure_schema(conn)
         set_partition_by(conn, partition_by)
         create_missing_indexes(conn)

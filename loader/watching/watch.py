@@ -11,9 +11,9 @@ from typing import Final
 import psycopg
 
 from loader.cli.progress import show_progress
-from loader.database.connection import UNAVAILABLE, explain
+from loader.database.connection import explain, may_pass
 from loader.delivery.fanout import Fanout
-from loader.errors import InputError
+from loader.errors import DatabaseError, InputError
 from loader.loading.load import LoadResult, load_input, prepare_database
 from loader.loading.observer import Observer
 from loader.loading.options import LoadOptions
@@ -105,17 +105,25 @@ class Watcher:
         """
         self._inbox.prepare()
         pause = _FIRST_PAUSE_SECONDS
+        is_unknown, is_away = True, False
         while not must_stop.is_set():
             wait = time.monotonic() + self._options.every
             try:
+                if is_unknown:
+                    # Now, and not when a file comes: at the start somebody is looking.
+                    self._check()
+                    is_unknown = False
                 self._load_batch(must_stop)
-                pause = _FIRST_PAUSE_SECONDS
+                if is_away:
+                    self._say("it works again")
+                is_away, pause = False, _FIRST_PAUSE_SECONDS
                 wait -= time.monotonic()
-            except (*UNAVAILABLE, InputError) as error:
-                if self._options.once:
+            except (psycopg.Error, DatabaseError, InputError) as error:
+                if self._options.once or not (isinstance(error, InputError) or may_pass(error)):
                     raise
                 cause = explain(error) if isinstance(error, psycopg.Error) else error
                 wait, pause = pause, min(2 * pause, _LONGEST_PAUSE_SECONDS)
+                is_unknown = is_away = True
                 self._say(f"{cause}; trying again in {wait:.0f} s")
             if self._options.once:
                 return
@@ -129,10 +137,7 @@ class Watcher:
         complete = before & self._look()
         if not complete:
             return
-        if self._fanout is None:
-            prepare_database(self._dsn, self._load_options.partition_by)
-        else:
-            self._fanout.begin()
+        self._prepare()
         has_loaded = False
         try:
             for seen in sorted(complete, key=lambda one: (one.modified, one.path)):
@@ -148,6 +153,20 @@ class Watcher:
                 self._batch_loaded()
         if self._fanout is not None:
             self._fanout.end()
+
+    def _check(self) -> None:
+        """See whether anything can be loaded now; of several databases, tell which cannot."""
+        if self._fanout is None:
+            self._prepare()
+        else:
+            self._fanout.check(self._say)
+
+    def _prepare(self) -> None:
+        """Make the database ready, or begin with a batch for several."""
+        if self._fanout is None:
+            prepare_database(self._dsn, self._load_options.partition_by)
+        else:
+            self._fanout.begin()
 
     def _look(self) -> set[Seen]:
         look = self._inbox.look()
