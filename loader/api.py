@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
-from pathlib import Path
+from os import PathLike, fspath
 
 from psycopg import Connection
 
 from loader.api_frames import errors_explained, results_of
+from loader.checks import checked
 from loader.database import activity
 from loader.database.connection import connect
 from loader.database.schema import require_schema
@@ -28,8 +29,9 @@ def destinations() -> tuple[str, ...]:
     return destination_names(read_settings())
 
 
+@checked
 def load_files(
-    paths: Sequence[str | Path],
+    paths: str | PathLike[str] | Sequence[str | PathLike[str]],
     *,
     dsn: str | None = None,
     to: str | Sequence[str] | None = None,
@@ -41,7 +43,7 @@ def load_files(
     Loading the same content again changes nothing.
 
     Args:
-        paths: what to load.
+        paths: what to load, one or several.
         dsn: the database, found like that of the commands unless given.
         to: destinations in ``loader.toml``; all of them unless given.
         mapping: how to read the files.
@@ -57,7 +59,9 @@ def load_files(
     """
     mapping, options = mapping or Mapping(), options or LoadOptions()
     found = find_destinations(read_settings(dsn=dsn), _names(to), needs_dsn=not options.dry_run)
-    inputs = expand([str(path) for path in paths], mapping)
+    if isinstance(paths, str | PathLike):
+        paths = [paths]
+    inputs = expand([fspath(path) for path in paths], mapping)
     with errors_explained():
         if found[0].name is None:
             database = "" if options.dry_run else found[0].prepare()
@@ -72,6 +76,7 @@ def load_files(
     return results_of(outcomes)
 
 
+@checked
 def periods(
     *,
     dsn: str | None = None,
@@ -100,6 +105,7 @@ def periods(
         return activity.read_periods(conn, schema or settings.dbt_schema, since, until)
 
 
+@checked
 def alerts(
     *,
     dsn: str | None = None,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import overload
+from typing import Any, TypeAlias, overload
 
 import psycopg
 import pyarrow
 
+from loader.checks import checked
 from loader.database.connection import explain
 from loader.delivery.delivery import deliver_each
 from loader.delivery.destinations import Destination, find_destination, find_destinations
@@ -18,9 +19,13 @@ from loader.delivery.spool import repeatable_batches
 from loader.errors import UsageError
 from loader.loading.load import LoadResult, load_batches
 from loader.loading.options import LoadOptions
-from loader.reading.frames import Event, Frames, to_arrow
+from loader.reading.frames import Event, Frames, to_arrow, to_batches
 from loader.reading.mapping import Mapping
+from loader.reading.paths import printable
 from loader.settings import read_settings
+
+# Whatever has __arrow_c_stream__ or __arrow_c_array__, or gives what has them.
+ArrowData: TypeAlias = Any
 
 
 @overload
@@ -42,6 +47,7 @@ def load_events(
     key: str | None = None,
     options: LoadOptions | None = None,
 ) -> list[LoadResult]: ...
+@checked
 def load_events(
     events: Iterable[Event],
     *,
@@ -54,7 +60,8 @@ def load_events(
     """Load events that a program made; all of them become visible, or none.
 
     Args:
-        events: read once and streamed, so memory stays constant.
+        events: read once and streamed, so memory stays constant. Dicts with a time, a type and a
+            source are taken for events.
         dsn: as for ``load_files``.
         to: as for ``load_arrow``.
         origin: what the ledger calls it.
@@ -63,18 +70,24 @@ def load_events(
         options: how to load; ``dry_run`` is for files only.
 
     Raises:
-        InputError: a type or a source is not text.
+        InputError: something is no event; nor is what has no offset, or no text as its type.
         LoaderError: whatever else goes wrong; then nothing was loaded.
     """
-    batches = to_arrow(events, origin)
+    origin = printable(origin)
     return _load_arrow(
-        batches, dsn=dsn, to=to, origin=origin, key=key, mapping=Mapping(), options=options
+        to_arrow(events, origin),
+        dsn=dsn,
+        to=to,
+        origin=origin,
+        key=key,
+        mapping=Mapping(),
+        options=options,
     )
 
 
 @overload
 def load_arrow(
-    batches: pyarrow.Table | pyarrow.RecordBatch | Iterable[pyarrow.RecordBatch],
+    batches: ArrowData,
     *,
     dsn: str | None = None,
     to: str | None = None,
@@ -85,7 +98,7 @@ def load_arrow(
 ) -> LoadResult: ...
 @overload
 def load_arrow(
-    batches: pyarrow.Table | pyarrow.RecordBatch | Iterable[pyarrow.RecordBatch],
+    batches: ArrowData,
     *,
     to: list[str] | tuple[str, ...],
     origin: str = "python",
@@ -93,8 +106,9 @@ def load_arrow(
     mapping: Mapping | None = None,
     options: LoadOptions | None = None,
 ) -> list[LoadResult]: ...
+@checked
 def load_arrow(
-    batches: pyarrow.Table | pyarrow.RecordBatch | Iterable[pyarrow.RecordBatch],
+    batches: ArrowData,
     *,
     dsn: str | None = None,
     to: str | list[str] | tuple[str, ...] | None = None,
@@ -106,8 +120,9 @@ def load_arrow(
     """Load Arrow data; all of it becomes visible, or nothing.
 
     Args:
-        batches: a table, a batch, or anything that gives batches of one schema, such as a
-            ``RecordBatchReader``; read once and streamed.
+        batches: a table or a batch of pyarrow, a frame of pandas or polars or whatever else has
+            ``__arrow_c_stream__``, or anything that gives these, all of one schema; read once and
+            streamed.
         dsn: as for ``load_files``.
         to: the destination in ``loader.toml``, needed where there are several; or a list of them,
             such as ``destinations()``, for a list of results.
@@ -124,13 +139,15 @@ def load_arrow(
         IncompleteError: some destinations have it, others do not.
         LoaderError: whatever else goes wrong; then nothing was loaded.
     """
-    if isinstance(batches, pyarrow.Table):
-        batches = batches.to_batches()
-    elif isinstance(batches, pyarrow.RecordBatch):
-        batches = [batches]
-    mapping = mapping or Mapping()
+    mapping, origin = mapping or Mapping(), printable(origin)
     return _load_arrow(
-        batches, dsn=dsn, to=to, origin=origin, key=key, mapping=mapping, options=options
+        to_batches(batches, origin),
+        dsn=dsn,
+        to=to,
+        origin=origin,
+        key=key,
+        mapping=mapping,
+        options=options,
     )
 
 

@@ -20,7 +20,9 @@ from loader.alerting.rules import (
     Rule,
     read_definitions,
 )
-from loader.reading.frames import Event
+from loader.checks import checked
+from loader.errors import UsageError
+from loader.reading.frames import Event, as_events
 from loader.settings import read_settings
 
 _Result = TypeVar("_Result")
@@ -56,9 +58,10 @@ class Alerting(Generic[_Result]):
         When ingesting fails nothing is raised or remembered, so the batch can be tried again.
         """
         batch = events if isinstance(events, Sequence) else list(events)
+        seen = list(as_events(batch, "events"))
         result = self._ingest(batch)
         with self._lock:
-            found = self._look(batch)
+            found = self._look(seen)
             names = list(self._sources)
         for alert in found:
             self._on_alert(
@@ -85,6 +88,7 @@ class Alerting(Generic[_Result]):
         )
 
 
+@checked
 def alert_on_consecutive(
     *,
     threshold: int = 5,
@@ -111,15 +115,16 @@ def alert_on_consecutive(
 
     Raises:
         UsageError: there are no categories, neither given nor in a project here or above.
-        ValueError: the threshold is less than 1.
+        UsageError: the threshold is less than 1.
     """
     if threshold < 1:
-        raise ValueError(f"threshold {threshold} is less than 1")
+        raise UsageError(f"threshold: {threshold} is less than 1")
     name = rule_name or f"{threshold} {category} in a row"
     rule = ConsecutiveRule(name=name, category=category, threshold=threshold)
     return _decorator(rule, on_alert, cooldown, categories, None)
 
 
+@checked
 def alert_on_presence(
     *,
     min_duration: timedelta = timedelta(minutes=10),

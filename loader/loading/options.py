@@ -1,7 +1,8 @@
 """How to load, as opposed to how to read."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from loader.checks import check_fields
 from loader.database.partitions import Indexing
 from loader.loading.shards import ShardBy
 from loader.settings import PartitionBy
@@ -34,13 +35,21 @@ class LoadOptions:
     """
 
     dedupe: bool = False
-    workers: int = 2
+    workers: int = field(default=2, metadata={"least": 1})
     shard_by: ShardBy = "source"
-    max_rejects: int | None = None
-    max_new_partitions: int | None = None
-    max_new_types: int = MAX_NEW_TYPES
-    max_sources: int = MAX_SOURCES
+    max_rejects: int | None = field(default=None, metadata={"least": 0})
+    max_new_partitions: int | None = field(default=None, metadata={"least": 0})
+    max_new_types: int = field(default=MAX_NEW_TYPES, metadata={"least": 0})
+    max_sources: int = field(default=MAX_SOURCES, metadata={"least": 1})
     leaves_out_old: bool = False
     partition_by: PartitionBy | None = None
     indexing: Indexing = "auto"
     dry_run: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense.
+
+        Raises:
+            UsageError: it says which field, and why.
+        """
+        check_fields(self)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections import abc
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, Final
 
+from loader.checks import fitted, shown
 from loader.errors import InputError
 from loader.reading.arrow import ArrowError, RecordBatch, Schema, pa
 from loader.reading.columns import ColumnReader
@@ -16,13 +19,16 @@ from loader.reading.rows import EVENT_TIME
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from datetime import datetime
 
     from loader.reading.batch import EventBatch
     from loader.reading.bounds import Gate
     from loader.reading.mapping import Mapping
 
 _ROWS_AT_ONCE: Final = 1 << 17
+_NO_FRAME: Final = (
+    "{origin}: {given} is no Arrow data; give a table or batches of pyarrow, or a frame of pandas "
+    "or polars (.collect() a lazy one); for rows: pyarrow.Table.from_pylist(rows), or load_events"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,12 +36,13 @@ class Event:
     """Something that a detector saw.
 
     Attributes:
-        time: when, with an offset.
-        type: what, such as ``pedestrian``.
-        source: who saw it.
+        time: when, with an offset; a text in ISO 8601 becomes a time.
+        type: what, such as ``pedestrian``; a number becomes a text, as in files.
+        source: who saw it; likewise.
 
     Raises:
-        ValueError: the time has no offset, so that nobody can tell when it was.
+        InputError: one of them is nothing of the kind, or the time has no offset, so that nobody
+            can tell when it was.
     """
 
     time: datetime
@@ -44,8 +51,12 @@ class Event:
 
     def __post_init__(self) -> None:
         """Refuse what an ingest callable could only refuse for a whole batch."""
-        if self.time.utcoffset() is None:
-            raise ValueError(f"{self.time.isoformat()} has no offset; give the time a tzinfo")
+        time: object = fitted("time", self.time, datetime, InputError)
+        object.__setattr__(self, "time", time)
+        for name in ("type", "source"):
+            value: object = getattr(self, name)
+            if type(value) is not str:
+                object.__setattr__(self, name, _name(name, value))
 
 
 class Frames:
@@ -66,7 +77,9 @@ class Frames:
         self.fingerprint: str | None = None
         if key is not None:
             meaning = mapping.meaning("parquet")
-            self.fingerprint = hashlib.sha256(meaning + b"\n" + key.encode()).hexdigest()
+            self.fingerprint = hashlib.sha256(
+                meaning + b"\n" + key.encode(errors="surrogatepass")
+            ).hexdigest()
         self._batches = batches
         self._mapping = mapping
         self._origin = origin
@@ -75,6 +88,14 @@ class Frames:
     def guard(self, gate: Gate) -> None:
         """Reject the rows that this gate refuses; before the first batch."""
         self._gate = gate
+
+    def _reader(self, schema: Schema) -> ColumnReader:
+        try:
+            reader = ColumnReader(schema, self._mapping, Limits(), self._origin, has_rows=True)
+        except (ArrowError, UnicodeDecodeError) as error:
+            raise InputError(f"{self._origin}: {error}") from error
+        reader.assembler.gate = self._gate
+        return reader
 
     def __iter__(self) -> Iterator[EventBatch]:
         """Yield events and rejects.
@@ -88,8 +109,7 @@ class Frames:
         for whole in self._batches:
             if reader is None:
                 schema = whole.schema
-                reader = ColumnReader(schema, self._mapping, Limits(), self._origin, has_rows=True)
-                reader.assembler.gate = self._gate
+                reader = self._reader(schema)
             elif not whole.schema.equals(schema):
                 raise InputError(
                     f"{self._origin}: the batch of row {first_row:,} has another schema than the "
@@ -105,13 +125,53 @@ class Frames:
                 first_row += piece.num_rows
 
 
+def as_events(events: object, origin: str) -> Iterator[Event]:
+    """Yield events, and what says the same: dicts and objects with a time, a type and a source.
+
+    Raises:
+        InputError: something is no event; it says which, counted from 1.
+    """
+    if isinstance(events, Event | str | bytes | abc.Mapping) or not isinstance(
+        events, abc.Iterable
+    ):
+        raise InputError(f"{origin}: {shown(events)} is not a list or generator of events")
+    if hasattr(events, "__arrow_c_stream__"):
+        raise InputError(f"{origin}: a {type(events).__name__} is loaded with load_arrow")
+    for number, event in enumerate(events, 1):
+        try:
+            yield event if isinstance(event, Event) else _event(event)
+        except InputError as error:
+            raise InputError(f"{origin}: event {number:,}: {error}") from None
+
+
+def _event(given: Any) -> Event:
+    if isinstance(given, abc.Mapping):
+        if set(given) == {"time", "type", "source"}:
+            return Event(**given)
+        keys = ", ".join(map(shown, given))
+        raise InputError(f"has the keys {keys}; an event has time, type and source")
+    if hasattr(given, "time") and hasattr(given, "type") and hasattr(given, "source"):
+        return Event(time=given.time, type=given.type, source=given.source)
+    raise InputError(f"{shown(given)} is none; write Event(time=..., type=..., source=...)")
+
+
+def _name(field: str, value: object) -> str:
+    """A type or a source as files write them: 82 and 82.0 are the text 82."""
+    if isinstance(value, Real) and not isinstance(value, bool):
+        number = float(value)
+        is_whole = isinstance(value, Integral) or number.is_integer()
+        return str(int(value)) if is_whole else repr(number)  # type: ignore[call-overload]
+    name: str = fitted(field, value, str, InputError)
+    return name
+
+
 def to_arrow(events: Iterable[Event], origin: str) -> Iterator[RecordBatch]:
     """Yield the events as Arrow batches with the columns time, type and source.
 
     Raises:
-        InputError: a type or source is not text.
+        InputError: something is no event, or its type or source is no text that can be kept.
     """
-    rest = iter(events)
+    rest = as_events(events, origin)
     while some := list(islice(rest, _ROWS_AT_ONCE)):
         try:
             yield pa.record_batch(
@@ -121,5 +181,30 @@ def to_arrow(events: Iterable[Event], origin: str) -> Iterator[RecordBatch]:
                     "source": pa.array([event.source for event in some], pa.string()),
                 }
             )
-        except (ArrowError, UnicodeEncodeError) as error:
+        except (ArrowError, UnicodeEncodeError, OverflowError) as error:
             raise InputError(f"{origin}: {error}") from error
+
+
+def to_batches(given: Any, origin: str) -> Iterator[RecordBatch]:
+    """Yield the batches of whatever holds Arrow data, or can give it, or of several of these.
+
+    Raises:
+        InputError: it is nothing of the kind.
+    """
+    is_stream = hasattr(given, "__arrow_c_stream__")
+    if is_stream or hasattr(given, "__arrow_c_array__"):
+        try:
+            if is_stream:
+                yield from pa.RecordBatchReader.from_stream(given)
+            else:
+                yield pa.record_batch(given)
+        except Exception as error:
+            # Whatever the libraries of others raise.
+            raise InputError(f"{origin}: cannot be read as Arrow: {error}") from error
+        return
+    if isinstance(given, str | bytes | abc.Mapping) or not isinstance(given, abc.Iterable):
+        raise InputError(_NO_FRAME.format(origin=origin, given=shown(given)))
+    for one in given:
+        if not (hasattr(one, "__arrow_c_stream__") or hasattr(one, "__arrow_c_array__")):
+            raise InputError(_NO_FRAME.format(origin=origin, given=shown(one)))
+        yield from to_batches(one, origin)

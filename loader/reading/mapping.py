@@ -8,6 +8,7 @@ from collections import abc
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, Literal, get_args
 
+from loader.checks import check_fields
 from loader.errors import UsageError
 from loader.reading.limits import Limits
 from loader.reading.selection import Selection
@@ -57,8 +58,7 @@ class Mapping:
 
     def __post_init__(self) -> None:
         """Refuse what could only fail later, in the middle of an input."""
-        if self.format is not None and self.format not in FORMATS:
-            raise UsageError(f'--format "{self.format}" is not one of {", ".join(FORMATS)}')
+        check_fields(self)
         object.__setattr__(self, "delimiter", _SPELLED_OUT.get(self.delimiter, self.delimiter))
         _check_delimiter(self.delimiter)
         _check_timezone(self.timezone)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from loader.checks import check_fields
 from loader.errors import UsageError
 from loader.reading.arrow import Array, RecordBatch, pa, pc
 
@@ -44,12 +45,10 @@ class Selection:
 
     def __post_init__(self) -> None:
         """Refuse what would leave out everything."""
+        check_fields(self)
         for what, names in (("types", self.types), ("sources", self.sources)):
             if names is not None and not names:
                 raise UsageError(f"{what}: none are wanted; leave it away to want all")
-        for moment in (self.since, self.until):
-            if moment is not None and moment.utcoffset() is None:
-                raise UsageError(f"{moment.isoformat()} has no offset; for UTC, append Z")
         if self.since is not None and self.until is not None and self.since >= self.until:
             raise UsageError("since is not before until: no time lies between them")
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loader import EarlyAlert, Event, alert_on_consecutive, alert_on_presence
+from loader.errors import UsageError
 
 from .test_detector import DEFINITIONS, STEPS, expected, in_order
 
@@ -104,5 +105,5 @@ def test_without_categories_those_of_the_project_count() -> None:
     ingest = alert_on_consecutive(threshold=1, on_alert=raised.append)(len)
     ingest(people(0))
     assert [alert.category for alert in raised] == ["people"]
-    with pytest.raises(ValueError, match="threshold 0"):
+    with pytest.raises(UsageError, match="threshold: 0"):
         alert_on_consecutive(threshold=0)

@@ -9,7 +9,7 @@ from loader.reading.mapping import Mapping
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"format": "xml"}, "--format"),
+        ({"format": "xml"}, "format"),
         ({"delimiter": ""}, "--delimiter"),
         ({"delimiter": ";;"}, "--delimiter"),
         ({"delimiter": "é"}, "--delimiter"),
