@@ -92,6 +92,17 @@ def test_every_link_leads_somewhere(page: Path) -> None:
             assert (ROOT / page.parent / target).exists(), target
 
 
+def test_every_test_that_the_tables_of_threats_name_is_there() -> None:
+    files = [*(ROOT / "tests").glob("**/test_*.py")]
+    text = "".join(path.read_text() for path in files)
+    known = {*re.findall(r"^def (\w+)", text, re.MULTILINE), *(path.name for path in files)}
+    page = (ROOT / "docs/explanation/security.md").read_text()
+    named = re.findall(r"^\|.*\| `([\w.]+)` \|$", page, re.MULTILINE)
+    assert len(named) > 15
+    for name in named:
+        assert any(one.endswith(name) for one in known), name
+
+
 def test_the_tree_in_the_readme_is_the_tree() -> None:
     (tree,) = (b for _, b in blocks(Path("README.md"), "text") if b.startswith("loader/"))
     parent = Path()

@@ -5,12 +5,13 @@ from datetime import UTC, datetime
 
 import psycopg
 import pytest
+from dbt.cli.main import dbtRunner
 from psycopg import Connection, errors
 from psycopg.conninfo import make_conninfo
 
 from tests.conftest import Outcome
 
-from .conftest import Dbt, Ledger, messages
+from .conftest import Dbt, Ledger, dbt_options, messages
 from .oracle import LIVE_VIEWS, MARTS, REPORTS, Oracle
 from .scenarios import Event
 
@@ -150,6 +151,14 @@ def check_rebuild_below_views_of_others(
     assert conn.execute(HOURLY_INDEXES).fetchall() == indexes
 
 
+def test_a_schema_with_a_quotation_mark_is_refused(
+    dbt: Dbt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DBT_SCHEMA", 'analytics"; drop schema raw; --')
+    parsed = dbtRunner().invoke(["parse", *dbt_options(dbt.profiles, dbt.target)])
+    assert "has a quotation mark: choose another DBT_SCHEMA" in str(parsed.exception)
+
+
 def test_each_role_does_its_work_and_nothing_else(
     dsns: dict[str, str],
     conn: Connection[tuple[object, ...]],
@@ -163,6 +172,9 @@ def test_each_role_does_its_work_and_nothing_else(
     first = ledger.load([Event("gate", NOON, "car")])
     dbt("build")
     check_reader(dsns["reader"])
+    assert conn.execute("select proconfig from pg_proc where prosecdef").fetchall() == [
+        (["search_path=pg_catalog, pg_temp"],)
+    ]
 
     # By hand, and so not for long: what dbt_project.yml says is the truth.
     conn.execute("grant select on analytics.dim_sources, analytics.alerts_live to a_loader")
