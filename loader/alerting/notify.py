@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 CHANNEL: Final = "video_events_alerts"
+_HIDDEN: Final = "{}"
 _MOST_BYTES: Final = 7900
 # Made once: a load may have tens of thousands of alerts to send.
 _JSON: Final = json.JSONEncoder(ensure_ascii=False)
@@ -69,10 +70,18 @@ def all_to_stderr(alerts: Sequence[EarlyAlert]) -> None:
 
 
 class ToPostgres:
-    """Sends alerts over NOTIFY, on a connection of its own."""
+    """Sends alerts over NOTIFY, on a connection of its own.
 
-    def __init__(self, dsn: str) -> None:
+    Whoever may connect hears them, whatever sources they may see.
+
+    Args:
+        dsn: the database.
+        is_content_hidden: send only that there are alerts, and how to see them is up to views.
+    """
+
+    def __init__(self, dsn: str, *, is_content_hidden: bool = False) -> None:
         self._dsn = dsn
+        self._is_content_hidden = is_content_hidden
         self._conn: psycopg.Connection | None = None
 
     def __call__(self, alerts: Sequence[EarlyAlert]) -> None:
@@ -80,10 +89,12 @@ class ToPostgres:
         if self._conn is None or self._conn.closed or self._conn.broken:
             self._conn = connect(self._dsn, purpose="alerts")
             self._conn.execute("select set_config('statement_timeout', '5s', false)")
+        # PostgreSQL sends equal ones of one statement once.
+        payloads = [_HIDDEN if self._is_content_hidden else _payload(alert) for alert in alerts]
         self._conn.execute(
             # Of an array of texts psycopg would have to escape each quotation mark.
             "select pg_notify(%s, payload::text) from json_array_elements(%s::json) as payload",
-            [CHANNEL, f"[{','.join(_payload(alert) for alert in alerts)}]"],
+            [CHANNEL, f"[{','.join(payloads)}]"],
         )
 
     def close(self) -> None:

@@ -29,8 +29,9 @@ def with_alerts(command: _Function) -> _Function:
         click.option(
             "--alert-to",
             multiple=True,
-            type=click.Choice(["stderr", "notify", "apprise"]),
-            help="Where alerts go; repeatable. Default: everywhere (apprise: LOADER_ALERT_URLS).",
+            type=click.Choice(["stderr", "notify", "wake", "apprise"]),
+            help="Where alerts go; repeatable. Default: stderr, notify, and apprise if "
+            "LOADER_ALERT_URLS is set. wake: NOTIFY that says only that there are some.",
         ),
         click.option(
             "--cooldown",
@@ -76,6 +77,8 @@ def begin_alerts(
         destinations.append(all_to_stderr)
     if "notify" in chosen:
         destinations.append(ToPostgres(dsn))
+    if "wake" in chosen:
+        destinations.append(ToPostgres(dsn, is_content_hidden=True))
     if "apprise" in chosen and (settings.alert_urls or "apprise" in given["alert_to"]):
         if not settings.alert_urls:
             raise click.UsageError(

@@ -123,6 +123,30 @@ def test_notify_and_the_cooldown(
     assert received[1]["triggered_at"] == "2024-05-13T12:05:05Z"
 
 
+def test_what_everybody_may_hear_need_not_say_anything(
+    run_loader: Callable[..., Outcome], write: Callable[..., Path], dsn: str
+) -> None:
+    with psycopg.connect(dsn, autocommit=True) as listener:
+        listener.execute("listen video_events_alerts")
+        path = write(0, *["pedestrian"] * 5)
+        run_loader("load", path, "--alert", "--alert-to", "wake", "--alert-to", "stderr")
+        assert [n.payload for n in listener.notifies(timeout=5, stop_after=1)] == ["{}"]
+
+
+def test_names_of_sources_do_no_harm_where_alerts_are_shown(
+    run_loader: Callable[..., Outcome], write: Callable[..., Path], dsn: str
+) -> None:
+    """A terminal would turn the rest of the line around; a program gets the name as it is."""
+    path = write(0, *["pedestrian"] * 5)
+    path.write_text(path.read_text().replace("gate", "ga\u202e\x9bte"), encoding="utf-8")
+    with psycopg.connect(dsn, autocommit=True) as listener:
+        listener.execute("listen video_events_alerts")
+        told = alerts(run_loader("load", path, "--alert"))
+        (payload,) = [n.payload for n in listener.notifies(timeout=5, stop_after=1)]
+    assert told == ["alert: 2024-05-13T12:00:04Z " + RULE + ": ga??te, people"]
+    assert json.loads(payload)["source_name"] == "ga\u202e\x9bte"
+
+
 def test_what_a_crash_left_is_told_later(
     run_loader: Callable[..., Outcome], write: Callable[..., Path], conn: Connection
 ) -> None:

@@ -1,16 +1,23 @@
 """An account that may see some sources only: its rows, its reports, and nothing of the others."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
+from dbt.adapters.sql.connections import SQLConnectionManager
 from psycopg import Connection, errors
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 
 from tests.conftest import Outcome
 
+from .checkouts import blocks
 from .conftest import Dbt, Ledger
 from .oracle import LIVE_VIEWS, MARTS, REPORTS, Oracle
 from .scenarios import Event
@@ -42,7 +49,7 @@ def account(
         admin.execute("create role tenant login in role source_reader")
         monkeypatch.setenv("PGUSER", "a_transformer")
         yield make_conninfo(dsn, user="tenant")
-        for role in ("loader", "transformer", "reader", "source_reader"):
+        for role in ("tenant", "loader", "transformer", "reader", "source_reader"):
             admin.execute(f"drop owned by {role} cascade".encode())
         admin.execute("drop role tenant, a_transformer, source_reader, loader, transformer, reader")
 
@@ -121,12 +128,55 @@ def check(account: str, conn: Connection[TupleRow], *sources: str) -> None:
         assert set(told) <= set(sources)
 
 
+def shared(conn: Connection[TupleRow]) -> list[TupleRow]:
+    """Return all that there is in the schema of the account: definitions, rights and comments."""
+    return conn.execute(
+        "select relname, relowner, relacl::text, reloptions, pg_get_viewdef(oid),"
+        " array(select col_description(oid, number) from generate_series(0, relnatts) as number)"
+        " from pg_class where relnamespace = to_regnamespace('analytics_by_source')"
+        " union all select nspname, nspowner, nspacl::text, null, null, null"
+        " from pg_namespace where nspname = 'analytics_by_source' order by 1"
+    ).fetchall()
+
+
+def check_all_or_nothing(dbt: Dbt, conn: Connection[TupleRow]) -> None:
+    """Check that nothing is changed when a statement fails, whichever it is."""
+    before = shared(conn)
+    add_query = SQLConnectionManager.add_query
+    sent = fails_at = 0
+
+    def fail(manager: SQLConnectionManager, statement: str, *more: Any, **options: Any) -> Any:
+        nonlocal sent
+        sent += 1
+        failing = "select 1 / 0;" if sent == fails_at else ""
+        return add_query(manager, failing + statement, *more, **options)
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(SQLConnectionManager, "add_query", fail)
+        while sent >= fails_at:
+            assert shared(conn) == before, fails_at
+            sent, fails_at = 0, fails_at + 1
+            succeeded = dbt.attempt("run-operation", "share_by_source").success
+            assert succeeded == (sent < fails_at)
+    assert sent > len(SHARED)
+    assert shared(conn) == before
+
+
 def test_an_account_sees_its_sources_as_if_there_were_no_others(
-    account: str, conn: Connection[TupleRow], dbt: Dbt, ledger: Ledger
+    account: str,
+    conn: Connection[TupleRow],
+    dbt: Dbt,
+    ledger: Ledger,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     first = ledger.load([*events("gate", "yard"), *events("roof", week=1)])
     dbt("build", "--exclude-resource-type", "test", "unit_test")
+    assert not dbt.attempt("run-operation", "share_by_source", "--args", "{role: nobody}").success
+    assert shared(conn) == []
+    # However the search path of a role is set: names in the reports are written with their schema.
+    conn.execute("alter role a_transformer set search_path = analytics, public")
     dbt("run-operation", "share_by_source")
+    check_all_or_nothing(dbt, conn)
     with psycopg.connect(account, autocommit=True) as tenant:
         for name in SHARED:
             found = tenant.execute(f"select 1 from analytics_by_source.{name}".encode())
@@ -153,13 +203,38 @@ def test_an_account_sees_its_sources_as_if_there_were_no_others(
         check(account, conn, "gate", "yard", "to come")
 
     # A report that reads more than dbt knows of: somebody has replaced it by hand.
-    conn.execute("create table public.elsewhere as table analytics.dim_hours")
-    conn.execute(
-        "create or replace view analytics.dim_hours as select local_hour from public.elsewhere"
-    )
+    before = shared(conn)
+    conn.execute("create table public.elsewhere as table analytics.rpt_source_activity")
+    conn.execute("create or replace view analytics.rpt_source_activity as table public.elsewhere")
     assert not dbt.attempt("run-operation", "share_by_source").success
+    assert shared(conn) == before
     check(account, conn, "gate", "yard", "to come")
-    dbt("run", "--select", "dim_hours")
+    dbt("run", "--select", "rpt_source_activity")
     conn.execute("delete from analytics_by_source.source_access where source_name = 'yard'")
     dbt("run-operation", "share_by_source")
     check(account, conn, "gate", "to come")
+
+    # Woken by nothing but that there is something, and by a forgery, its program sees its alerts.
+    ((_, listen),) = blocks(Path("docs/howto/early-alerts.md"), "python")
+    with subprocess.Popen(
+        [sys.executable, "-c", listen, "analytics_by_source.alerts_live"],
+        env={**os.environ, "PGUSER": "tenant"}, stdout=subprocess.PIPE, text=True,
+    ) as listener:  # fmt: skip
+        assert listener.stdout is not None
+        assert "person_in_5_consecutive_events" in listener.stdout.readline()
+        conn.execute("select pg_notify('video_events_alerts', 'the roof is on fire')")
+        ledger.load(events("roof", "gate", week=9), "--alert", "--alert-to", "wake")
+        for line in listener.stdout:
+            assert "roof" not in line
+            if "2024-07-15" in line:
+                break
+        listener.kill()
+
+    # A stranger's table would decide who sees what.
+    conn.execute("alter schema analytics_by_source owner to tenant")
+    before = shared(conn)
+    assert not dbt.attempt("run-operation", "share_by_source").success
+    assert shared(conn) == before
+    monkeypatch.setenv("PGUSER", "postgres")
+    assert not dbt.attempt("run-operation", "share_by_source").success
+    assert shared(conn) == before
