@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from loader.reading.mapping import Mapping
     from loader.reading.streams import ByteSource
 
+_FIRST_LINES: Final = 50
 _TEXT: Final = pa.binary()
 _NAMES: Final = pa.dictionary(pa.int32(), pa.binary())
 
@@ -46,6 +48,7 @@ class CsvReader:
         self.assembler = Assembler(mapping, limits)
         self._columns: _Columns | None = None
         self._is_started = False
+        self._above = b""
 
     def __iter__(self) -> Iterator[EventBatch]:
         """Yield a batch for each block.
@@ -83,22 +86,32 @@ class CsvReader:
             self._is_started = True
             if block.data.startswith(header.BOM):
                 block = replace(block, data=block.data[len(header.BOM) :])
-        if mapping.columns is not None:
-            if not block.data.strip() and not block.long_lines:
+        if not block.data.strip() and not block.long_lines:
+            return None
+        lines = block.lines
+        filled = (at for at in range(len(lines)) if lines.line(at).strip())
+        numbers = list(islice(filled, _FIRST_LINES))
+        if numbers and (found := header.separator(lines.line(numbers[0]))) is not None:
+            mapping = self._mapping = replace(mapping, delimiter=found)
+            self._above = lines.line(numbers.pop(0)) + b"\n"
+            if not numbers:
                 return None
+        if mapping.columns is not None:
             self._columns = _Columns(mapping.columns, mapping, self._origin)
-            return block
+            return _from(block, numbers[0]) if numbers else block
         if block.long_lines:
             raise self._too_long()
-        lines = block.lines
-        number = next((at for at in range(len(lines)) if lines.line(at).strip()), None)
-        if number is None:
-            return None
-        self.header = lines.line(number)
-        found = header.parse(self.header, mapping.delimiter, self._origin)
-        self._columns = _Columns(found, mapping, self._origin)
-        data = block.data[int(lines.starts[number + 1]) :]
-        return replace(block, data=data, first_line=block.first_line + number + 1)
+        line = lines.line(numbers[0])
+        self.header = self._above + line
+        try:
+            names = header.parse(line, mapping.delimiter, self._origin)
+            self._columns = _Columns(names, mapping, self._origin)
+        except InputError as error:
+            seen = [lines.line(number) for number in numbers]
+            raise InputError(
+                f"{error}{header.hint(seen, block.first_line + numbers[0], mapping)}"
+            ) from error
+        return _from(block, numbers[0] + 1)
 
     def _batch(self, block: Block) -> EventBatch:
         if self._columns is None:
@@ -151,6 +164,12 @@ class CsvReader:
             raise AssertionError(f"{self._origin}: records and rows differ near {block.first_line}")
         broken = _broken(records, columns.count, self._limits, long_lines(block, self._limits))
         return self.assembler.batch(columns.rows(table, _Chosen(records, good)), broken)
+
+
+def _from(block: Block, number: int) -> Block:
+    """The block from this line on, counted from 0."""
+    data = block.data[int(block.lines.starts[number]) :]
+    return replace(block, data=data, first_line=block.first_line + number)
 
 
 class _Columns:

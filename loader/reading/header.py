@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from typing import TYPE_CHECKING, Final
 
 from loader.errors import InputError
@@ -14,18 +15,39 @@ if TYPE_CHECKING:
     from loader.reading.mapping import Mapping
 
 _OPTIONS: Final = ("--time-column", "--type-column", "--source-column")
+_UTF_16: Final = (
+    "is UTF-16, as spreadsheets save Unicode text; save it as UTF-8 (iconv -f UTF-16 -t UTF-8)"
+)
+_PAGE: Final = (
+    "is a web page, perhaps one that asks to log in; look at it in a browser, and download the data"
+)
 _SIGNATURES: Final = {
     b"PAR1": "is Parquet; see --format parquet",
-    b"PK\x03\x04": "is a zip archive or a spreadsheet; unpack it, or save it as CSV",
+    b"PK\x03\x04": "is a zip archive, as spreadsheets (.xlsx, .ods) are; unpack it, or save the "
+    "sheet as CSV",
+    b"\xd0\xcf\x11\xe0": "is a spreadsheet or document of an old Office; save the sheet as CSV",
+    b"%PDF-": "is a PDF, which people can read and programs cannot; ask for the data as CSV",
+    b"BZh91AY&SY": "is compressed with bzip2; unpack it (bunzip2)",
+    b"\xfd7zXZ": "is compressed with xz; unpack it (unxz)",
+    b"7z\xbc\xaf": "is a 7z archive; unpack it",
+    b"Obj\x01": "is Avro; write it as Parquet, CSV or NDJSON",
     b"\x1f\x8b": "is compressed with gzip; name it so that it ends in .gz",
     b"\x28\xb5\x2f\xfd": "is compressed with zstd; name it so that it ends in .zst",
     b"SQLite format 3": "is a SQLite database; export the table as CSV",
-    b"\xff\xfe": "is UTF-16; save it as UTF-8",
-    b"\xfe\xff": "is UTF-16; save it as UTF-8",
+    b"\xff\xfe": _UTF_16,
+    b"\xfe\xff": _UTF_16,
 }
+_MARKUP: Final = {
+    b"<!doctype html": _PAGE,
+    b"<html": _PAGE,
+    b"<?xml": "is XML; write it as CSV or NDJSON",
+}
+# A spreadsheet's word to itself of what separates the fields.
+_SEPARATOR: Final = re.compile(rb'"?sep=([,;|\t])"?[ \t,;|]*', re.IGNORECASE)
+_LINES_LOOKED_AT: Final = 50
 BOM: Final = b"\xef\xbb\xbf"
 _LOOKED_AT: Final = 8192
-_TEXT_CONTROLS: Final = b"\t\n\r\f"
+_TEXT_CONTROLS: Final = b"\t\n\r\f\x1e"
 
 
 def check_text(start: bytes, origin: str) -> None:
@@ -37,13 +59,53 @@ def check_text(start: bytes, origin: str) -> None:
     for signature, what in _SIGNATURES.items():
         if start.startswith(signature):
             raise InputError(f"{origin}: {what}")
+    begun = start[:_LOOKED_AT].removeprefix(BOM).lstrip().lower()
+    for sign, what in _MARKUP.items():
+        if begun.startswith(sign):
+            raise InputError(f"{origin}: {what}")
     looked = start[:_LOOKED_AT]
     odd, even = looked[1::2].count(0), looked[::2].count(0)
     if max(odd, even) * 4 > len(looked) > 8 and min(odd, even) * 16 < len(looked):
-        raise InputError(f"{origin}: seems to be UTF-16; save it as UTF-8")
+        raise InputError(
+            f"{origin}: seems to be UTF-16 without a mark; save it as UTF-8 "
+            f"(iconv -f UTF-16{'LE' if odd > even else 'BE'} -t UTF-8)"
+        )
     controls = sum(byte < 32 and byte not in _TEXT_CONTROLS for byte in looked)
     if controls * 10 > len(looked):
         raise InputError(f"{origin}: is not text; see --format")
+
+
+def separator(line: bytes) -> str | None:
+    """Return the delimiter that a line ``sep=;`` tells; None when it is another line."""
+    found = _SEPARATOR.fullmatch(line.removeprefix(BOM).strip(b"\r\n "))
+    return found[1].decode() if found else None
+
+
+def hint(lines: Sequence[bytes], first: int, mapping: Mapping) -> str:
+    """Say what the first line of CSV may be, when it is no header with the needed columns.
+
+    Args:
+        lines: the line that was taken for the header, and those behind it.
+        first: the number of that line, counted from 1.
+        mapping: how it was read.
+    """
+    if lines[0].lstrip().startswith((b"{", b"[{")):
+        return "; it looks like JSON: --format ndjson"
+    if lines[0].lstrip().startswith(b"<"):
+        return "; it looks like XML or a web page"
+    wanted = {folded(name) for name in mapping.needed_columns}
+    for number, line in enumerate(lines[1:_LINES_LOOKED_AT], first + 1):
+        text = line.decode(errors="replace")
+        for delimiter in dict.fromkeys((mapping.delimiter, ";", "\t", ",", "|")):
+            if wanted <= {folded(one.strip('"')) for one in text.split(delimiter)}:
+                option = "" if delimiter == mapping.delimiter else f" --delimiter {delimiter!r}"
+                return (
+                    f"; line {number} looks like the header: leave out what stands above it "
+                    f"(tail -n +{number} FILE | loader load -{option})"
+                )
+    if lines[0].startswith(b"#"):
+        return "; it looks like a comment: leave such lines out (grep -v '^#' FILE | loader load -)"
+    return ""
 
 
 def parse(line: bytes, delimiter: str, origin: str) -> tuple[str, ...]:

@@ -93,14 +93,18 @@ class NdjsonReader:
         """Look at the first block, for how the keys are written."""
         self._is_started = True
         block = replace(block, data=block.data.removeprefix(header.BOM))
-        lines = block.lines
+        lines, why = block.lines, ""
         for number in range(len(lines)):
-            found = objects.parse(lines.line(number), ())
+            line = lines.line(number)
+            found = objects.parse(line, ())
             if isinstance(found, dict):
                 self._use(objects.Keys(self._mapping, found))
                 return block
-        if block.data.strip():
-            raise InputError(f"{self._origin}: no line is a JSON object; see --format")
+            if not why and line.strip():
+                why = f"line {block.first_line + number}: {found.reason}"
+                why += "" if b"{" in line else "; is it another --format?"
+        if why:
+            raise InputError(f"{self._origin}: no line is a JSON object; {why}")
         return block
 
     def _batches(self, block: Block) -> Iterator[EventBatch]:

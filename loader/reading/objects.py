@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _JSON_NAMES: Final = {bool: "true or false", list: "an array", dict: "an object"}
 _SHOWN_KEYS: Final = 10
+_SHOWN_BYTES: Final = 60
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,8 @@ def parse(line: bytes, keys: Sequence[str]) -> dict[str, Any] | NotAnObject:
         # What is not UTF-8 goes through, and is found later where it matters.
         found = _DECODER.decode(line.decode(errors="surrogateescape"))
     except json.JSONDecodeError as error:
-        return NotAnObject(f"the line is not JSON: {error.msg} at character {error.colno}")
+        at = f"the line is not JSON: {error.msg} at character {error.colno}"
+        return NotAnObject(at + _hint(line, error))
     except ValueError as error:
         return NotAnObject(f"the line is not JSON: {error}")
     if not isinstance(found, dict):
@@ -117,6 +119,27 @@ def why(line: bytes, key: str) -> str | None:
         return "the value is null"
     name = next((name for kind, name in _JSON_NAMES.items() if isinstance(value, kind)), None)
     return None if name is None else f"the value is {name}"
+
+
+def _hint(line: bytes, error: json.JSONDecodeError) -> str:
+    """Say of the forms that programs write instead of NDJSON what to do."""
+    line = line.strip()
+    if error.msg == "Extra data":
+        rest = error.doc[error.pos :].strip()
+        if rest.startswith("{"):
+            return "; there are several objects on it: write each on a line of its own (jq -c .)"
+        if rest == ",":
+            return "; a comma follows the object: take it away (sed 's/,$//')"
+    if error.pos >= len(error.doc.rstrip()):
+        return "; it ends too early: write each object on one line (jq -c .)"
+    if error.pos == 0 and line.endswith(b"}"):
+        if line.startswith(b"\x1e"):
+            return "; a record separator stands before the object: take it away (tr -d '\\036')"
+        before, brace, _ = line.partition(b"{")
+        if brace and b'"' not in before:
+            shown = ascii(before.strip().decode(errors="replace"))[1:-1][:_SHOWN_BYTES]
+            return f"; \"{shown}\" stands before the object: take it away (sed 's/^[^{{]*//')"
+    return ""
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -20,6 +21,7 @@ from tests.waits import wait_until
 
 from .topics import OFFSET, Running, Topic, event, results
 
+Run = Callable[..., Outcome]
 Scalar = Callable[[str], object]
 EVENTS = "select count(*) from raw.events"
 
@@ -35,6 +37,15 @@ def test_a_topic_of_nothing_but_poison_does_not_stop(topic: Topic) -> None:
     (result,) = results(topic.consume())
     assert (result["rows_read"], result["rows_rejected"]) == (3, 3)
     assert results(topic.consume()) == []
+
+
+def test_a_broker_that_is_not_there_is_named_at_once(run_loader: Run) -> None:
+    started = time.monotonic()
+    outcome = run_loader("consume", "--topic", "t", "--brokers", "127.0.0.1:1,[::1]:1", "--once")
+    assert outcome.exit_code == 5
+    assert "no broker can be reached at 127.0.0.1:1,[::1]:1: Connection refused" in outcome.stderr
+    # The library itself would tell after 15 seconds, without an address.
+    assert time.monotonic() - started < 12
 
 
 def test_tombstones_move_the_offset_and_are_no_rows(topic: Topic, scalar: Scalar) -> None:

@@ -176,7 +176,7 @@ def test_a_service_is_resolved_for_programs_that_know_of_none(
         ("{}sources = [1]", 'destinations.a.sources: "[1]" is not a list'),
         ('{}since = "2024"', 'destinations.a.since: "2024" is not a time such as 2024-05-13T00'),
         ("{}since = 2024-05-13", '"2024-05-13" is not a time such as 2024-05-13T00:00:00Z'),
-        ("{}since = 2024-05-13T00:00:00", "destinations.a: since: 2024-05-13T00:00:00 has no offset"),
+        ("{}since = 2024-05-13T00:00:00", "a: since: 2024-05-13T00:00:00 has no offset"),
         (
             "{}since = 2024-05-13T00:00:00Z\nuntil = 2024-05-12T00:00:00Z",
             "destinations.a: since is not before until",

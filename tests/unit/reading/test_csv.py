@@ -252,11 +252,22 @@ def test_a_needed_column_may_be_an_attribute_too(read: Read) -> None:
         (b"time,type,source,\0\n", "binary"),
         (b'time,"type,source\n' + ROW, "header"),
         (b"PAR1" + ROW, "is Parquet"),
-        (b"PK\x03\x04" + ROW, "zip"),
+        (b"PK\x03\x04" + ROW, r"zip archive, as spreadsheets \(.xlsx"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1" + ROW, "old Office"),
+        (b"%PDF-1.7\n" + ROW, "is a PDF"),
+        (b"\n <!DOCTYPE html>\n<html>" + ROW, "web page, perhaps one that asks to log in"),
+        (b"<HTML><body>" + ROW, "web page"),
+        (b'\xef\xbb\xbf<?xml version="1.0"?>' + ROW, "is XML"),
+        (b"<events>\n<event/>\n", "looks like XML"),
+        (b'{"time": 1, "type": "car"}\n', "looks like JSON: --format ndjson"),
+        (b"# Export\n# created\n" + HEADER + ROW, r"line 3 looks like the header.*tail -n \+3"),
+        (b"\nExport\n\n" + HEADER + ROW, "line 3 looks like the header"),
+        (b"Export;;\nTime;type;source\n", "line 2 looks like the header.*--delimiter ';'"),
+        (b"# when,what,where\n" + ROW, "looks like a comment"),
         (bytes(range(32)) * 100, "is not text"),
-        ((HEADER + ROW).decode().encode("utf-16"), "UTF-16"),
-        ((HEADER + ROW).decode().encode("utf-16-le"), "UTF-16"),
-        ((HEADER + ROW).decode().encode("utf-16-be"), "UTF-16"),
+        ((HEADER + ROW).decode().encode("utf-16"), "iconv -f UTF-16 -t UTF-8"),
+        ((HEADER + ROW).decode().encode("utf-16-le"), "iconv -f UTF-16LE -t UTF-8"),
+        ((HEADER + ROW).decode().encode("utf-16-be"), "iconv -f UTF-16BE -t UTF-8"),
         (b"t" * 5000 + b"\n" + ROW, "first line is longer"),
     ],
 )
@@ -266,6 +277,27 @@ def test_unusable_files(read: Read, content: bytes, says: str) -> None:
         read(content, limits=limits)
     assert "events.csv: " in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf", b"\n"])
+@pytest.mark.parametrize("line", [b"sep=;\n", b'"sep=;"\r\n', b"SEP=;\n\n", b"sep=;;;\n"])
+@pytest.mark.parametrize("block_bytes", [8, 4096])
+def test_a_spreadsheet_says_itself_what_separates_its_fields(
+    read: Read, start: bytes, line: bytes, block_bytes: int
+) -> None:
+    limits = Limits(block_bytes=block_bytes, line_bytes=2048)
+    content = (HEADER + ROW + b"25:00,car,north\n").replace(b",", b";")
+    found = read(start + line + content, limits=limits)
+    assert found.events == [EVENT]
+    assert found.lines == [3 + (start + line).count(b"\n")]
+    # What is exported is loaded as this is.
+    assert read((found.header or b"") + b"\n" + ROW.replace(b",", b";")).events == [EVENT]
+    bare = read(start + line + ROW.replace(b",", b";"), columns=("time", "type", "source"))
+    assert (bare.events, bare.rows_rejected) == ([EVENT], 0)
+
+
+def test_a_column_may_be_called_like_markup(read: Read) -> None:
+    assert read(b"<time>,type,source\n" + ROW, time_column="<time>").events == [EVENT]
 
 
 def test_attributes_must_be_there(read: Read) -> None:
