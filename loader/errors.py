@@ -18,6 +18,10 @@ class UsageError(LoaderError):
     exit_code: ClassVar[int] = 2
 
 
+class NewerSchemaError(LoaderError):
+    """A newer loader has changed the database; this one must not write into it."""
+
+
 class InputError(LoaderError):
     """The input cannot be used; nothing of it was loaded."""
 

@@ -12,7 +12,7 @@ from psycopg.rows import class_row
 
 from loader.database.locks import LOAD, show_life, try_take_over, unlock
 from loader.database.partitions import delete_events
-from loader.database.schema import read_sql
+from loader.database.schema import keep_schema, read_sql
 from loader.errors import CommitLostError, UsageError
 from loader.reading.totals import Totals
 from loader.version import __version__
@@ -55,6 +55,7 @@ def list_loads(conn: Connection, limit: int | None = None) -> list[LedgerRow]:
 def begin_load(conn: Connection, origin: str, options: dict[str, Any]) -> int:
     """Write an unpublished load into the ledger and show, for the session, that it lives."""
     with conn.transaction():
+        keep_schema(conn)
         row = conn.execute(
             read_sql("begin_load.sql").encode(),
             {"origin": origin, "version": __version__, "options": json.dumps(options)},
@@ -90,6 +91,7 @@ def publish(
         psycopg.errors.UniqueViolation: the same input became visible meanwhile.
     """
     with _publication(conn, f"whether load {load_id} is visible"):
+        keep_schema(conn)
         if first is not None:
             first()
         conn.execute(
@@ -116,6 +118,7 @@ def withdraw(conn: Connection, load_id: int) -> LedgerRow:
         UsageError: there is no such load, it is not visible, or too old.
     """
     with _publication(conn, f"whether load {load_id} is withdrawn"):
+        keep_schema(conn)
         found = conn.execute(read_sql("lock_load.sql").encode(), {"load_id": load_id}).fetchone()
         if found is None:
             raise UsageError(f"there is no load {load_id}; see: loader loads")

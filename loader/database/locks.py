@@ -42,9 +42,9 @@ where
     locks.locktype = 'relation'
     and locks.database = (select oid from pg_database where datname = current_database())
     and (
-        locks.relation = %(relation)s::regclass
+        locks.relation = to_regclass(%(relation)s)
         or locks.relation in (
-            select inhrelid from pg_inherits where inhparent = %(relation)s::regclass
+            select inhrelid from pg_inherits where inhparent = to_regclass(%(relation)s)
         )
     )
     and locks.granted

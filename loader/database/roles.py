@@ -8,8 +8,8 @@ from dataclasses import astuple, dataclass
 
 from psycopg import Connection, sql
 
-from loader.database.locks import SCHEMA, lock_for_transaction
-from loader.database.schema import ensure_schema, read_sql
+from loader.database.locks import SCHEMA, in_short_tries, lock_for_transaction
+from loader.database.schema import CHANGE_PATIENCE_SECONDS, ensure_schema, read_sql
 from loader.errors import UsageError
 
 
@@ -49,7 +49,8 @@ def set_up_roles(conn: Connection, roles: Roles, schema: str) -> list[str]:
         raise UsageError("the loader, the transformer and the reader need names of their own")
     if schema == "raw":
         raise UsageError("schema raw is the loader's; dbt needs another one")
-    with conn.transaction():
+
+    def set_up() -> list[str]:
         lock_for_transaction(conn, SCHEMA)
         _check_closed(conn, "raw", schema)
         created = [name for name in names if _create_role(conn, name)]
@@ -70,7 +71,10 @@ def set_up_roles(conn: Connection, roles: Roles, schema: str) -> list[str]:
                 database=sql.Identifier(conn.info.dbname),
             )
         )
-    return created
+        return created
+
+    # Tables change hands under locks that keep readers waiting.
+    return in_short_tries(conn, set_up, patience=CHANGE_PATIENCE_SECONDS)
 
 
 def _check_closed(conn: Connection, *schemas: str) -> None:

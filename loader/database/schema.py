@@ -2,12 +2,22 @@
 
 import hashlib
 from importlib.resources import files
+from typing import Final
 
-from psycopg import Connection
-from psycopg.rows import scalar_row
+from psycopg import Connection, errors
+from psycopg.rows import TupleRow, scalar_row
 
-from loader.database.locks import SCHEMA, lock_for_transaction
-from loader.errors import UsageError
+from loader.database.locks import SCHEMA, holders, in_short_tries, lock_for_transaction
+from loader.errors import LoaderError, NewerSchemaError, UsageError
+from loader.version import __version__
+
+# Raised by one when a loader that does not know of a change would write, or read, what is wrong.
+# Tables and columns that others need not know of are no reason. See docs/decisions/0029.
+SCHEMA_VERSION: Final = 1
+# How long a change is tried; whoever runs a query of raw tables delays it.
+CHANGE_PATIENCE_SECONDS: Final = 60.0
+
+_VERSION: Final = "select version, loader_version from raw.schema_version"
 
 
 def read_sql(name: str) -> str:
@@ -20,22 +30,73 @@ def ensure_schema(conn: Connection) -> None:
 
     The statements are idempotent, but not free: they take locks and ask for privileges that a
     loader of daily files need not have. So the schema remembers which version of them it has.
+
+    Raises:
+        NewerSchemaError: a newer loader has changed it, and this one must not write into it.
+        LoaderError: somebody keeps a table locked that is to be changed.
     """
     statements = read_sql("schema.sql")
     mark = f"video-events {hashlib.sha256(statements.encode()).hexdigest()[:16]}"
     if _mark(conn) == mark:
         return
-    with conn.transaction():
+
+    def change() -> None:
         lock_for_transaction(conn, SCHEMA)
+        _look_at_version(conn)
         conn.execute(statements.encode())
+        version = {"version": SCHEMA_VERSION, "loader_version": __version__}
+        conn.execute(read_sql("set_schema_version.sql").encode(), version)
         # Not a parameter: utility statements take none. The mark is ours, letters and digits.
         conn.execute(f"comment on schema raw is '{mark}'".encode())
 
+    try:
+        in_short_tries(conn, change, patience=CHANGE_PATIENCE_SECONDS)
+    except errors.LockNotAvailable as error:
+        who = holders(conn, "raw.loads")
+        raise LoaderError(
+            f"this loader has to change tables of schema raw, and {who} has kept them in use for "
+            f"{CHANGE_PATIENCE_SECONDS:.0f} s; run the same command again when that is done"
+        ) from error
+
 
 def require_schema(conn: Connection) -> None:
-    """Fail with advice if nothing was ever loaded into this database."""
+    """Fail with advice if nothing was ever loaded into this database, or by a newer loader."""
     if _mark(conn) is None:
         raise UsageError("there is nothing in this database yet; load something: loader load PATH")
+    _look_at_version(conn)
+
+
+def keep_schema(conn: Connection) -> None:
+    """Keep the schema as this loader knows it until the transaction ends; it is about to write.
+
+    Raises:
+        NewerSchemaError: a newer loader has changed it.
+    """
+    _refuse_newer(conn.execute(f"{_VERSION} for share".encode()).fetchone())
+
+
+def _refuse_newer(found: TupleRow | None) -> None:
+    if found is not None and found[0] > SCHEMA_VERSION:
+        version, loader_version = found
+        raise NewerSchemaError(
+            f"loader {loader_version} has changed how this database stores events (schema version "
+            f"{version}); this loader, {__version__}, knows version {SCHEMA_VERSION} only, and "
+            "nothing was written; use the newer one here too"
+        )
+
+
+def _look_at_version(conn: Connection) -> None:
+    """Raise NewerSchemaError if need be; not where no loader has left a version yet.
+
+    Nor for readers of the marts: dbt keeps what they see as it was.
+    """
+    may_look = conn.execute(
+        "select from pg_class where relname = 'schema_version'"
+        " and relnamespace = (select oid from pg_namespace where nspname = 'raw')"
+        " and has_schema_privilege(relnamespace, 'usage') and has_table_privilege(oid, 'select')"
+    ).fetchone()
+    if may_look is not None:
+        _refuse_newer(conn.execute(_VERSION).fetchone())
 
 
 def _mark(conn: Connection) -> str | None:

@@ -220,8 +220,8 @@ def test_what_one_may_not_is_one_line_that_says_what_to_grant(
         ("reader", ["withdraw", "1"], "schema raw", "loader"),
         ("reader", ["maintain"], "schema raw", "loader"),
         ("reader", ["load", more], "schema raw", "loader"),
-        ("transformer", ["withdraw", "1"], "table loads", "loader"),
-        ("transformer", ["load", more], "table loads", "loader"),
+        ("transformer", ["withdraw", "1"], "table schema_version", "loader"),
+        ("transformer", ["load", more], "table schema_version", "loader"),
         ("nobody", ["load", more], "schema raw", "loader"),
         ("nobody", ["periods"], "schema analytics", "reader"),
     ):

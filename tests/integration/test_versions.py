@@ -1,0 +1,201 @@
+"""Loaders of two versions on one database: both work, or the older one writes nothing."""
+
+import io
+import os
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from psycopg import Connection
+
+from loader.database.connection import connect
+from loader.database.schema import SCHEMA_VERSION, ensure_schema
+from loader.errors import LoaderError
+
+Run = Callable[..., Any]
+Write = Callable[..., Path]
+Scalar = Callable[[str], object]
+Start = Callable[..., "subprocess.Popen[str]"]
+
+ROOT = Path(__file__).parents[2]
+# The version before, and the last one that did not look at raw.schema_version.
+PREVIOUS = "88292b17104f544d552f992ea4a5feb8572e7cfd"
+# What a change does that loaders of before must not write into: see docs/decisions/0029.
+NEWER = """
+update raw.schema_version set version = 2, loader_version = '9.9.0';
+alter table raw.loads add column schema_version int not null default 1;
+alter table raw.loads add constraint needs_a_newer_loader
+check (schema_version >= 2 or load_seq is not null) not valid;
+"""
+ACCOUNTS = (
+    "select count(*) filter (where kind = 'load' and withdrawn_seq is null)::int,"
+    " array_agg(load_seq::int order by load_seq), (select count(*)::int from raw.events"
+    " join raw.loads as visible using (load_id) where visible.withdrawn_seq is null) from raw.loads"
+)
+
+
+@pytest.fixture(scope="module")
+def previous(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the package of the version before."""
+    found = subprocess.run(
+        ["git", "archive", PREVIOUS, "loader"], cwd=ROOT, capture_output=True, check=False
+    )
+    if found.returncode != 0:
+        pytest.skip(f"this clone has no history back to {PREVIOUS[:7]}")
+    folder = tmp_path_factory.mktemp("previous")
+    with tarfile.open(fileobj=io.BytesIO(found.stdout)) as archive:
+        archive.extractall(folder, filter="data")
+    return folder
+
+
+@pytest.fixture
+def start_previous(start_loader: Start, previous: Path) -> Start:
+    """Start a command of the version before, as a process."""
+
+    def start(*arguments: str | Path) -> "subprocess.Popen[str]":
+        return start_loader(*arguments, PYTHONPATH=str(previous), PYTHONSAFEPATH="1")
+
+    return start
+
+
+@pytest.fixture
+def run_previous(start_previous: Start) -> Run:
+    """Run a command of the version before; return its exit code and what it said."""
+
+    def run(*arguments: str | Path) -> tuple[int, str]:
+        process = start_previous(*arguments)
+        said = "".join(process.communicate())
+        return process.returncode, said
+
+    return run
+
+
+@pytest.fixture
+def no_new_sources(dsn: str) -> Callable[[], AbstractContextManager[None]]:
+    """Keep loads that bring new sources where they are, after their beginning."""
+
+    @contextmanager
+    def hold() -> Iterator[None]:
+        with connect(dsn, purpose="test") as conn, conn.transaction():
+            conn.execute("lock table raw.sources in share mode")
+            yield
+
+    return hold
+
+
+def test_that_it_is_the_version_before(previous: Path) -> None:
+    where = subprocess.run(
+        [sys.executable, "-c", "import loader; print(loader.__file__)"],
+        env={**os.environ, "PYTHONPATH": str(previous), "PYTHONSAFEPATH": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert Path(where.stdout.strip()) == previous / "loader/__init__.py"
+
+
+def test_two_versions_take_turns_and_the_schema_changes_under_a_load(
+    conn: Connection,
+    run_loader: Run,
+    run_previous: Run,
+    start_previous: Start,
+    write_events: Write,
+    wait_for: Callable[[str], None],
+    no_new_sources: Callable[[], AbstractContextManager[None]],
+) -> None:
+    conn.execute("drop schema raw cascade")
+    assert run_previous("load", write_events("1.csv"))[0] == 0
+    assert run_loader("status").exit_code == 0
+    with no_new_sources():
+        running = start_previous(
+            "load", write_events("2.csv", start="2024-07-01T00"), "--source", "new"
+        )
+        wait_for("select count(*) = 1 from raw.loads where load_seq is null")
+        assert run_loader("load", write_events("3.csv", start="2024-06-01T00")).exit_code == 0
+    running.communicate()
+    assert running.returncode == 0
+    assert run_previous("load", write_events("4.csv", start="2024-06-02T00"))[0] == 0
+    assert run_previous("withdraw", "3")[0] == 0
+    assert run_loader("withdraw", "4").exit_code == 0
+    assert "already loaded" in run_loader("load", write_events("1.csv")).stdout
+    assert run_loader("maintain").exit_code == 0
+    assert run_previous("maintain")[0] == 0
+    assert conn.execute(ACCOUNTS).fetchone() == (2, [1, 2, 3, 4, 5, 6], 6)
+
+
+def test_older_loaders_write_nothing_into_a_newer_schema(
+    conn: Connection,
+    run_loader: Run,
+    run_previous: Run,
+    start_previous: Start,
+    start_loader: Start,
+    write_events: Write,
+    wait_for: Callable[[str], None],
+    no_new_sources: Callable[[], AbstractContextManager[None]],
+    nothing_left: Callable[[], None],
+    tmp_path: Path,
+) -> None:
+    assert SCHEMA_VERSION == 1
+    assert run_loader("load", write_events("1.csv")).exit_code == 0
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    watching = start_loader("watch", inbox, "--every", "1s", "--settle", "0s")
+    write_events("inbox/watched.csv", start="2024-06-01T00")
+    wait_for("select count(*) = 2 from raw.loads where load_seq is not null")
+    with no_new_sources():
+        files = [write_events(f"{name}.csv", start=f"2024-0{name}-01T00") for name in (7, 8)]
+        of_before = start_previous("load", files[0], "--source", "new")
+        of_now = start_loader("load", files[1], "--source", "new")
+        wait_for("select count(*) = 2 from raw.loads where load_seq is null")
+        conn.execute(NEWER)
+    write_events("inbox/too-late.csv", start="2024-06-02T00")
+
+    refused = "loader 9.9.0 has changed how this database stores events (schema version 2)"
+    for running, reason in ((of_before, "needs_a_newer_loader"), (of_now, refused)):
+        _, said = running.communicate()
+        assert running.returncode == 1
+        assert reason in said
+    _, said = watching.communicate(timeout=30)
+    assert watching.returncode == 1
+    assert refused in said
+    for arguments in (("load", write_events("2.csv", start="2024-06-03T00")), ("withdraw", "1")):
+        outcome = run_loader(*arguments)
+        assert (outcome.exit_code, outcome.stderr.count("\n")) == (1, 1)
+        assert refused in outcome.stderr
+        exit_code, said = run_previous(*arguments)
+        assert exit_code == 1
+        assert "needs_a_newer_loader" in said
+    conn.execute("comment on schema raw is 'video-events of another version'")
+    for command in ("maintain", "status"):
+        outcome = run_loader(command)
+        assert outcome.exit_code == 1
+        assert refused in outcome.stderr
+    nothing_left()
+    assert conn.execute(ACCOUNTS).fetchone() == (2, [1, 2], 6)
+
+
+def test_a_change_of_the_schema_keeps_no_reader_waiting(
+    conn: Connection, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("loader.database.schema.CHANGE_PATIENCE_SECONDS", 1)
+    conn.execute("comment on schema raw is 'video-events of before'")
+    with (
+        connect(dsn) as reader,
+        connect(dsn) as other,
+        reader.transaction(),
+        ThreadPoolExecutor(1) as pool,
+    ):
+        reader.execute("select from raw.loads")
+        other.execute("set statement_timeout = '2s'")
+        change = pool.submit(ensure_schema, conn)
+        while not change.done():
+            other.execute("select count(*) from raw.loads")
+        with pytest.raises(LoaderError, match=f"process {reader.info.backend_pid} "):
+            change.result()
+    ensure_schema(conn)
