@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from datetime import datetime
 from os import PathLike, fspath
 
@@ -14,13 +14,13 @@ from loader.checks import checked
 from loader.database import activity
 from loader.database.connection import connect
 from loader.database.schema import require_schema
-from loader.delivery.delivery import couriers, deliver
+from loader.delivery.delivery import Delivery
 from loader.delivery.destinations import destination_names, find_destination, find_destinations
-from loader.loading.load import LoadResult, load_input
+from loader.delivery.outcomes import Missing, Outcome
+from loader.loading.load import LoadResult
 from loader.loading.options import LoadOptions
-from loader.reading.inputs import Reading, expand
+from loader.reading.inputs import expand
 from loader.reading.mapping import Mapping
-from loader.reading.totals import Totals
 from loader.settings import Settings, read_settings
 
 
@@ -63,16 +63,14 @@ def load_files(
         paths = [paths]
     inputs = expand([fspath(path) for path in paths], mapping)
     with errors_explained():
-        if found[0].name is None:
-            database = "" if options.dry_run else found[0].prepare()
-            options = found[0].options(options)
-            return [load_input(database, one, mapping, options, _no_progress) for one in inputs]
-        outcomes = deliver(
-            couriers(found, mapping, options),
-            inputs,
-            show_progress=lambda label, name: nullcontext(_no_progress),  # noqa: ARG005
-            report=lambda outcome: None,  # noqa: ARG005
-        )
+        delivery = Delivery(found, mapping, options)
+        delivery.begin()
+        outcomes: list[Outcome] = []
+        for an_input in inputs:
+            for outcome in delivery.bring(an_input):
+                if isinstance(outcome, Missing) and outcome.destination is None:
+                    raise outcome.error
+                outcomes.append(outcome)
     return results_of(outcomes)
 
 
@@ -129,10 +127,6 @@ def alerts(
     """
     with _database(dsn, to) as (conn, settings):
         return activity.read_alerts(conn, schema or settings.dbt_schema, since, until)
-
-
-def _no_progress(reading: Reading, totals: Totals) -> None:
-    """Show nothing."""
 
 
 def _names(to: str | Sequence[str] | None) -> Sequence[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import click
@@ -18,15 +19,13 @@ from loader.cli.options import (
 )
 from loader.cli.progress import show_progress
 from loader.cli.report import as_json, print_load
-from loader.delivery.delivery import couriers, deliver
+from loader.delivery.delivery import Delivery
 from loader.delivery.destinations import Destination
 from loader.delivery.outcomes import Missing, Outcome, describe_incomplete
-from loader.errors import InputError, LoaderError
-from loader.loading.load import LoadResult, ProgressCallback, load_input
+from loader.loading.load import LoadResult
 from loader.loading.observer import Observer
 from loader.loading.options import MAX_NEW_TYPES, MAX_SOURCES, LoadOptions
-from loader.reading.inputs import Input, expand
-from loader.reading.mapping import Mapping
+from loader.reading.inputs import expand
 from loader.settings import Settings
 
 
@@ -112,84 +111,42 @@ def load(settings: Settings, /, paths: tuple[str, ...], **given: Any) -> int:
     )
     destinations = destinations_of(settings, given)
     inputs = expand(paths, mapping)
-    if destinations[0].name is None:
-        return _load(destinations[0], inputs, mapping, options, given)
-    return _deliver(destinations, inputs, mapping, options, given)
-
-
-def _load(
-    database: Destination,
-    inputs: list[Input],
-    mapping: Mapping,
-    options: LoadOptions,
-    given: dict[str, Any],
-) -> int:
-    """Load into the only database there is."""
-    dsn = "" if options.dry_run else database.prepare()
-    results: list[LoadResult] = []
-    failures: list[LoaderError] = []
-    with _alerts(database, dsn, options, given) as observers:
-        for an_input in inputs:
-            try:
-                with show_progress(an_input.label, quiet=given["quiet"]) as progress:
-                    result = load_input(
-                        dsn, an_input, mapping, options, progress, observers=observers
-                    )
-            except InputError as error:
-                # The other inputs may be good; those that were loaded stay loaded.
-                failures.append(error)
-                click.echo(f"loader: {an_input.explain(error)}", err=True)
-            else:
-                results.append(result)
-                _print(result, options, given)
-    if given["json_"] and len(inputs) != 1:
-        click.echo(as_json(results))
-    elif given["json_"] and results:
-        click.echo(as_json(results[0]))
-    return InputError.exit_code if failures else exit_code_of(results)
-
-
-def _deliver(
-    destinations: tuple[Destination, ...],
-    inputs: list[Input],
-    mapping: Mapping,
-    options: LoadOptions,
-    given: dict[str, Any],
-) -> int:
-    """Load into each of some databases what it lacks."""
-    first = destinations[0]
-    has_bar = len(destinations) == 1
-
-    def show(label: str, name: str) -> AbstractContextManager[ProgressCallback]:
-        return show_progress(f"{name}: {label}", quiet=given["quiet"], has_bar=has_bar)
-
-    def report(outcome: Outcome) -> None:
-        if isinstance(outcome, Missing):
-            click.echo(f"loader: {outcome}", err=True)
-        else:
-            _print(outcome, options, given)
-
-    dsn = "" if options.dry_run else first.dsn()
-    with _alerts(first, dsn, options, given) as observers:
-        outcomes = deliver(
-            couriers(destinations, mapping, options, observers),
-            inputs,
-            show_progress=show,
-            report=report,
+    outcomes: list[Outcome] = []
+    with _alerts(destinations[0], options, given) as observers:
+        delivery = Delivery(
+            destinations,
+            mapping,
+            options,
+            observers=observers,
+            show_progress=partial(show_progress, quiet=given["quiet"]),
         )
+        delivery.begin()
+        for an_input in inputs:
+            for outcome in delivery.bring(an_input):
+                outcomes.append(outcome)
+                _report(outcome, options, given)
     if given["json_"]:
-        is_list = len(inputs) != 1 or len(destinations) != 1
-        click.echo(as_json(outcomes if is_list else outcomes[0]))
+        # Nothing is said of an input that the only database could not be given.
+        shown = [one for one in outcomes if isinstance(one, LoadResult) or one.destination]
+        if len(inputs) != 1 or len(destinations) != 1:
+            click.echo(as_json(shown))
+        elif shown:
+            click.echo(as_json(shown[0]))
     for line in describe_incomplete(outcomes):
         click.echo(f"loader: {line}", err=True)
     return exit_code_of(outcomes)
 
 
+def _report(outcome: Outcome, options: LoadOptions, given: dict[str, Any]) -> None:
+    if isinstance(outcome, Missing):
+        click.echo(f"loader: {outcome}", err=True)
+    else:
+        print_load(outcome, dry_run=options.dry_run, quiet=given["quiet"], err=given["json_"])
+
+
 def _alerts(
-    database: Destination, dsn: str, options: LoadOptions, given: dict[str, Any]
+    database: Destination, options: LoadOptions, given: dict[str, Any]
 ) -> AbstractContextManager[Sequence[Observer]]:
-    return nullcontext(()) if options.dry_run else begin_alerts(database.settings, dsn, given)
-
-
-def _print(result: LoadResult, options: LoadOptions, given: dict[str, Any]) -> None:
-    print_load(result, dry_run=options.dry_run, quiet=given["quiet"], err=given["json_"])
+    if options.dry_run:
+        return nullcontext(())
+    return begin_alerts(database.settings, database.dsn(), given)

@@ -15,17 +15,16 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 @contextmanager
-def show_progress(name: str, *, quiet: bool, has_bar: bool = True) -> Iterator[ProgressCallback]:
+def show_progress(name: str, *, quiet: bool) -> Iterator[ProgressCallback]:
     """Give the callback that shows how far the load of one input is.
 
     Args:
         name: the input.
         quiet: show nothing.
-        has_bar: show a bar on a terminal; there is room for one only.
     """
     if quiet:
         yield lambda reading, totals: None  # noqa: ARG005
-    elif has_bar and sys.stderr.isatty():
+    elif sys.stderr.isatty():
         with _bar(name) as callback:
             yield callback
     else:

@@ -1,5 +1,6 @@
 """``loader watch``."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from loader.cli.options import (
     with_mapping,
     with_workers,
 )
-from loader.delivery.fanout import Fanout
+from loader.cli.progress import show_progress
+from loader.delivery.delivery import Delivery
 from loader.loading.options import LoadOptions
 from loader.settings import Settings
 from loader.watching.inbox import Inbox
@@ -52,34 +54,25 @@ def watch(settings: Settings, /, directory: Path, **given: Any) -> int:
         batching(settings, given) as batches,
         begin_alerts(batches.first.settings, batches.dsn, given) as observers,
     ):
-        load_options = batches.first.options(LoadOptions(workers=given["workers"]))
-        fanout = None
-        if batches.first.name is not None:
-            fanout = Fanout(
-                destinations=batches.destinations,
-                mapping=mapping,
-                options=load_options,
-                observers=observers,
-                loaded=batches.loaded,
-                quiet=given["quiet"],
-            )
+        delivery = Delivery(
+            batches.destinations,
+            mapping,
+            LoadOptions(workers=given["workers"]),
+            observers=observers,
+            show_progress=partial(show_progress, quiet=given["quiet"]),
+        )
         watcher = Watcher(
-            dsn=batches.dsn,
+            delivery=delivery,
             inbox=Inbox(directory, mapping),
-            mapping=mapping,
-            load_options=load_options,
             options=WatchOptions(
                 every=given["every"].total_seconds(),
                 settle=given["settle"].total_seconds(),
                 once=given["once"],
-                quiet=given["quiet"],
             ),
-            observers=observers,
             loaded=batches.loaded,
             batch_loaded=batches.build,
             unusable=batches.unusable,
             say=batches.say,
-            fanout=fanout,
         )
         watcher.run(batches.must_stop)
     return batches.exit_code

@@ -78,8 +78,8 @@ class Session(Connection):
         is_new = self.info.server_version >= 170000
         settings = _SETTINGS | (_SETTINGS_17 if is_new else {})
         # Not as startup options, which would replace the user's own and which poolers refuse. A
-        # pooler makes a number up for its client; then nothing is set yet. Until it is, a database's
-        # search path holds, in which anything may stand before PostgreSQL's own.
+        # pooler makes a number up for its client; then nothing is set yet. Until it is, the search
+        # path of the database holds, in which anything may stand before PostgreSQL's own.
         is_direct = sql.SQL("pg_catalog.int4eq(pg_catalog.pg_backend_pid(), {})").format(
             self.info.backend_pid
         )

@@ -1,4 +1,4 @@
-"""Deliveries: inputs into several databases, each of which gets what it lacks.
+"""Deliveries: inputs into one or several databases, each of which gets what it lacks.
 
 Every database has a ledger of its own, which knows what it has. So one that is down makes no
 difference to the others, and whatever is killed at any moment, delivering again completes what is
@@ -7,10 +7,9 @@ missing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,13 +18,11 @@ import psycopg
 from loader.database.connection import explain, redact
 from loader.delivery.outcomes import Missing, Outcome
 from loader.delivery.spool import repeatable
-from loader.delivery.together import run_together
 from loader.errors import DatabaseError, InputError, LoaderError
 from loader.loading.load import LoadResult, ProgressCallback, load_input
 from loader.reading.inputs import Input, Reading
 from loader.reading.paths import STANDARD_INPUT
 from loader.reading.totals import Totals
-from loader.signals import StopRequest
 
 if TYPE_CHECKING:
     from loader.delivery.destinations import Destination
@@ -33,61 +30,119 @@ if TYPE_CHECKING:
     from loader.loading.options import LoadOptions
     from loader.reading.mapping import Mapping
 
-# Shows how far the load of an input, by its name, into a destination, by its name, is.
-ShowProgress = Callable[[str, str], AbstractContextManager[ProgressCallback]]
+# Shows how far the load of an input, by the name to show, is.
+ShowProgress = Callable[[str], AbstractContextManager[ProgressCallback]]
 State = tuple[int, ...] | None
 
 
-def couriers(
-    destinations: Sequence[Destination],
-    mapping: Mapping,
-    options: LoadOptions,
-    observers: Sequence[Observer] = (),
-) -> list[Courier]:
-    """Return a courier to each destination.
+def _show_nothing(label: str) -> AbstractContextManager[ProgressCallback]:  # noqa: ARG001
+    def show(reading: Reading, totals: Totals) -> None:
+        """Show nothing."""
 
-    Observers see what the first one takes: nobody wants each alert several times.
-    """
-    return [
-        Courier(one, mapping, options, observers=() if place else observers)
-        for place, one in enumerate(destinations)
-    ]
+    return nullcontext(show)
 
 
-def deliver(
-    couriers: Sequence[Courier],
-    inputs: Sequence[Input],
-    *,
-    show_progress: ShowProgress,
-    report: Callable[[Outcome], None],
-) -> list[Outcome]:
-    """Bring inputs to several destinations at once; none of them waits for another one.
+class Delivery:
+    """Brings inputs to destinations, one after another, each for as long as it can be reached.
 
     Args:
-        couriers: one for each destination.
-        inputs: what to bring; what can be read only once is copied first.
+        destinations: where to.
+        mapping: how to read inputs, but for what each destination takes of them.
+        options: how to load them.
+        observers: take part in the loads into the first destination: nobody wants an alert twice.
         show_progress: shows how far each load is.
-        report: called after each of them, from several threads.
 
-    Returns:
-        What became of each input at each destination, by input and then by destination.
+    Raises:
+        UsageError: the mapping has a selection, and so has a destination.
     """
-    outcomes: dict[str, list[Outcome]] = {one.name: [] for one in couriers}
-    is_one = len(couriers) == 1
-    with nullcontext(list(inputs)) if is_one else repeatable(inputs) as sources:
-        states = [None if isinstance(one, InputError) else state_of(one) for one in sources]
 
-        def work(courier: Courier, must_stop: StopRequest) -> None:
-            for an_input, source, state in zip(inputs, sources, states, strict=True):
-                outcome = courier.carry(an_input, source, state, show_progress, must_stop)
-                outcomes[courier.name].append(outcome)
-                report(outcome)
+    def __init__(
+        self,
+        destinations: Sequence[Destination],
+        mapping: Mapping,
+        options: LoadOptions,
+        *,
+        observers: Sequence[Observer] = (),
+        show_progress: ShowProgress = _show_nothing,
+    ) -> None:
+        self.destinations = destinations
+        self._mappings = {one.name: one.mapping(mapping) for one in destinations}
+        self._options = options
+        self._observers = observers
+        self._show_progress = show_progress
+        # To ask one that is down for each input would be to wait for it each time.
+        self._failures: dict[str | None, LoaderError] = {}
+        self._dsns: dict[str | None, str] = {}
 
-        if is_one:
-            work(couriers[0], StopRequest())
+    def begin(self) -> None:
+        """Make the databases ready; those that were down may be up again.
+
+        Raises:
+            LoaderError, psycopg.Error: the only database, which has no name, is not to be had.
+        """
+        self._failures.clear()
+        if self._options.dry_run:
+            return
+        for one in self.destinations:
+            try:
+                self._dsns[one.name] = one.prepare()
+            except (psycopg.Error, LoaderError) as error:
+                if one.name is None:
+                    raise
+                self._failures[one.name] = explained(error, one)
+
+    @property
+    def failures(self) -> list[str]:
+        """Which destinations are not to be had now, and why."""
+        return [f"{name}: {error}" for name, error in self._failures.items()]
+
+    def bring(
+        self, an_input: Input, *, except_to: Collection[str | None] = ()
+    ) -> Iterator[Outcome]:
+        """Load an input into each destination but some; give what became of it, one by one.
+
+        What can be read only once is copied first, where there are several. Call ``begin`` before.
+
+        Raises:
+            LoaderError, psycopg.Error: the only database, which has no name, cannot be loaded into.
+        """
+        wanted = [one for one in self.destinations if one.name not in except_to]
+        with nullcontext(an_input) if len(wanted) == 1 else repeatable(an_input) as source:
+            state = None if isinstance(source, InputError) else _state_of(source)
+            for one in wanted:
+                yield self._bring(an_input, source, state, one)
+
+    def _bring(
+        self, an_input: Input, source: Input | InputError, state: State, destination: Destination
+    ) -> Outcome:
+        name = destination.name
+        label = an_input.label if name is None else f"{name}: {an_input.label}"
+        try:
+            if name in self._failures:
+                raise self._failures[name]
+            if isinstance(source, InputError):
+                raise source
+            if _state_of(source) != state:
+                raise InputError(f"{source.origin}: was changed meanwhile; load it again")
+            with self._show_progress(label) as progress:
+                result = load_input(
+                    self._dsns.get(name, ""),
+                    source,
+                    self._mappings[name],
+                    destination.options(self._options),
+                    progress,
+                    observers=self._observers if destination is self.destinations[0] else (),
+                )
+        except InputError as error:
+            named = source if isinstance(source, Input) else an_input
+            known: LoaderError = type(error)(named.explain(error))
+        except (psycopg.Error, LoaderError) as error:
+            if name is None:
+                raise
+            known = self._failures[name] = explained(error, destination)
         else:
-            run_together({one.name: partial(work, one) for one in couriers})
-    return [one for row in zip(*outcomes.values(), strict=True) for one in row]
+            return replace(result, destination=name)
+        return Missing(destination=name, origin=an_input.label, error=known)
 
 
 def deliver_each(
@@ -95,105 +150,27 @@ def deliver_each(
     origin: str,
     load: Callable[[Destination], LoadResult],
 ) -> list[Outcome]:
-    """Load something that is no file into several destinations at once, each on its own.
+    """Load something that is no file into each of some destinations.
 
     Args:
         destinations: where to.
         origin: what the ledger calls it.
-        load: loads it into one of them, in a thread of its own.
+        load: loads it into one of them.
 
     Returns:
         What became of it at each destination.
     """
-    outcomes: dict[str, Outcome] = {}
-
-    def work(destination: Destination, _: StopRequest) -> None:
-        name = str(destination.name)
+    outcomes: list[Outcome] = []
+    for one in destinations:
         try:
-            outcomes[name] = load(destination)
+            outcomes.append(load(one))
         except (psycopg.Error, LoaderError) as error:
-            known = _explained(error, destination)
-            outcomes[name] = Missing(destination=name, origin=origin, error=known)
-
-    run_together({str(one.name): partial(work, one) for one in destinations})
-    return [outcomes[str(one.name)] for one in destinations]
+            known = explained(error, one)
+            outcomes.append(Missing(destination=one.name, origin=origin, error=known))
+    return outcomes
 
 
-class Courier:
-    """Brings inputs to one destination, for as long as it can be reached.
-
-    Args:
-        destination: where to; it has a name.
-        mapping: how to read inputs, but for what the destination takes of them.
-        options: how to load them.
-        observers: take part in the loads.
-    """
-
-    def __init__(
-        self,
-        destination: Destination,
-        mapping: Mapping,
-        options: LoadOptions,
-        *,
-        observers: Sequence[Observer] = (),
-    ) -> None:
-        self.name = str(destination.name)
-        self._destination = destination
-        self._mapping = destination.mapping(mapping)
-        self._options = destination.options(options)
-        self._observers = observers
-        self._dsn: str | None = "" if options.dry_run else None
-        self._failure: LoaderError | None = None
-
-    def carry(
-        self,
-        an_input: Input,
-        source: Input | InputError,
-        state: State,
-        show_progress: ShowProgress,
-        must_stop: StopRequest,
-    ) -> Outcome:
-        """Bring one input.
-
-        Args:
-            an_input: the input.
-            source: where it can be read, or why it cannot be.
-            state: how the file was when the first destination began with it.
-            show_progress: shows how far the load is.
-            must_stop: gives up, as Ctrl-C does, when it is set.
-        """
-        if self._failure is not None:
-            # To ask again would be to wait for it again, for each input.
-            return self._missing(an_input, self._failure)
-        try:
-            if isinstance(source, InputError):
-                raise source
-            if self._dsn is None:
-                self._dsn = self._destination.prepare()
-            if state is not None and state_of(source) != state:
-                raise InputError(f"{source.origin}: was changed meanwhile; load it again")
-            with show_progress(an_input.label, self.name) as progress:
-                result = load_input(
-                    self._dsn,
-                    source,
-                    self._mapping,
-                    self._options,
-                    _stopping(progress, must_stop),
-                    observers=self._observers,
-                )
-        except InputError as error:
-            named = source if isinstance(source, Input) else an_input
-            return self._missing(an_input, type(error)(named.explain(error)))
-        except (psycopg.Error, LoaderError) as error:
-            self._failure = _explained(error, self._destination)
-            return self._missing(an_input, self._failure)
-        return replace(result, destination=self.name)
-
-    def _missing(self, an_input: Input, error: LoaderError) -> Missing:
-        return Missing(destination=self.name, origin=an_input.label, error=error)
-
-
-def _explained(error: psycopg.Error | LoaderError, destination: Destination) -> LoaderError:
+def explained(error: psycopg.Error | LoaderError, destination: Destination) -> LoaderError:
     """Return an error that shows no password."""
     settings = destination.settings
     known = explain(error, settings) if isinstance(error, psycopg.Error) else error
@@ -204,17 +181,7 @@ def _explained(error: psycopg.Error | LoaderError, destination: Destination) -> 
     return LoaderError(redact(str(known), settings))
 
 
-def _stopping(progress: ProgressCallback, must_stop: StopRequest) -> ProgressCallback:
-    def show(reading: Reading, totals: Totals) -> None:
-        if must_stop.is_set():
-            # As if it had been pressed in this thread: nothing of the load stays.
-            raise KeyboardInterrupt
-        progress(reading, totals)
-
-    return show
-
-
-def state_of(source: Input) -> State:
+def _state_of(source: Input) -> State:
     """Return what changes when a file does; all destinations are to get the same content."""
     if source.origin == STANDARD_INPUT:
         return None

@@ -16,12 +16,12 @@ class Missing:
     """An input that a destination does not have.
 
     Attributes:
-        destination: the destination.
+        destination: the destination; None for the only database there is.
         origin: the input, as the ledger would call it.
         error: why; of an ``InputError`` the input is to blame.
     """
 
-    destination: str
+    destination: str | None
     origin: str
     error: LoaderError
 
@@ -34,7 +34,8 @@ class Missing:
         """Say who lacks what, and why."""
         text = str(self.error)
         where = "" if self.origin in text else f"{self.origin}: "
-        return f"{self.destination}: {where}{text}"
+        who = "" if self.destination is None else f"{self.destination}: "
+        return f"{who}{where}{text}"
 
 
 Outcome: TypeAlias = LoadResult | Missing

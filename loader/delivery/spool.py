@@ -25,25 +25,22 @@ _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
-def repeatable(inputs: Sequence[Input]) -> Iterator[list[Input | InputError]]:
-    """Give the inputs, in their order, so that each can be read more than once.
+def repeatable(an_input: Input) -> Iterator[Input | InputError]:
+    """Give an input so that it can be read more than once; if it cannot be read, the error.
 
-    Standard input and named pipes are read to their end first. One that cannot be read is given as
-    the error.
+    Standard input and named pipes are read to their end first.
 
     Raises:
         LoaderError: there is no room for a copy.
     """
+    if an_input.origin != STANDARD_INPUT and _may_be_read_again(Path(an_input.origin)):
+        yield an_input
+        return
     with ExitStack() as stack:
-        found: list[Input | InputError] = []
-        for one in inputs:
-            if one.origin != STANDARD_INPUT and _may_be_read_again(Path(one.origin)):
-                found.append(one)
-                continue
-            try:
-                found.append(stack.enter_context(_copy(one)))
-            except InputError as error:
-                found.append(error)
+        try:
+            found: Input | InputError = stack.enter_context(_copy(an_input))
+        except InputError as error:
+            found = error
         yield found
 
 

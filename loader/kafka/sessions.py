@@ -12,9 +12,9 @@ from typing import Final
 import psycopg
 
 from loader.database.connection import explain, may_pass
-from loader.delivery.together import run_together
 from loader.errors import LoaderError
 from loader.kafka.client import BrokerError
+from loader.kafka.together import run_together
 from loader.signals import StopRequest
 
 _PAUSE_SECONDS: Final = 5.0

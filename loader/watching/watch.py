@@ -10,14 +10,11 @@ from typing import Final
 
 import psycopg
 
-from loader.cli.progress import show_progress
 from loader.database.connection import explain, may_pass
-from loader.delivery.fanout import Fanout
+from loader.delivery.delivery import Delivery
+from loader.delivery.outcomes import IncompleteError, Missing, Outcome
 from loader.errors import DatabaseError, InputError
-from loader.loading.load import LoadResult, load_input, prepare_database
-from loader.loading.observer import Observer
-from loader.loading.options import LoadOptions
-from loader.reading.mapping import Mapping
+from loader.loading.load import LoadResult
 from loader.reading.paths import Input
 from loader.signals import StopRequest
 from loader.watching.inbox import Inbox, Seen, see
@@ -36,13 +33,11 @@ class WatchOptions:
         every: seconds between two batches.
         settle: seconds for which a file must not have changed to count as complete.
         once: load what is there, then stop.
-        quiet: show no progress.
     """
 
     every: float = 300.0
     settle: float = 10.0
     once: bool = False
-    quiet: bool = False
 
 
 class Watcher:
@@ -52,47 +47,38 @@ class Watcher:
     which knows the content.
 
     Args:
-        dsn: the database; not used with a ``fanout``.
+        delivery: brings files to the databases.
         inbox: the directory.
-        mapping: how to read the files.
-        load_options: how to load them.
         options: how to watch.
-        observers: take part in the loads; not used with a ``fanout``.
         loaded: called after every load.
         batch_loaded: called when the files of one look are dealt with, if any was loaded.
         unusable: called with a message when a file cannot be used.
         say: tells the user of what is neither a result nor the end.
-        fanout: brings files to several databases; None where there is one.
     """
 
     def __init__(
         self,
         *,
-        dsn: str,
+        delivery: Delivery,
         inbox: Inbox,
-        mapping: Mapping,
-        load_options: LoadOptions,
         options: WatchOptions,
-        observers: Sequence[Observer],
         loaded: Callable[[LoadResult], None],
         batch_loaded: Callable[[], None],
         unusable: Callable[[str], None],
         say: Callable[[str], None],
-        fanout: Fanout | None = None,
     ) -> None:
-        self._dsn = dsn
-        self._fanout = fanout
+        self._delivery = delivery
         self._inbox = inbox
-        self._mapping = mapping
-        self._load_options = load_options
         self._options = options
-        self._observers = observers
         self._loaded = loaded
         self._batch_loaded = batch_loaded
         self._unusable = unusable
         self._say = say
         self._left_alone: set[str] = set()
         self._written: set[str] = set()
+        self._outcomes: list[Outcome] = []
+        # What each file that waits for a destination is at the others, so that they are not asked.
+        self._has: dict[Seen, dict[str | None, LoadResult]] = {}
         # What was put into done and rejected lately, by load: somebody may still write to it.
         self._put: deque[tuple[Seen, list[LoadResult]]] = deque(maxlen=_REMEMBERED)
 
@@ -137,7 +123,8 @@ class Watcher:
         complete = before & self._look()
         if not complete:
             return
-        self._prepare()
+        self._delivery.begin()
+        self._outcomes = []
         has_loaded = False
         try:
             for seen in sorted(complete, key=lambda one: (one.modified, one.path)):
@@ -151,22 +138,14 @@ class Watcher:
         finally:
             if has_loaded:
                 self._batch_loaded()
-        if self._fanout is not None:
-            self._fanout.end()
+        if any(isinstance(one, Missing) and not one.is_unusable for one in self._outcomes):
+            raise IncompleteError(self._outcomes)
 
     def _check(self) -> None:
         """See whether anything can be loaded now; of several databases, tell which cannot."""
-        if self._fanout is None:
-            self._prepare()
-        else:
-            self._fanout.check(self._say)
-
-    def _prepare(self) -> None:
-        """Make the database ready, or begin with a batch for several."""
-        if self._fanout is None:
-            prepare_database(self._dsn, self._load_options.partition_by)
-        else:
-            self._fanout.begin()
+        self._delivery.begin()
+        for error in self._delivery.failures:
+            self._say(f"{error}; the others are loaded into")
 
     def _look(self) -> set[Seen]:
         look = self._inbox.look()
@@ -216,51 +195,46 @@ class Watcher:
 
     def _load_taken(self, taken: Seen) -> bool:
         an_input = self._inbox.input_of(taken.path)
-        held = 0 if self._fanout is None else len(self._fanout.held(taken))
+        has = self._has.setdefault(taken, {})
+        held = len(has)
         try:
-            results = self._bring(taken, an_input)
+            self._bring(an_input, has)
         except InputError as error:
-            results = [] if self._fanout is None else self._fanout.held(taken)
+            results = list(has.values())
             now = see(taken.path)
             # One that was written to meanwhile may be usable when it is complete.
             if now == taken:
                 self._fail(taken, an_input.explain(error))
             elif results and now is not None:
                 self._fail(now, _was_incomplete(an_input, results))
-            self._forget(taken)
+            del self._has[taken]
             return len(results) > held
+        results = list(has.values())
         if (now := see(taken.path)) is not None and now != taken:
             # If nobody has it yet, it is as if it had come only now.
             if results:
                 self._fail(now, _was_incomplete(an_input, results))
-            self._forget(taken)
-        elif self._fanout is None or self._fanout.is_everywhere(taken):
+            del self._has[taken]
+        elif len(has) == len(self._delivery.destinations):
             is_complete = not any(result.rows_rejected for result in results)
             target = self._inbox.put(taken, "done" if is_complete else "rejected")
             if target is not None:
                 self._put.append((replace(taken, path=target), results))
-            self._forget(taken)
+            del self._has[taken]
         return len(results) > held
 
-    def _bring(self, taken: Seen, an_input: Input) -> list[LoadResult]:
-        """Load a file into the database, or into all that can be reached."""
-        if self._fanout is not None:
-            return self._fanout.load(taken, an_input)
-        with show_progress(an_input.label, quiet=self._options.quiet) as progress:
-            result = load_input(
-                self._dsn,
-                an_input,
-                self._mapping,
-                self._load_options,
-                progress,
-                observers=self._observers,
-            )
-        self._loaded(result)
-        return [result]
-
-    def _forget(self, taken: Seen) -> None:
-        if self._fanout is not None:
-            self._fanout.forget(taken)
+    def _bring(self, an_input: Input, has: dict[str | None, LoadResult]) -> None:
+        """Load a file into every destination that lacks it and can be reached."""
+        outcomes = []
+        for one in self._delivery.bring(an_input, except_to=has):
+            outcomes.append(one)
+            if isinstance(one, LoadResult):
+                has[one.destination] = one
+                self._loaded(one)
+        self._outcomes += outcomes
+        for one in outcomes:
+            if isinstance(one, Missing) and one.is_unusable:
+                raise one.error
 
     def _fail(self, taken: Seen, reason: str) -> None:
         if self._inbox.put(taken, "failed", note=reason) is not None:

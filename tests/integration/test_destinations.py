@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,7 @@ from psycopg import Connection
 
 from loader.database import aftermath
 from loader.database.connection import connect
-from loader.delivery import delivery
-from loader.delivery.delivery import couriers
+from loader.delivery.delivery import Delivery
 from loader.delivery.destinations import find_destinations
 from loader.delivery.outcomes import Missing
 from loader.loading.load import LoadResult
@@ -26,7 +24,6 @@ from loader.reading.inputs import expand
 from loader.reading.mapping import Mapping
 from loader.server.cluster import Cluster
 from loader.settings import read_settings
-from loader.signals import StopRequest
 from tests.conftest import Outcome
 
 from .cut import Cut
@@ -296,29 +293,6 @@ def test_killed_between_two_publications(
     assert rows(archive, "select count(*) from raw.events") == [(100,)]
 
 
-def test_one_that_waits_does_not_hold_up_the_other(
-    configure: Configure, write_events: Write, archive_dsn: str, wait_for: Callable[[str], None]
-) -> None:
-    """The first destination hangs; the second one gets everything, and Ctrl-C ends it at once."""
-    configure(text="[destinations.archive]\ndsn_env='ARCHIVE_DSN'\n"
-                   "[destinations.realtime]\ndsn_env='REALTIME_DSN'\n")  # fmt: skip
-    paths = [write_events("1.csv"), write_events("2.csv", start="2024-05-14T00")]
-    with connect(archive_dsn) as other, other.transaction():
-        other.execute("select load_seq from raw.load_counter for update")
-        process = subprocess.Popen(
-            [sys.executable, "-m", "loader", "load", *paths],
-            env=dict(os.environ),
-            stderr=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        wait_for("select count(*) = 2 from raw.loads where load_seq is not null")
-        process.send_signal(2)
-        _, stderr = process.communicate(timeout=30)
-    assert process.returncode == 130, stderr
-    assert "interrupted" in stderr
-
-
 def test_an_unusable_input_is_told_for_each(
     configure: Configure, run_loader: Run, write_events: Write, tmp_path: Path
 ) -> None:
@@ -406,23 +380,19 @@ def test_a_file_that_changes_between_two_destinations_is_not_loaded_into_the_sec
 ) -> None:
     assert run_loader is not None
     configure()
-    (destination,) = find_destinations(read_settings(), ["archive"])
     path = write_events()
     (an_input,) = expand([str(path)], Mapping())
-    (courier,) = couriers([destination], Mapping(), LoadOptions())
-    before = delivery.state_of(an_input)
+    bringing = Delivery(find_destinations(read_settings()), Mapping(), LoadOptions())
+    bringing.begin()
+    outcomes = bringing.bring(an_input)
+    assert isinstance(next(outcomes), LoadResult)
     path.write_text(path.read_text() + "2024-05-13T16:00:00Z,car,gate\n")
-
-    def show(label: str, name: str) -> Any:
-        assert (label, name) == (str(path), "archive")
-        return nullcontext(lambda reading, totals: None)  # noqa: ARG005
-
-    outcome = courier.carry(an_input, an_input, before, show, StopRequest())
+    (outcome,) = outcomes
     assert isinstance(outcome, Missing)
     assert str(outcome) == f"archive: {path}: was changed meanwhile; load it again"
     assert rows(archive, "select count(*) from raw.loads") == [(0,)]
-    after = delivery.state_of(an_input)
-    assert isinstance(courier.carry(an_input, an_input, after, show, StopRequest()), LoadResult)
+    (outcome,) = bringing.bring(an_input, except_to=["realtime"])
+    assert isinstance(outcome, LoadResult)
 
 
 def test_no_room_for_a_copy_is_said(

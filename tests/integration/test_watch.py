@@ -18,9 +18,12 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from loader.database.connection import connect
+from loader.delivery.delivery import Delivery
+from loader.delivery.destinations import find_destinations
 from loader.loading.load import LoadResult
 from loader.loading.options import LoadOptions
 from loader.reading.mapping import Mapping
+from loader.settings import read_settings
 from loader.signals import StopRequest
 from loader.watching.inbox import Inbox, see
 from loader.watching.watch import Watcher, WatchOptions
@@ -164,12 +167,11 @@ def play(dsn: str, inbox: Path) -> Callable[..., tuple[list[LoadResult], list[st
             loaded()
 
         watcher = Watcher(
-            dsn=dsn,
+            delivery=Delivery(
+                find_destinations(read_settings(dsn=dsn)), Mapping(), LoadOptions(workers=1)
+            ),
             inbox=Inbox(inbox, Mapping()),
-            mapping=Mapping(),
-            load_options=LoadOptions(workers=1),
-            options=WatchOptions(quiet=True),
-            observers=(),
+            options=WatchOptions(),
             loaded=note,
             batch_loaded=lambda: None,
             unusable=complaints.append,

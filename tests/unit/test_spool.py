@@ -34,12 +34,11 @@ def test_what_comes_once_can_be_read_twice(content: bytes, name: str, tmp_path: 
     writer = threading.Thread(target=fifo.write_bytes, args=[content], daemon=True)
     writer.start()
     compression = "gz" if name.endswith("gz") else None
-    inputs = [
-        Input(origin=str(fifo), format="csv", compression=compression),  # type: ignore[arg-type]
-        Input(origin=str(tmp_path / "regular.csv"), format="csv"),
-    ]
-    with repeatable(inputs) as (copy, regular):
-        assert regular is inputs[1]
+    once = Input(origin=str(fifo), format="csv", compression=compression)  # type: ignore[arg-type]
+    regular = Input(origin=str(tmp_path / "regular.csv"), format="csv")
+    with repeatable(regular) as same:
+        assert same is regular
+    with repeatable(once) as copy:
         assert isinstance(copy, Input)
         assert Path(copy.origin).is_file()
         writer.join()
@@ -52,12 +51,14 @@ def test_what_comes_once_can_be_read_twice(content: bytes, name: str, tmp_path: 
 
 def test_what_cannot_be_read_is_an_error_of_its_own(tmp_path: Path) -> None:
     gone = Input(origin=str(tmp_path / "gone.csv"), format="csv")
-    with repeatable([gone, Input(origin="/proc/self/mem", format="csv")]) as (one, other):
+    with (
+        repeatable(gone) as one,
+        repeatable(Input(origin="/proc/self/mem", format="csv")) as other,
+    ):
         # Whoever reads it will say so.
         assert one is gone
         assert isinstance(other, Input)
-    directory = Input(origin=str(tmp_path), format="csv")
-    with repeatable([directory]) as (found,):
+    with repeatable(Input(origin=str(tmp_path), format="csv")) as found:
         assert isinstance(found, InputError)
 
 

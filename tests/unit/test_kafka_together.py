@@ -3,9 +3,9 @@ import threading
 
 import pytest
 
-from loader.delivery import together
-from loader.delivery.together import run_together
 from loader.errors import LoaderError
+from loader.kafka import together
+from loader.kafka.together import run_together
 from loader.signals import StopRequest, stopping_gently
 
 
