@@ -1,28 +1,22 @@
 {% macro postgres__create_table_as(temporary, relation, sql) -%}
-    {%- if temporary -%}
+    {%- if temporary and config.get('incremental_strategy') == 'replace_changed' -%}
         {%- set sql = with_batch_values(sql) -%}
     {%- endif -%}
-    {%- set is_contracted = config.get('contract').enforced and not temporary -%}
-    {%- if config.get('contract').enforced -%}
-        {{ get_assert_columns_equivalent(sql) }}
-    {%- endif %}
-    create {% if temporary %}temporary{% elif config.get('unlogged', false) %}unlogged{% endif %} table {{ relation }} as (
-        {%- if is_contracted %}
-        {{ get_select_subquery(sql) }}
-        {%- else %}
-        {{ sql }}
-        {%- endif %}
-    );
-    {%- if is_contracted %}
+    {%- if temporary or not can_be_created_from_query() -%}
+        {{ dbt.postgres__create_table_as(temporary, relation, sql) }}
+    {%- else %}
     {#-
         dbt's own macro creates the table first and inserts into it, and PostgreSQL never runs an
         `insert ... select` in parallel. What the contract demands is checked in one pass here.
     #}
+    {{ get_assert_columns_equivalent(sql) }}
+    create {% if config.get('unlogged', false) %}unlogged{% endif %} table {{ relation }} as (
+        {{ get_select_subquery(sql) }}
+    );
     {%- set demands = [] -%}
-    {%- for column in model['columns'].values() -%}
-        {%- for constraint in column['constraints'] if constraint['type'] == 'not_null' -%}
-            {%- do demands.append('alter column ' ~ adapter.quote(column['name']) ~ ' set not null') -%}
-        {%- endfor -%}
+    {%- for column in model['columns'].values() if column['constraints'] -%}
+        {%- set name = adapter.quote(column['name']) if column['quote'] else column['name'] -%}
+        {%- do demands.append('alter column ' ~ name ~ ' set not null') -%}
     {%- endfor -%}
     {%- for constraint in adapter.render_raw_model_constraints(raw_constraints=model['constraints']) -%}
         {%- do demands.append('add ' ~ constraint) -%}

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import json
+import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,7 @@ class Dbt:
     target: Path
     manifest: Manifest | None = field(default=None, repr=False)
     variables: str = "{}"
+    project: Path = PROJECT
 
     def __call__(self, *arguments: str) -> dbtRunnerResult:
         """Run a dbt command, and fail the test when it fails."""
@@ -39,7 +41,8 @@ class Dbt:
 
     def attempt(self, *arguments: str) -> dbtRunnerResult:
         """Run a dbt command that may fail."""
-        options = [*dbt_options(self.profiles, self.target), "--vars", self.variables]
+        options = dbt_options(self.profiles, self.target, self.project)
+        options += ["--vars", self.variables]
         if self.manifest is None:
             parsed = dbtRunner().invoke(["parse", *options, "--no-partial-parse"])
             assert parsed.success, parsed.exception
@@ -50,10 +53,10 @@ class Dbt:
             return dbtRunner(manifest=self.manifest).invoke([command, *options, *rest])
 
 
-def dbt_options(profiles: Path, target: Path) -> list[str]:
+def dbt_options(profiles: Path, target: Path, project: Path = PROJECT) -> list[str]:
     """Return the options of every dbt command: quiet, strict, and writing only to ``target``."""
     return [
-        "--project-dir", str(PROJECT),
+        "--project-dir", str(project),
         "--profiles-dir", str(profiles),
         "--target-path", str(target),
         "--log-path", str(target),
@@ -147,6 +150,14 @@ def dbt(
             monkeypatch.setenv(name, value)
     monkeypatch.delenv("DBT_SCHEMA", raising=False)
     return Dbt(profiles=profiles, target=tmp_path / "target")
+
+
+def copy_project(directory: Path) -> Path:
+    """Copy what dbt reads of the project, for a test that changes it."""
+    for name in ("models", "macros", "seeds", "functions", "tests/dbt", "charts"):
+        shutil.copytree(PROJECT / name, directory / name)
+    shutil.copy(PROJECT / "dbt_project.yml", directory)
+    return directory
 
 
 @pytest.fixture
