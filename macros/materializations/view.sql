@@ -20,6 +20,8 @@
     {%- set change = view_change(existing, sql) -%}
     {%- if change == 'rebuild' -%}
         {{ drop_relation_if_exists(existing) }}
+    {%- elif change == 'replace' -%}
+        {%- do lock_against_readers(target) -%}
     {%- endif -%}
     {%- call statement('main') -%}
         {%- if change == 'none' -%}

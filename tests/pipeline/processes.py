@@ -5,6 +5,7 @@ Python takes longer to import dbt than dbt to do what these tests are about.
 
 import contextlib
 import io
+import json
 import os
 import random
 import shutil
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from dbt.cli.main import dbtRunner
+from dbt_common.events.base_types import EventMsg
 
 from loader.database.conninfo import connection_variables
 from loader.settings import export
@@ -54,6 +56,11 @@ class DbtProcess:
         if self.was_killed or self.process.exitcode == 0:
             return None
         return (self.target / "failure").read_text()
+
+    @property
+    def said(self) -> list[str]:
+        """What the project's own macros said until the end."""
+        return list(json.loads((self.target / "said").read_text()))
 
     @property
     def moments(self) -> int:
@@ -153,8 +160,11 @@ def _run_dbt(
 ) -> None:
     export(connection_variables(dsn))
     numbers = count(1)
+    said: list[str] = []
 
-    def note(_: object) -> None:
+    def note(event: EventMsg) -> None:
+        if event.info.name == "JinjaLogInfo":
+            said.append(str(getattr(event.info, "msg", "")))
         if next(numbers) != moment:
             return
         if at_moment is None:
@@ -165,6 +175,7 @@ def _run_dbt(
     with contextlib.redirect_stdout(io.StringIO()):
         result = dbtRunner(callbacks=[note]).invoke(arguments)
     (target / "moments").write_text(str(next(numbers)))
+    (target / "said").write_text(json.dumps(said))
     if not result.success:
         (target / "failure").write_text(messages(result))
         raise SystemExit(1)

@@ -60,6 +60,63 @@ def test_readers_see_whole_marts_and_no_error_while_all_is_rebuilt(
         assert Oracle(conn=conn).differences(MARTS | LIVE_VIEWS) == {}
 
 
+def test_a_transaction_left_open_delays_what_is_replaced_and_no_other_reader(
+    conn: Connection[TupleRow], dsn: str, profiles: Path, tmp_path: Path, ledger: Ledger
+) -> None:
+    ledger.load([Event("gate", BASE, "car"), Event("gate", BASE, "pedestrian")])
+    held = [
+        "alerts_live", "fct_activity_periods", "fct_hourly_detections", "rpt_dwell_times",
+        "of_an_analyst",
+    ]  # fmt: skip
+    rebuild = ["run", "--full-refresh", "--select"]
+    with processes(dsn, profiles, tmp_path) as some, connect(dsn) as reader:
+        some.parse()
+        some.dbt("seed")
+        some.dbt("run")
+        # One view that is replaced by the next run, and one that is dropped with another on it.
+        for statement in (
+            "do $$ begin execute 'create or replace view analytics.rpt_dwell_times as '"
+            " || rtrim(pg_get_viewdef('analytics.rpt_dwell_times'), ';') || ' limit 9'; end $$",
+            "drop view analytics.rpt_weekly_changes",
+            "create view analytics.rpt_weekly_changes as select 1 as changed",
+            "create view analytics.of_an_analyst as select * from analytics.rpt_weekly_changes",
+        ):
+            conn.execute(statement.encode())
+        with conn.transaction():
+            for name in held:
+                conn.execute(f"select count(*) from analytics.{name}".encode())
+            views = ["rpt_dwell_times", "rpt_weekly_changes"]
+            waiting = [some.start_dbt(*rebuild, "fct_activity_periods")]
+            waiting.append(some.start_dbt("run", "--select", *views))
+            # They try it less often once they have said for whom they wait.
+            while reader.execute(
+                "select count(*) from pg_stat_activity"
+                " where query like '%$patiently$%pause constant double precision := 1;%'"
+                " and pid <> pg_backend_pid()"
+            ).fetchone() != (3,):
+                assert not any(dbt.wait(0.1) for dbt in waiting)
+            reader.execute("set statement_timeout = '5s'")
+            for name in held * 3:
+                reader.execute(f"select count(*) from analytics.{name}".encode())
+            gives_up = some.start_dbt(
+                *rebuild, "fct_hourly_detections", "--vars", "lock_patience: 1 second"
+            )
+            assert gives_up.wait()
+            assert gives_up.failure is not None
+            assert "waited 1 second (var lock_patience) for pid" in gives_up.failure
+        said = [gives_up.failure]
+        for dbt in waiting:
+            assert dbt.wait()
+            assert dbt.failure is None, dbt.failure
+            said += dbt.said
+        assert all(f"pid {conn.info.backend_pid} (postgres, " in line for line in said)
+        assert {line.split()[0] for line in said[1:]} == {
+            "fct_activity_periods", "rpt_dwell_times", "rpt_weekly_changes",
+        }  # fmt: skip
+        some.dbt("run")
+        assert Oracle(conn=conn).differences(MARTS | LIVE_VIEWS) == {}
+
+
 def read_until(stop: threading.Event, dsn: str, number: int) -> list[float]:
     """Read all marts and live views again and again, and return how long each query took.
 
