@@ -2,10 +2,11 @@
 
 import csv
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import TextIO
 
 from loader.durations import read_duration
 from loader.errors import UsageError
@@ -13,6 +14,22 @@ from loader.errors import UsageError
 # Of event types that no seed lists, as in the models.
 CATCH_ALL = "other"
 DEFAULT_GAP = timedelta(minutes=1)
+
+# dbt has the same checks, which stop it before a seed replaces what readers see, in
+# macros/seeds/seed_slips.sql. A test gives both the same files.
+_TYPE_COLUMNS = ("event_type", "category")
+_RULE_COLUMNS = ("rule_name", "kind", "category", "threshold", "min_duration")
+_EMPTY = ("", "null")
+_HIGHEST_THRESHOLD = 1_000_000
+_LONGEST = timedelta(days=3650)
+_THRESHOLD = re.compile(r"0*[1-9][0-9]{0,6}")
+_NUMBER = r"([0-9]{1,9}(?:[.][0-9]{1,6})?) *"
+# As far as read_duration and PostgreSQL mean the same by it.
+_UNITS = re.compile(
+    rf"(?:{_NUMBER}(?:d|days?)(?: +|$))?(?:{_NUMBER}(?:h|hours?)(?: +|$))?"
+    rf"(?:{_NUMBER}(?:m|mins?|minutes?)(?: +|$))?(?:{_NUMBER}(?:s|secs?|seconds?))?"
+)
+_CLOCK = re.compile(r"[0-9]{1,5}:[0-5][0-9](?::[0-5][0-9](?:[.][0-9]{1,6})?)?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +68,19 @@ class Definitions:
     gap: timedelta = DEFAULT_GAP
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Row:
+    """A row of a seed.
+
+    Attributes:
+        line: the line of the file that it begins on.
+        values: by column, an empty text where nothing is.
+    """
+
+    line: int
+    values: Mapping[str, str]
+
+
 def read_definitions(project: Path, seeds: Path | None = None) -> Definitions:
     """Read ``alert_rules.csv`` and ``event_types.csv``, and the gap of ``dbt_project.yml``.
 
@@ -62,51 +92,139 @@ def read_definitions(project: Path, seeds: Path | None = None) -> Definitions:
         UsageError: a file is not there, or does not say what it should.
     """
     directory = project / "seeds" if seeds is None else seeds
-    rules = [
-        _rule(row, f"{directory / 'alert_rules.csv'} line {number}")
-        for number, row in _rows(directory / "alert_rules.csv", "rule_name", "kind", "category")
-    ]
-    types = _rows(directory / "event_types.csv", "event_type", "category")
+    types = _read(directory / "event_types.csv", _TYPE_COLUMNS, _slips_of_types)
+    categories = {row.values["event_type"]: row.values["category"] for row in types}
+    known = sorted({CATCH_ALL, *categories.values()})
+    rules = _read(
+        directory / "alert_rules.csv", _RULE_COLUMNS, lambda rows: _slips_of_rules(rows, known)
+    )
     return Definitions(
-        rules=tuple(rules),
-        categories={row["event_type"]: row["category"] for _, row in types},
+        rules=tuple(_rule(row.values) for row in rules),
+        categories=categories,
         gap=_gap(project / "dbt_project.yml"),
     )
 
 
-def _rule(row: dict[str, str], where: str) -> Rule:
-    name, category = row["rule_name"], row["category"]
-    try:
-        if row["kind"] == "consecutive":
-            threshold = int(row.get("threshold") or "")
-            if threshold < 1:
-                raise ValueError
-            return ConsecutiveRule(name=name, category=category, threshold=threshold)
-        if row["kind"] == "presence":
-            duration = read_duration(row.get("min_duration") or "")
-            return PresenceRule(name=name, category=category, min_duration=duration)
-    except ValueError:
-        raise UsageError(
-            f"{where}: the rule needs a threshold (consecutive) or a min_duration (presence) "
-            "such as 5 or 10 minutes"
-        ) from None
-    raise UsageError(f'{where}: kind "{row["kind"]}" is neither consecutive nor presence')
+def _rule(values: Mapping[str, str]) -> Rule:
+    name, category = values["rule_name"], values["category"]
+    if values["kind"] == "consecutive":
+        return ConsecutiveRule(name=name, category=category, threshold=int(values["threshold"]))
+    return PresenceRule(
+        name=name, category=category, min_duration=read_duration(values["min_duration"])
+    )
 
 
-def _rows(path: Path, *columns: str) -> list[tuple[int, dict[str, str]]]:
+def _slips_of_types(rows: Sequence[_Row]) -> Iterator[str]:
+    lines: dict[str, int] = {}
+    spellings: dict[str, tuple[int, str]] = {}
+    for row in rows:
+        name, category, at = row.values["event_type"], row.values["category"], f"line {row.line}, "
+        yield from _slips_of_texts(row, at, _TYPE_COLUMNS)
+        # Types are as the detectors write them, Car and car: two.
+        if name and name in lines:
+            yield f'{at}event_type: "{name}" is on line {lines[name]} already; keep one of the two'
+        lines.setdefault(name, row.line)
+        line, first = spellings.setdefault(category.lower(), (row.line, category))
+        if first != category and category.strip() == category:
+            yield (
+                f'{at}category: "{category}" is "{first}" on line {line}; write both the same way'
+            )
+
+
+def _slips_of_rules(rows: Sequence[_Row], categories: Sequence[str]) -> Iterator[str]:
+    lines: dict[str, int] = {}
+    for row in rows:
+        name, category = row.values["rule_name"], row.values["category"]
+        at = f"line {row.line}, {name}, " if name else f"line {row.line}, "
+        yield from _slips_of_texts(row, at, _RULE_COLUMNS)
+        same = name.lower()
+        if name and same in lines:
+            yield f'{at}rule_name: "{name}" is on line {lines[same]} already; keep one of the two'
+        lines.setdefault(same, row.line)
+        if category and category.strip() == category and category not in categories:
+            yield (
+                f'{at}category: "{category}" is no category of event_types.csv, '
+                f"which has {', '.join(categories)}"
+            )
+        yield from (at + slip for slip in _slips_of_kind(row.values))
+
+
+def _slips_of_texts(row: _Row, at: str, columns: Sequence[str]) -> Iterator[str]:
+    for column in columns:
+        value = row.values[column]
+        if value != value.strip():
+            yield f'{at}{column}: "{value}" has blanks around it; take them away'
+        elif not value and column not in ("threshold", "min_duration"):
+            yield f"{at}{column}: it is empty"
+
+
+def _slips_of_kind(values: Mapping[str, str]) -> Iterator[str]:
+    kind, threshold, duration = values["kind"], values["threshold"], values["min_duration"]
+    if kind == "consecutive":
+        if not _THRESHOLD.fullmatch(threshold) or int(threshold) > _HIGHEST_THRESHOLD:
+            yield (
+                "threshold: a consecutive rule needs a whole number from 1 to "
+                f'{_HIGHEST_THRESHOLD}, such as 5, and has "{threshold}"'
+            )
+        if duration:
+            yield "min_duration: a consecutive rule has none; leave it empty"
+    elif kind == "presence":
+        if not _is_duration(duration):
+            yield (
+                f"min_duration: a presence rule needs a duration of no more than {_LONGEST.days}"
+                f' days, such as 10 minutes or 1 hour 30 minutes, and has "{duration}"'
+            )
+        if threshold:
+            yield "threshold: a presence rule has none; leave it empty"
+    elif kind:
+        yield f'kind: "{kind}" is neither consecutive nor presence'
+
+
+def _is_duration(text: str) -> bool:
+    if not text or not (_CLOCK.fullmatch(text) or _UNITS.fullmatch(text.lower())):
+        return False
+    return timedelta(0) < read_duration(text) <= _LONGEST
+
+
+def _read(
+    path: Path, columns: Sequence[str], slips_of: Callable[[Sequence[_Row]], Iterable[str]]
+) -> list[_Row]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+            header, rows = _rows(file)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or (
+            "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+        )
         raise UsageError(
             f"cannot read {path}: {reason}; alerts need the rules of the project: run the command "
             "in its directory, or name the directory of the two seeds with --rules"
         ) from None
-    missing = [name for name in columns if rows and rows[0].get(name) is None]
-    if missing:
-        raise UsageError(f"{path}: there is no column {', '.join(missing)}")
-    return list(enumerate(rows, start=2))
+    if set(columns) <= set(header):
+        slips = list(slips_of(rows))
+    else:
+        slips = [f"it needs the columns {', '.join(columns)}; it has {', '.join(header) or 'none'}"]
+    if slips:
+        raise UsageError("\n  ".join([f"{path} is refused:", *slips]))
+    return rows
+
+
+def _rows(file: TextIO) -> tuple[list[str], list[_Row]]:
+    reader = csv.reader(file)
+    header = next(reader, [])
+    rows = []
+    line = reader.line_num + 1
+    for cells in reader:
+        if len(cells) > len(header):
+            raise csv.Error(f"line {line} has {len(cells)} cells, and the first line {len(header)}")
+        values = ["" if cell.strip().lower() in _EMPTY else cell for cell in cells]
+        if any(values):
+            values += [""] * (len(header) - len(values))
+            # Of two columns of one name the first one counts, as for dbt.
+            named = dict(zip(reversed(header), reversed(values), strict=True))
+            rows.append(_Row(line=line, values=named))
+        line = reader.line_num + 1
+    return header, rows
 
 
 def _gap(path: Path) -> timedelta:

@@ -17,6 +17,7 @@
         {%- set dropped_before = run_query(
             "select coalesce(max(dropped_before)::text, '') as moment from " ~ retention
         )[0][0] -%}
+        {%- do refuse_doubled_seeds() -%}
         {%- if is_incremental() -%}
             {%- do check_definition(stored['load_seq'], stored['definition']) -%}
         {%- elif config.get('materialized') == 'incremental' -%}

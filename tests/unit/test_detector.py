@@ -163,5 +163,5 @@ def test_the_seeds_of_the_project(request: pytest.FixtureRequest) -> None:
 
 def test_rules_that_are_not_there(request: pytest.FixtureRequest) -> None:
     missing = request.config.rootpath / "no such seeds"
-    with pytest.raises(UsageError, match=r"alert_rules\.csv: No such file.*--rules"):
+    with pytest.raises(UsageError, match=r"event_types\.csv: No such file.*--rules"):
         read_definitions(request.config.rootpath, missing)

@@ -1,0 +1,75 @@
+{% macro seed_slips(slips, seed, header, rows, categories=none) %}
+    {#-
+        The loader reads the same files before dbt does: loader/alerting/rules.py has these rules as well,
+        and a test gives both the same files. Plain Jinja, so that it needs no dbt.
+    -#}
+    {%- set needed = {
+        'event_types': ['event_type', 'category'],
+        'alert_rules': ['rule_name', 'kind', 'category', 'threshold', 'min_duration'],
+    }[seed] -%}
+    {%- set missing = [] -%}
+    {%- for name in needed if name not in header -%}
+        {%- do missing.append(name) -%}
+    {%- endfor -%}
+    {%- if missing -%}
+        {%- do slips.append('it needs the columns ' ~ needed | join(', ') ~ '; it has ' ~ (header | join(', ') or 'none')) -%}
+    {%- else -%}
+    {%- set number = '([0-9]{1,9}(?:[.][0-9]{1,6})?) *' -%}
+    {%- set units = (
+        '(?:' ~ number ~ '(?:d|days?)(?: +|$))?(?:' ~ number ~ '(?:h|hours?)(?: +|$))?'
+        ~ '(?:' ~ number ~ '(?:m|mins?|minutes?)(?: +|$))?(?:' ~ number ~ '(?:s|secs?|seconds?))?'
+    ) -%}
+    {%- set clock = '()([0-9]{1,5}):([0-5][0-9])(?::([0-5][0-9](?:[.][0-9]{1,6})?))?' -%}
+    {%- set keys, spellings = {}, {} -%}
+    {%- for line, row in rows -%}
+        {%- set key = row[needed[0]] -%}
+        {%- set at = 'line ' ~ line ~ (', ' ~ key if key and seed == 'alert_rules' else '') ~ ', ' -%}
+        {%- for name in needed -%}
+            {%- if row[name] != row[name] | trim -%}
+                {%- do slips.append(at ~ name ~ ': "' ~ row[name] ~ '" has blanks around it; take them away') -%}
+            {%- elif not row[name] and name not in ['threshold', 'min_duration'] -%}
+                {%- do slips.append(at ~ name ~ ': it is empty') -%}
+            {%- endif -%}
+        {%- endfor -%}
+        {#- Types are as the detectors write them, Car and car: two. Names of rules are ours. -#}
+        {%- set same = key if seed == 'event_types' else key | lower -%}
+        {%- if key and same in keys -%}
+            {%- do slips.append(at ~ needed[0] ~ ': "' ~ key ~ '" is on line ' ~ keys[same] ~ ' already; keep one of the two') -%}
+        {%- endif -%}
+        {%- do keys.setdefault(same, line) -%}
+        {%- if seed == 'event_types' -%}
+            {%- set first = spellings.setdefault(row['category'] | lower, [line, row['category']]) -%}
+            {%- if first[1] != row['category'] and row['category'] | trim == row['category'] -%}
+                {%- do slips.append(at ~ 'category: "' ~ row['category'] ~ '" is "' ~ first[1] ~ '" on line ' ~ first[0] ~ '; write both the same way') -%}
+            {%- endif -%}
+        {%- else -%}
+            {%- if row['category'] and row['category'] | trim == row['category'] and categories is not none and row['category'] not in categories -%}
+                {%- do slips.append(at ~ 'category: "' ~ row['category'] ~ '" is no category of event_types.csv, which has ' ~ categories | join(', ')) -%}
+            {%- endif -%}
+            {%- if row['kind'] == 'consecutive' -%}
+                {%- if not modules.re.fullmatch('0*[1-9][0-9]{0,6}', row['threshold']) or row['threshold'] | int > 1000000 -%}
+                    {%- do slips.append(at ~ 'threshold: a consecutive rule needs a whole number from 1 to 1000000, such as 5, and has "' ~ row['threshold'] ~ '"') -%}
+                {%- endif -%}
+                {%- if row['min_duration'] -%}
+                    {%- do slips.append(at ~ 'min_duration: a consecutive rule has none; leave it empty') -%}
+                {%- endif -%}
+            {%- elif row['kind'] == 'presence' -%}
+                {%- set text = row['min_duration'] | lower -%}
+                {%- set found = modules.re.fullmatch(clock, text) or modules.re.fullmatch(units, text) -%}
+                {%- set seconds = namespace(sum=0) -%}
+                {%- for part in (found.groups('0') if found else []) -%}
+                    {%- set seconds.sum = seconds.sum + part | float * [86400, 3600, 60, 1][loop.index0] -%}
+                {%- endfor -%}
+                {%- if seconds.sum <= 0 or seconds.sum > 3650 * 86400 -%}
+                    {%- do slips.append(at ~ 'min_duration: a presence rule needs a duration of no more than 3650 days, such as 10 minutes or 1 hour 30 minutes, and has "' ~ row['min_duration'] ~ '"') -%}
+                {%- endif -%}
+                {%- if row['threshold'] -%}
+                    {%- do slips.append(at ~ 'threshold: a presence rule has none; leave it empty') -%}
+                {%- endif -%}
+            {%- elif row['kind'] -%}
+                {%- do slips.append(at ~ 'kind: "' ~ row['kind'] ~ '" is neither consecutive nor presence') -%}
+            {%- endif -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- endif -%}
+{% endmacro %}

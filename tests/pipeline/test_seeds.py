@@ -1,0 +1,110 @@
+"""Seeds with a slip in them are refused before they replace what readers see."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from psycopg import Connection
+from psycopg.rows import TupleRow
+
+from .conftest import Dbt, Ledger, copy_project, messages
+from .oracle import LIVE_VIEWS, MARTS, Oracle
+from .scenarios import Event
+
+NOON = datetime(2024, 5, 13, 12, tzinfo=UTC)
+DOUBLED = "event_type,category\npedestrian,people\ncar,vehicles\nvan,vehicles\ncar,vehicles\n"
+LABELLED = "category,label,event_type,weight\npeople,a,pedestrian,1\nvehicles,b,car,2\n"
+# All that a seed could change for its readers: relations, by their identity, rights, rows, marks.
+STATE = """
+select
+    (select jsonb_agg(jsonb_build_array(oid, relname, relacl, relkind) order by oid)
+     from pg_class where relnamespace = 'analytics'::regnamespace),
+    (select jsonb_agg(types order by event_type) from analytics.event_types as types),
+    (select jsonb_agg(rules order by rule_name) from analytics.alert_rules as rules),
+    (select jsonb_agg(marks order by model_name) from analytics.model_progress as marks)
+"""
+
+
+# dbt's reader warns of columns that are not there, and goes on.
+@pytest.mark.filterwarnings("ignore:.*does not match the name of any column:RuntimeWarning")
+def test_a_seed_with_a_slip_is_refused_and_one_with_more_columns_taken(
+    tmp_path: Path, conn: Connection[TupleRow], dbt: Dbt, ledger: Ledger
+) -> None:
+    ledger.load([Event("gate", NOON, "car"), Event("gate", NOON, "pedestrian")])
+    some = replace(dbt, project=copy_project(tmp_path / "project"))
+    types, rules = (
+        some.project / "seeds" / f"{name}.csv" for name in ("event_types", "alert_rules")
+    )
+    good_types, good_rules = types.read_text(), rules.read_text()
+    odd_rules = good_rules + "misspelt,consecutive,peopel,2,\nnever,presence,people,,0 minutes\n"
+
+    types.write_text(DOUBLED)
+    assert "line 5, event_type" in refused(some, "seed")
+    found = conn.execute("select to_regclass('analytics.event_types')").fetchone()
+    assert found == (None,)
+    types.write_text(good_types)
+    some("seed")
+    some("run")
+
+    before = conn.execute(STATE.encode()).fetchone()
+    for text, arguments, slip in (
+        (DOUBLED, ["seed"], 'line 5, event_type: "car" is on line 3 already'),
+        (DOUBLED, ["seed", "--full-refresh"], 'line 5, event_type: "car" is on line 3 already'),
+        ("Event_Type,Category\ncar,vehicles\n", ["build", "--select", "event_types"],
+         "it needs the columns event_type, category; it has Event_Type, Category"),
+    ):  # fmt: skip
+        types.write_text(text)
+        rules.write_text(odd_rules)
+        said = refused(some, *arguments)
+        assert slip in said
+        if arguments[0] == "seed":
+            assert 'line 4, misspelt, category: "peopel"' in said
+            assert "line 5, never, min_duration: " in said
+        assert conn.execute(STATE.encode()).fetchone() == before
+
+    # A category and its first rule may come at once, whichever seed is the first.
+    types.write_text(LABELLED + "animals,c,dog,3\n")
+    rules.write_text(good_rules + "a_dog,consecutive,animals,1,\n")
+    views = view_ids(conn)
+    some("seed")
+    assert view_ids(conn) == views
+    assert conn.execute(
+        "select label, weight from analytics.event_types where category = 'animals'"
+    ).fetchall() == [("c", 3)]
+    conn.execute("create view public.labels as select label from analytics.event_types")
+    types.write_text(good_types)
+    assert "gets other columns" in refused(some, "seed")
+    conn.execute("drop view public.labels")
+    rules.write_text(good_rules)
+    some("seed", "--full-refresh")
+    assert conn.execute(STATE.encode()).fetchone() == before
+    some("run")
+    assert Oracle(conn=conn).differences(MARTS | LIVE_VIEWS) == {}
+
+    # As an older version, or somebody's hand, could leave it.
+    conn.execute("drop index analytics.event_types_event_type_key")
+    conn.execute("insert into analytics.event_types values ('car', 'vehicles')")
+    ledger.load([Event("gate", NOON, "car")])
+    for flags in ([], ["--full-refresh"]):
+        said = refused(some, "run", "--select", "fct_activity_periods", *flags)
+        assert "the seed event_types has more than one row for car" in said
+    some("seed")
+    some("run")
+    assert Oracle(conn=conn).differences(MARTS | LIVE_VIEWS) == {}
+
+
+def refused(dbt: Dbt, *arguments: str) -> str:
+    """Run a dbt command that must fail, and return what it says."""
+    result = dbt.attempt(*arguments)
+    assert not result.success
+    return messages(result)
+
+
+def view_ids(conn: Connection[TupleRow]) -> Any:
+    """Return the identities of all views of the models: one that was made anew has another one."""
+    return conn.execute(
+        "select oid from pg_class"
+        " where relnamespace = 'analytics'::regnamespace and relkind = 'v' order by oid"
+    ).fetchall()
