@@ -25,6 +25,9 @@ _CONNECTION_VARIABLES = (
     "PGSERVICE",
 )
 
+# Where a connection comes from, for messages.
+PG_VARIABLES = "the PG* variables"
+
 # The defaults of profiles.example.yml, so that dbt and the loader see one database when only
 # some of the variables are set.
 _PROFILE_DEFAULTS = {"PGHOST": "localhost", "PGUSER": "postgres", "PGDATABASE": "postgres"}
@@ -38,8 +41,12 @@ class Settings:
         dsn: the conninfo to connect with, which libpq completes from the ``PG*`` variables;
             None for the embedded server.
         dsn_origin: where ``dsn`` comes from, for messages, which must not show the DSN itself.
-        project_dir: the project whose ``.postgres`` directory holds the embedded server.
-        server_dir: another place for the embedded server (``LOADER_SERVER_DIR``).
+        project_dir: the nearest directory with a ``dbt_project.yml`` or a ``loader.toml``, else the
+            checkout that we were installed from, else where we are.
+        server_dir: where the embedded server lives, without links and ``..``: what
+            ``LOADER_SERVER_DIR`` says, else ``.postgres`` in the project, else below ``user_dir``.
+        server_of: whose server that is, for messages.
+        user_dir: what belongs to this user and to no project.
         dbt_schema: the dbt target schema (``DBT_SCHEMA``).
         kafka_brokers: where to find Kafka (``LOADER_KAFKA_BROKERS``).
         kafka_options: options of its client, ``key=value`` each on a line; may hold passwords
@@ -55,7 +62,9 @@ class Settings:
     dsn: str | None = field(repr=False)
     dsn_origin: str
     project_dir: Path
-    server_dir: Path | None = None
+    server_dir: Path
+    server_of: str
+    user_dir: Path
     dbt_schema: str = "analytics"
     kafka_brokers: str = "localhost:9092"
     kafka_options: str = field(default="", repr=False)
@@ -73,6 +82,7 @@ def read_settings(
     debug: bool = False,
     environ: Mapping[str, str] | None = None,
     cwd: Path | None = None,
+    installed_from: Path | None = None,
 ) -> Settings:
     """Combine options and environment; an option wins, and an empty variable is not set.
 
@@ -81,18 +91,24 @@ def read_settings(
         debug: the value of ``--debug``.
         environ: the environment, ``os.environ`` unless given.
         cwd: the current directory, where the search for the project starts.
+        installed_from: where the package is, the folder of this module's unless given.
 
     Raises:
         UsageError: a variable has a value that makes no sense.
     """
     env = os.environ if environ is None else environ
     found, origin = _find_dsn(dsn, env)
-    server_dir = env.get("LOADER_SERVER_DIR")
+    here = Path.cwd() if cwd is None else cwd
+    project = _find_project(here, installed_from or Path(__file__).resolve().parents[1])
+    user_dir = _user_dir(env, here)
+    server_dir, server_of = _find_server(env, project, user_dir)
     return Settings(
         dsn=found,
         dsn_origin=origin,
-        project_dir=_find_project(Path.cwd() if cwd is None else cwd),
-        server_dir=Path(server_dir).absolute() if server_dir else None,
+        project_dir=project or here,
+        server_dir=server_dir,
+        server_of=server_of,
+        user_dir=user_dir,
         dbt_schema=env.get("DBT_SCHEMA") or "analytics",
         kafka_brokers=env.get("LOADER_KAFKA_BROKERS") or "localhost:9092",
         kafka_options=env.get("LOADER_KAFKA_OPTIONS") or "",
@@ -132,13 +148,13 @@ def _find_dsn(option: str | None, env: Mapping[str, str]) -> tuple[str | None, s
     if not any(env.get(name) for name in _CONNECTION_VARIABLES):
         return None, "the embedded server"
     if env.get("PGSERVICE"):
-        return "", "the PG* variables"
+        return "", PG_VARIABLES
     missing = {name for name in _PROFILE_DEFAULTS if not env.get(name)}
     if env.get("PGHOSTADDR"):
         missing.discard("PGHOST")
     keywords = {"PGHOST": "host", "PGUSER": "user", "PGDATABASE": "dbname"}
     defaults = (f"{keywords[name]}={_PROFILE_DEFAULTS[name]}" for name in sorted(missing))
-    return " ".join(defaults), "the PG* variables"
+    return " ".join(defaults), PG_VARIABLES
 
 
 def _partition_size(name: str | None) -> PartitionBy | None:
@@ -150,9 +166,27 @@ def _partition_size(name: str | None) -> PartitionBy | None:
     raise UsageError(f'LOADER_PARTITION_BY "{name}" is not one of {", ".join(PARTITION_SIZES)}')
 
 
-def _find_project(start: Path) -> Path:
-    """Return the nearest directory with a ``dbt_project.yml``, or where we are."""
-    for directory in (start, *start.parents):
-        if (directory / "dbt_project.yml").is_file():
+def _find_project(here: Path, installed_from: Path) -> Path | None:
+    """Return the nearest directory that is a project, else the checkout that we are of."""
+    for directory in (here, *here.parents, installed_from):
+        if any((directory / name).is_file() for name in ("dbt_project.yml", "loader.toml")):
             return directory
-    return start
+    return None
+
+
+def _user_dir(env: Mapping[str, str], here: Path) -> Path:
+    """Return the directory for data of this user; where nobody has a home, it is here."""
+    base = env.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")  # noqa: PTH111
+    return Path(os.path.realpath(here if base.startswith("~") else base)) / "video-events"
+
+
+def _find_server(env: Mapping[str, str], project: Path | None, user_dir: Path) -> tuple[Path, str]:
+    """Return where the embedded server lives, and whose it is."""
+    if env.get("LOADER_SERVER_DIR"):
+        found, owner = Path(env["LOADER_SERVER_DIR"]), "LOADER_SERVER_DIR"
+    elif project is not None:
+        found, owner = project / ".postgres", f"the project {project}"
+    else:
+        found, owner = user_dir / "server", "this user, outside of any project"
+    # However it is spelled, it is one place: another name for it would be another server.
+    return Path(os.path.realpath(found)), owner

@@ -56,7 +56,7 @@ class Batching:
     ) -> None:
         self.destinations = destinations
         self.first = destinations[0]
-        self.dsn = self.first.dsn()
+        self.dsn = self.first.dsn(create=True)
         self.must_stop = must_stop
         self._settings = self.first.settings
         self._given = given

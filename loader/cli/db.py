@@ -1,10 +1,15 @@
-"""``loader db``: the embedded server."""
+"""``loader db``: the embedded server, and how other programs reach the database."""
 
 import shlex
+import sys
 
 import click
 
-from loader.server.embedded import connection_variables, embedded_cluster, start_embedded
+from loader.cli.destinations import with_one_destination
+from loader.cli.options import with_dsn
+from loader.database.connection import connect, database_dsn
+from loader.database.conninfo import connection_variables
+from loader.server.embedded import embedded_cluster, find_cluster, leads_to, start_embedded
 from loader.settings import Settings
 
 
@@ -17,36 +22,63 @@ def db() -> None:
 @click.pass_obj
 def start(settings: Settings) -> None:
     """Start the server, creating it at first; it keeps running."""
-    cluster = embedded_cluster(settings)
-    is_new = cluster.start()
-    start_embedded(settings)
-    click.echo(f"{'started' if is_new else 'already running'}: {cluster.home}")
+    cluster = find_cluster(settings)
+    was_running = cluster is not None and cluster.is_running()
+    start_embedded(settings, create=True)
+    home = embedded_cluster(settings).home
+    click.echo(f"{'already running' if was_running else 'started'}: {home}")
 
 
 @db.command()
 @click.pass_obj
 def stop(settings: Settings) -> None:
     """Stop the server; the data stays."""
-    cluster = embedded_cluster(settings)
-    click.echo(f"{'stopped' if cluster.stop() else 'not running'}: {cluster.home}")
+    cluster = find_cluster(settings)
+    if cluster is None:
+        click.echo(_none_yet(settings))
+    else:
+        click.echo(f"{'stopped' if cluster.stop() else 'not running'}: {cluster.home}")
 
 
 @db.command()
 @click.pass_obj
 def status(settings: Settings) -> None:
     """Tell whether the server runs, and where it is."""
-    cluster = embedded_cluster(settings)
-    click.echo(f"{'running' if cluster.is_running() else 'not running'}: {cluster.home}")
+    cluster = find_cluster(settings)
+    if cluster is None:
+        click.echo(_none_yet(settings))
+    else:
+        click.echo(f"{'running' if cluster.is_running() else 'not running'}: {cluster.home}")
 
 
 @db.command()
-@click.pass_obj
-def env(settings: Settings) -> None:
-    """Print the PG* variables of the server, started if need be: eval "$(loader db env)"."""
-    start_embedded(settings)
-    cluster = embedded_cluster(settings)
-    for name, value in connection_variables(cluster).items():
-        click.echo(f"export {name}={shlex.quote(value)}")
+@with_dsn
+@with_one_destination
+def env(settings: Settings, /) -> None:
+    """Print the PG* variables of the database, however it is named: eval "$(loader db env)".
+
+    With them dbt, psql and others reach the database that the loader uses. The embedded server is
+    started if need be. In fish: loader db env | source.
+    """
+    if settings.dsn is None or leads_to(settings):
+        # Variables of before are no reason not to start it.
+        start_embedded(settings, create=True)
+    dsn = database_dsn(settings)
+    variables = connection_variables(dsn)
+    with connect(dsn, purpose="env", as_owner=False) as conn:
+        # Without one, libpq takes the directory of sockets that it was built for, and each its own.
+        variables["PGHOST"] = variables.get("PGHOST") or conn.info.host
+    for name, value in variables.items():
+        before = settings.variables.get(name)
+        if name == "PGPASSWORD" and value == before:
+            # It is where it belongs already, and this may end up in a log.
+            continue
+        if name == "PGPASSWORD" and is_terminal():
+            click.echo(f"# {name} is not shown on a terminal; better keep it in ~/.pgpass")
+        elif value is not None:
+            click.echo(f"export {name}={shlex.quote(value)}")
+        elif before is not None:
+            click.echo(f"unset {name}")
 
 
 @db.command()
@@ -54,9 +86,21 @@ def env(settings: Settings) -> None:
 @click.pass_obj
 def reset(settings: Settings, yes: bool) -> None:
     """Stop the server and delete everything in it."""
-    cluster = embedded_cluster(settings)
+    cluster = find_cluster(settings)
+    if cluster is None:
+        click.echo(_none_yet(settings))
+        return
     if not yes and not click.confirm(f"Delete the database in {cluster.home}?", err=True):
         click.echo("nothing was deleted")
         return
     cluster.destroy()
     click.echo(f"deleted: {cluster.home}")
+
+
+def is_terminal() -> bool:
+    """Tell whether somebody looks at what is printed, instead of evaluating it."""
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+def _none_yet(settings: Settings) -> str:
+    return f"no server yet of {settings.server_of}: {settings.server_dir}"

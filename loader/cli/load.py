@@ -149,4 +149,4 @@ def _alerts(
 ) -> AbstractContextManager[Sequence[Observer]]:
     if options.dry_run:
         return nullcontext(())
-    return begin_alerts(database.settings, database.dsn(), given)
+    return begin_alerts(database.settings, database.dsn(create=True), given)

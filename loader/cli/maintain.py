@@ -75,7 +75,7 @@ def maintain(settings: Settings, /, retain: str | None, **given: Any) -> int:
 
 
 def _maintain(destination: Destination, ahead: int, retain: str | None) -> Maintenance:
-    with connect(destination.dsn(), purpose="maintain") as conn:
+    with connect(destination.dsn(create=True), purpose="maintain") as conn:
         return maintain_database(
             conn, ahead, age=retain, partition_by=destination.settings.partition_by
         )

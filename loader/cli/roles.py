@@ -38,7 +38,7 @@ def roles(
     """Create the roles that load, transform and read, and give them what they need."""
     wanted = Roles(loader=loader_role, transformer=transformer_role, reader=reader_role)
     target = schema or settings.dbt_schema
-    with connect(database_dsn(settings), purpose="roles", as_owner=False) as conn:
+    with connect(database_dsn(settings, create=True), purpose="roles", as_owner=False) as conn:
         try:
             created = set_up_roles(conn, wanted, target)
         except errors.InsufficientPrivilege as error:

@@ -24,14 +24,20 @@ _URI_WITH_PASSWORD = re.compile(r"(postgres(?:ql)?://[^\s:/@]*:).*@")
 _PASSWORD = re.compile(r"(password\s*=).*")
 
 
-def database_dsn(settings: Settings) -> str:
+def database_dsn(settings: Settings, *, create: bool = False) -> str:
     """Return the conninfo to connect with; the embedded server is started when it is to be used.
 
+    Args:
+        settings: the environment.
+        create: whether the embedded server is to be created where there is none. Who only reads
+            would find nothing in it.
+
     Raises:
+        ServerError: there is no embedded server, or it cannot be started.
         UsageError: the DSN cannot be read.
     """
     if settings.dsn is None:
-        return start_embedded(settings)
+        return start_embedded(settings, create=create)
     check_readable(settings.dsn, settings.dsn_origin)
     return settings.dsn
 

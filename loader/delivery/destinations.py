@@ -46,13 +46,17 @@ class Destination:
     selection: Selection | None = None
     retain: str | None = None
 
-    def dsn(self) -> str:
+    def dsn(self, *, create: bool = False) -> str:
         """Return the conninfo to connect with.
+
+        Args:
+            create: whether the embedded server is to be created where there is none.
 
         Raises:
             UsageError: the connection string cannot be read.
+            ServerError: there is no embedded server, or it cannot be started.
         """
-        found = database_dsn(self.settings)
+        found = database_dsn(self.settings, create=create)
         if self.name is None:
             return found
         given = conninfo_to_dict(found)
@@ -67,7 +71,7 @@ class Destination:
             DatabaseError: it cannot be reached.
             psycopg.Error: it fails, or refuses us.
         """
-        dsn = self.dsn()
+        dsn = self.dsn(create=True)
         prepare_database(dsn, self.settings.partition_by)
         return dsn
 

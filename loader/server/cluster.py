@@ -46,6 +46,9 @@ SETTINGS: Mapping[str, str] = {
 
 # sockaddr_un holds 108 bytes, one of them the final NUL.
 _SOCKET_PATH_LIMIT = 107
+_ELSEWHERE = (
+    "set LOADER_SERVER_DIR to a folder of your own, or PGHOST or LOADER_DSN to another database"
+)
 # No process can have this id (the kernel's limit is 2^22).
 _IMPOSSIBLE_PID = 2**30
 
@@ -58,12 +61,15 @@ class Cluster:
         bin_dir: where ``initdb``, ``pg_ctl`` and ``postgres`` are.
         home: the directory that belongs to the cluster; created when missing.
         run_as: the system user that runs the server; None for the current user.
+        private_dir: a directory in which nobody but us may create anything; for the socket, when
+            the path of ``home`` is too long for one.
         settings: configuration, given on the command line at every start.
     """
 
     bin_dir: Path
     home: Path
     run_as: str | None = None
+    private_dir: Path | None = None
     settings: Mapping[str, str] = field(default_factory=lambda: SETTINGS)
 
     @property
@@ -78,20 +84,70 @@ class Cluster:
 
     @property
     def socket_dir(self) -> Path:
-        """The directory of the socket: ``home/run``, or a short one when that is too long."""
+        """The directory of the socket: that of the running server, else where it would be.
+
+        That is ``home/run`` or, when no socket can have that path, ``private_dir`` or ``/tmp``.
+        """
+        recorded = self._recorded(4)
+        if recorded and self._postmaster_pid() is not None:
+            # Another session, with other variables, may have started it.
+            return Path(recorded)
         preferred = self.home / "run"
-        path = str(preferred / f".s.PGSQL.{PORT}.lock")
-        # libpq splits PGHOST at commas, and the server its list of directories.
-        if len(os.fsencode(path)) <= _SOCKET_PATH_LIMIT and re.fullmatch(r"[\w./+@=-]+", path):
+        if _can_hold_a_socket(preferred):
             return preferred
+        if self.private_dir is not None:
+            private = self.private_dir / f"run-{path_hash(self.home)}"
+            if _can_hold_a_socket(private) and _is_writable(private):
+                return private
         return Path("/tmp") / f"video-events-{path_hash(self.home)}"  # noqa: S108
 
+    @property
+    def exists(self) -> bool:
+        """Whether the cluster was created."""
+        self.check_owner()
+        return (self.data_dir / "PG_VERSION").exists()
+
     def dsn(self, database: str = "postgres") -> str:
-        """Return the conninfo of a database of this cluster."""
-        return make_conninfo("", host=str(self.socket_dir), port=PORT, user=USER, dbname=database)
+        """Return the conninfo of a database of this cluster.
+
+        It is for the server of our user only: with it, libpq sends nothing to another one.
+        """
+        return make_conninfo(
+            "",
+            host=str(self.socket_dir),
+            port=PORT,
+            user=USER,
+            dbname=database,
+            requirepeer=_name_of(self._owner_id()),
+        )
+
+    def check_owner(self) -> None:
+        """Check that the cluster is of the user who would run its server, if there is one.
+
+        Raises:
+            ServerError: it is somebody else's.
+        """
+        try:
+            status = self.home.lstat()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise ServerError(f"{self.home}: {error.strerror}; {_ELSEWHERE}") from error
+        # Root may have made the directory for the user that runs its server.
+        if status.st_uid not in (self._owner_id(), os.geteuid()):
+            raise _is_of_another(self.home, status.st_uid)
 
     def is_running(self) -> bool:
-        """Tell whether the server answers on the socket."""
+        """Tell whether the server answers on the socket.
+
+        Raises:
+            ServerError: the cluster, or the directory of its socket, is somebody else's.
+        """
+        self.check_owner()
+        if not self.home.exists():
+            return False
+        # Before anything is sent there: its name can be guessed, and others may create it in /tmp.
+        check_private(self.socket_dir, self._owner_id())
         try:
             psycopg.connect(self.dsn(), connect_timeout=5).close()
         except psycopg.OperationalError:
@@ -106,6 +162,7 @@ class Cluster:
         """
         if self.is_running():
             return False
+        self._check_empty()
         make_private(self.home, self.run_as)
         with self._locked():
             if self.is_running():
@@ -129,6 +186,7 @@ class Cluster:
 
     def stop(self, mode: str = "fast") -> bool:
         """Stop the server, if it runs; True if it was stopped."""
+        self.check_owner()
         if not self.home.exists():
             return False
         with self._locked():
@@ -139,8 +197,9 @@ class Cluster:
 
     def destroy(self) -> None:
         """Stop the server and delete everything that the cluster consists of."""
+        socket_dir = self.socket_dir
         self.stop("immediate")
-        for path in (self.data_dir, self.socket_dir):
+        for path in (self.data_dir, socket_dir):
             shutil.rmtree(path, ignore_errors=True)
         self.log_file.unlink(missing_ok=True)
 
@@ -173,16 +232,40 @@ class Cluster:
     def _postmaster_pid(self) -> int | None:
         """Return the process id in postmaster.pid if that process is the server of this data."""
         try:
-            pid = int((self.data_dir / "postmaster.pid").read_text().split("\n", 1)[0])
-        except (OSError, ValueError):
+            pid = int(self._recorded(0))
+        except ValueError:
             return None
-        return pid if str(self.data_dir) in _command_line(pid) else None
+        command, name = _command_line(pid), self._recorded(1)
+        if str(self.data_dir) in command:
+            return pid
+        # It may have been started under another name of the same directory.
+        return pid if name and name in command and _is_same(Path(name), self.data_dir) else None
 
     def _postmaster_status(self) -> str:
+        return self._recorded(7)
+
+    def _recorded(self, line: int) -> str:
+        """Return a line of postmaster.pid: its id, data directory, ..., socket directory (4)."""
         try:
-            return (self.data_dir / "postmaster.pid").read_text().split("\n")[7]
+            return (self.data_dir / "postmaster.pid").read_text().split("\n")[line]
         except (OSError, IndexError):
             return ""
+
+    def _owner_id(self) -> int:
+        return os.geteuid() if self.run_as is None else pwd.getpwnam(self.run_as).pw_uid
+
+    def _check_empty(self) -> None:
+        """Refuse a directory with other things in it, which would be closed to others."""
+        ours = {"data", "data.new", "run", "log", "lock"}
+        try:
+            others = {path.name for path in self.home.iterdir()} - ours
+        except FileNotFoundError:
+            return
+        if others:
+            raise ServerError(
+                f"{self.home} has other things in it, such as {min(others)}; a server needs a "
+                "folder of its own: set LOADER_SERVER_DIR to one that is new or empty"
+            )
 
     def _disown_stale_lock_files(self) -> None:
         """Make lock files harmless whose process id now belongs to some other program.
@@ -235,27 +318,71 @@ def make_private(directory: Path, owner: str | None) -> None:
     """Create a directory that only its owner can enter, and refuse one of somebody else.
 
     Raises:
-        ServerError: the directory belongs to another user.
+        ServerError: the directory belongs to another user, or cannot be created.
     """
+    uid = os.geteuid() if owner is None else pwd.getpwnam(owner).pw_uid
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
         directory.mkdir(mode=0o700)
     except FileExistsError:
         pass
-    uid = os.geteuid() if owner is None else pwd.getpwnam(owner).pw_uid
+    except OSError as error:
+        raise ServerError(f"cannot create {directory}: {error.strerror}; {_ELSEWHERE}") from error
     status = directory.lstat()
     if owner is not None and stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid():
         # New, from us or from a process that does the same at this moment.
         shutil.chown(directory, owner, pwd.getpwnam(owner).pw_gid)
-        status = directory.lstat()
-    if status.st_uid != uid or not stat.S_ISDIR(status.st_mode):
-        name = owner or pwd.getpwuid(uid).pw_name
-        raise ServerError(
-            f"{directory} belongs to another user, and {name} would run the server in it; "
-            "run the command as its owner, or set LOADER_SERVER_DIR to another directory"
-        )
+    check_private(directory, uid)
     if stat.S_IMODE(status.st_mode) != 0o700:
         directory.chmod(0o700)
+
+
+def check_private(directory: Path, uid: int) -> None:
+    """Check that a directory, if it exists, is one, and not a link, and of this user.
+
+    Raises:
+        ServerError: it is something else, or somebody else's.
+    """
+    try:
+        status = directory.lstat()
+    except FileNotFoundError:
+        return
+    if status.st_uid != uid or not stat.S_ISDIR(status.st_mode):
+        raise _is_of_another(directory, status.st_uid)
+
+
+def _is_of_another(path: Path, uid: int) -> ServerError:
+    name = _name_of(uid) or f"number {uid}"
+    return ServerError(
+        f"{path} belongs to another user ({name}), or is a link; run the command as {name}, or "
+        f"{_ELSEWHERE}"
+    )
+
+
+def _name_of(uid: int) -> str | None:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return None
+
+
+def _can_hold_a_socket(directory: Path) -> bool:
+    path = str(directory / f".s.PGSQL.{PORT}.lock")
+    # libpq splits PGHOST at commas, and the server its list of directories.
+    return len(os.fsencode(path)) <= _SOCKET_PATH_LIMIT and bool(re.fullmatch(r"[\w./+@=-]+", path))
+
+
+def _is_writable(path: Path) -> bool:
+    """Tell whether we may write there, or create it."""
+    existing = next(parent for parent in (path, *path.parents) if parent.exists())
+    return os.access(existing, os.W_OK | os.X_OK)
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
 
 
 def as_user(name: str | None) -> dict[str, Any]:

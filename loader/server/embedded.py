@@ -11,11 +11,14 @@ import os
 import pwd
 import shutil
 import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from loader.errors import ServerError
-from loader.server.cluster import PORT, USER, Cluster, as_user, path_hash
-from loader.settings import Settings
+from loader.server.cluster import Cluster, as_user, path_hash
+from loader.settings import PG_VARIABLES, Settings
 
 DATABASE = "video_events"
 SYSTEM_USER = "embedded_postgres"
@@ -30,34 +33,69 @@ def embedded_cluster(settings: Settings) -> Cluster:
     Raises:
         ServerError: the extra is not installed, or there is no user to run the server.
     """
-    bin_dir = find_programs()
     run_as = ensure_system_user() if os.geteuid() == 0 else None
-    home = settings.server_dir or settings.project_dir / ".postgres"
-    if run_as is not None:
-        if not _can(run_as, "-x", _nearest_existing(home)):
-            home = SHARED_DIR / path_hash(home)
-            SHARED_DIR.mkdir(exist_ok=True)
-            SHARED_DIR.chmod(0o755)
-        bin_dir = reachable_programs(bin_dir, run_as)
-    return Cluster(bin_dir=bin_dir, home=home, run_as=run_as)
+    cluster = _cluster(settings, run_as)
+    if run_as is None:
+        return cluster
+    with suppress(OSError):  # then it is told where it is needed
+        _share(SHARED_DIR)
+    return replace(cluster, bin_dir=reachable_programs(cluster.bin_dir, run_as))
 
 
-def start_embedded(settings: Settings) -> str:
-    """Start the server of the project unless it runs, and return the DSN of its database."""
-    cluster = embedded_cluster(settings)
+def find_cluster(settings: Settings) -> Cluster | None:
+    """Return the cluster of the project if there is one; nothing is created.
+
+    Raises:
+        ServerError: the extra is not installed, or the cluster is somebody else's.
+    """
+    run_as = SYSTEM_USER if os.geteuid() == 0 and _user_exists() else None
+    cluster = _cluster(settings, run_as)
+    cluster.check_owner()
+    return embedded_cluster(settings) if cluster.home.exists() else None
+
+
+def start_embedded(settings: Settings, *, create: bool = False) -> str:
+    """Start the server of the project unless it runs, and return the DSN of its database.
+
+    Args:
+        settings: the environment.
+        create: whether a server is to be created where there is none; that is told.
+
+    Raises:
+        ServerError: there is none, or it cannot be started.
+    """
+    cluster = embedded_cluster(settings) if create else find_cluster(settings)
+    if cluster is None or not cluster.exists:
+        if cluster is None or not create:
+            raise no_server(settings)
+        print(  # noqa: T201 - programs are to see it too: it may not be where they expect it
+            f"loader: new PostgreSQL server of {settings.server_of}: {cluster.home}",
+            file=sys.stderr,
+        )
     cluster.start()
     cluster.ensure_database(DATABASE)
     return cluster.dsn(DATABASE)
 
 
-def connection_variables(cluster: Cluster) -> dict[str, str]:
-    """Return the ``PG*`` variables with which psql, dbt and others reach the database."""
-    return {
-        "PGHOST": str(cluster.socket_dir),
-        "PGPORT": str(PORT),
-        "PGUSER": USER,
-        "PGDATABASE": DATABASE,
-    }
+def leads_to(settings: Settings) -> bool:
+    """Tell whether ``PGHOST`` leads to the cluster of the project, as ``loader db env`` says it."""
+    host = settings.variables.get("PGHOST", "")
+    if settings.dsn_origin != PG_VARIABLES or not host.startswith("/"):
+        return False
+    try:
+        cluster = find_cluster(settings)
+    except ServerError:
+        return False
+    return cluster is not None and host == str(cluster.socket_dir)
+
+
+def no_server(settings: Settings) -> ServerError:
+    """Return the error that there is no server to read from."""
+    return ServerError(
+        "there is no database yet: none is named (--dsn, LOADER_DSN, PGHOST), and the server of "
+        f"{settings.server_of} has not been created ({settings.server_dir}); load something, "
+        "which creates it: loader load PATH"
+    )
 
 
 def find_programs() -> Path:
@@ -74,21 +112,31 @@ def find_programs() -> Path:
 
 def ensure_system_user() -> str:
     """Return the unprivileged user that runs the server for root, creating it if need be."""
-    try:
-        pwd.getpwnam(SYSTEM_USER)
-    except KeyError:
-        useradd = shutil.which("useradd")
-        if useradd is None:
-            raise ServerError(
-                f"PostgreSQL does not run as root, and there is no useradd to create the user "
-                f"{SYSTEM_USER}; create it, or run the loader as another user"
-            ) from None
-        command = [useradd, "--system", "--no-create-home", "--shell", "/bin/false", SYSTEM_USER]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-        # Another process may have created it meanwhile.
-        if done.returncode != 0 and not _user_exists():
-            raise ServerError(f"cannot create the user {SYSTEM_USER}: {done.stderr}") from None
+    if _user_exists():
+        return SYSTEM_USER
+    command = create_user_command()
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    # Another process may have created it meanwhile.
+    if done.returncode != 0 and not _user_exists():
+        raise ServerError(f"cannot create the user {SYSTEM_USER}: {done.stderr.strip()}")
     return SYSTEM_USER
+
+
+def create_user_command() -> list[str]:
+    """Return the command that creates the user, with what this system has for it."""
+    for name, options in (
+        ("useradd", ["--system", "--no-create-home", "--shell", "/bin/false"]),
+        # That of busybox.
+        ("adduser", ["-S", "-D", "-H", "-s", "/bin/false"]),
+    ):
+        # A plain su leaves root with the PATH of somebody else, without the programs of root.
+        program = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
+        if program is not None:
+            return [program, *options, SYSTEM_USER]
+    raise ServerError(
+        "PostgreSQL does not run as root, and there is no useradd or adduser to create the user "
+        f"{SYSTEM_USER}; create it, or run the loader as another user"
+    )
 
 
 def reachable_programs(bin_dir: Path, user: str) -> Path:
@@ -104,8 +152,7 @@ def reachable_programs(bin_dir: Path, user: str) -> Path:
     key = hashlib.sha256(os.fsencode(install)).hexdigest()[:8]
     target = SHARED_DIR / f"programs-{version}-{key}"
     if not target.exists():
-        SHARED_DIR.mkdir(exist_ok=True)
-        SHARED_DIR.chmod(0o755)
+        _share(SHARED_DIR)
         unfinished = SHARED_DIR / f"{target.name}.{os.getpid()}"
         # The programs look for their libraries two directories up from pginstall.
         shutil.copytree(install, unfinished / "embedded_postgres" / "pginstall", symlinks=True)
@@ -119,6 +166,12 @@ def reachable_programs(bin_dir: Path, user: str) -> Path:
     return target / "embedded_postgres" / "pginstall" / "bin"
 
 
+def _share(directory: Path) -> None:
+    """Have a directory that everybody can pass, and only root can write."""
+    directory.mkdir(exist_ok=True)
+    directory.chmod(0o755)
+
+
 def _make_readable(tree: Path) -> None:
     for path in (tree, *tree.rglob("*")):
         if not path.is_symlink():
@@ -130,6 +183,24 @@ def _can(user: str, flag: str, path: Path) -> bool:
     """Ask ``test``, as the user: it knows about every parent, ACL and mount option."""
     command = ["test", flag, str(path)]
     return subprocess.run(command, check=False, **as_user(user)).returncode == 0  # noqa: S603
+
+
+def _cluster(settings: Settings, run_as: str | None) -> Cluster:
+    """Return the cluster, with the programs where they are installed."""
+    home, private_dir = settings.server_dir, settings.user_dir
+    if run_as is not None:
+        private_dir = SHARED_DIR
+        if not _is_of_a_person(home) and not _can(run_as, "-x", _nearest_existing(home)):
+            home = SHARED_DIR / path_hash(home)
+    return Cluster(bin_dir=find_programs(), home=home, run_as=run_as, private_dir=private_dir)
+
+
+def _is_of_a_person(home: Path) -> bool:
+    """Tell whether a server of somebody else is there; root is not to have another beside it."""
+    try:
+        return home.lstat().st_uid not in (0, pwd.getpwnam(SYSTEM_USER).pw_uid)
+    except OSError:
+        return False
 
 
 def _nearest_existing(path: Path) -> Path:

@@ -1,9 +1,11 @@
 """A server that wants passwords, over TCP, without TLS and then with it."""
 
+import os
 import shlex
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -198,6 +200,49 @@ def test_a_password_may_stand_in_a_file(server: Server, run_loader: Run, tmp_pat
     file.chmod(0o600)
     outcome = run_loader("--dsn", server.dsn(password=""), "maintain", PGPASSFILE=str(file))
     assert outcome.exit_code == 0, outcome.stderr
+
+
+def test_other_programs_are_led_to_the_database_that_the_loader_uses(
+    server: Server, run_loader: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services, passwords = tmp_path / "services", tmp_path / "passwords"
+    services.write_text(
+        f"[events]\nhost=127.0.0.1\nport={server.port}\nuser=alice\ndbname=postgres\n"
+    )
+    escaped = PASSWORD.replace("\\", "\\\\").replace(":", "\\:")
+    passwords.write_text(f"127.0.0.1:*:*:alice:{escaped}\n")
+    passwords.chmod(0o600)
+    files = {"PGSERVICEFILE": str(services), "PGPASSFILE": str(passwords)}
+    variables = {"PGHOST": "127.0.0.1", "PGPORT": str(server.port), "PGUSER": "alice"}
+    ask = (
+        "import psycopg; conn = psycopg.connect(''); print(conn.info.port,"
+        "conn.info.user, conn.info.dbname, conn.execute('show work_mem').fetchone()[0])"
+    )
+    for given, work_mem in (
+        ({"LOADER_DSN": f"{server.uri()}?sslmode=disable&options=-c%20work_mem%3D7MB"}, "7MB"),
+        ({"LOADER_DSN": server.dsn()}, "64MB"),
+        ({"LOADER_DSN": "service=events", **files}, "64MB"),
+        ({"LOADER_DSN": "", "PGSERVICE": "events", **files}, "64MB"),
+        ({"LOADER_DSN": "", **variables, "PGPASSWORD": PASSWORD}, "64MB"),
+        # What was evaluated before, of another database, must not win.
+        ({"LOADER_DSN": server.uri(), "PGSERVICE": "events", "PGHOST": "nowhere", **files}, "64MB"),
+    ):
+        outcome = run_loader("db", "env", **given)
+        assert outcome.exit_code == 0, outcome.stderr
+        if "alice" not in given["LOADER_DSN"]:
+            check_silent(outcome, lines=0)
+        script = f"{outcome.stdout}\nunset LOADER_DSN\n{sys.executable} -c {shlex.quote(ask)}"
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "LOADER_"))}
+        done = subprocess.run(
+            ["sh", "-c", script], env=kept | given, check=False, capture_output=True, text=True
+        )
+        assert done.stdout.split() == [str(server.port), "alice", "postgres", work_mem], done.stderr
+    unreachable = run_loader("db", "env", LOADER_DSN=server.dsn(port="1"))
+    assert (unreachable.exit_code, unreachable.stdout) == (5, "")
+    monkeypatch.setattr("loader.cli.db.is_terminal", lambda: True)
+    shown = run_loader("db", "env", LOADER_DSN=server.dsn())
+    check_silent(shown, lines=0)
+    assert "# PGPASSWORD is not shown on a terminal" in shown.stdout
 
 
 def test_a_dsn_in_the_wrong_place_does_not_show_its_password(

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from loader.settings import read_settings
+from loader.settings import Settings, read_settings
 
 
 @pytest.mark.parametrize(
@@ -25,13 +25,33 @@ def test_the_nearest_place_that_names_a_database_wins(
     assert read_settings(dsn=option, environ=environ, cwd=Path("/")).dsn == dsn
 
 
-def test_the_project_is_where_dbt_project_is(tmp_path: Path) -> None:
-    (tmp_path / "dbt_project.yml").touch()
-    below = tmp_path / "a" / "b"
+@pytest.mark.parametrize("name", ["dbt_project.yml", "loader.toml"])
+def test_the_project_is_around_us_else_the_one_that_we_were_installed_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    below = tmp_path / "project" / "a" / "b"
     below.mkdir(parents=True)
-    assert read_settings(environ={}, cwd=below).project_dir == tmp_path
-    (tmp_path / "dbt_project.yml").unlink()
-    assert read_settings(environ={}, cwd=below).project_dir == below
+    (tmp_path / "project" / name).touch()
+    (tmp_path / "checkout").mkdir()
+    (tmp_path / "checkout" / "dbt_project.yml").touch()
+    packages = tmp_path / "site-packages"
+
+    def settings(cwd: Path, installed_from: Path, **environ: str) -> Settings:
+        return read_settings(environ=environ, cwd=cwd, installed_from=installed_from)
+
+    inside = settings(below, tmp_path / "checkout")
+    assert inside.project_dir == tmp_path / "project"
+    assert inside.server_dir == tmp_path / "project" / ".postgres"
+    elsewhere = settings(tmp_path, tmp_path / "checkout")
+    assert elsewhere.project_dir == tmp_path / "checkout"
+    assert elsewhere.server_dir == tmp_path / "checkout" / ".postgres"
+    assert elsewhere.server_of == f"the project {tmp_path}/checkout"
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    without = settings(tmp_path, packages)
+    assert without.project_dir == tmp_path
+    assert without.server_dir == tmp_path / "home/.local/share/video-events/server"
+    told = settings(tmp_path, packages, XDG_DATA_HOME=str(tmp_path / "data"))
+    assert told.server_dir == tmp_path / "data/video-events/server"
 
 
 def test_zero_does_not_switch_debugging_on() -> None:
