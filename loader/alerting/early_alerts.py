@@ -17,7 +17,7 @@ from psycopg import sql
 
 from loader.alerting.detector import Detector, Found, SourceState
 from loader.alerting.relay import Relay
-from loader.database.schema import read_sql
+from loader.database.queries import query
 from loader.loading.encode import HEADER, POSTGRES_EPOCH_US, TRAILER, records
 from loader.loading.observer import Observation, Observer
 
@@ -130,9 +130,9 @@ class LoadWatch(Observation):
         if not self._versions:
             return
         source_ids = sorted(self._versions)
-        self._execute("add_alert_states.sql", source_ids=source_ids)
+        self._execute("add_alert_states", source_ids=source_ids)
         stale = []
-        rows = self._execute("lock_alert_states.sql", source_ids=source_ids).fetchall()
+        rows = self._execute("lock_alert_states", source_ids=source_ids).fetchall()
         for source_id, version, state in rows:
             if self._is_deduped or version != self._versions[source_id]:
                 stale.append(source_id)
@@ -140,11 +140,11 @@ class LoadWatch(Observation):
         if stale:
             self._found = [found for found in self._found if found.source not in set(stale)]
             if self._has_written:
-                self._execute("remove_early_alerts.sql", load_id=self._load_id, source_ids=stale)
+                self._execute("remove_early_alerts", load_id=self._load_id, source_ids=stale)
             for time, source_id, event_type_id in self._replay(stale):
                 self._found += self._look(time, source_id, event_type_id)
         states = [json.dumps(self._detector.states[key].as_json()) for key in source_ids]
-        self._execute("save_alert_states.sql", source_ids=source_ids, states=states)
+        self._execute("save_alert_states", source_ids=source_ids, states=states)
         self._write()
 
     def _write(self) -> None:
@@ -161,7 +161,7 @@ class LoadWatch(Observation):
         # A cursor on the server: the load may be larger than the memory.
         with self._conn.cursor(name="replay") as cursor:
             cursor.execute(
-                read_sql("events_of_load.sql").encode(),
+                query("events_of_load"),
                 {
                     "load_id": self._load_id,
                     "source_ids": source_ids,
@@ -189,8 +189,8 @@ class LoadWatch(Observation):
             time, source_id, place_of[event_type_id], list(self._types.values())
         )
 
-    def _execute(self, file: str, **parameters: object) -> Cursor:
-        return self._conn.execute(read_sql(file).encode(), parameters)
+    def _execute(self, name: str, **parameters: object) -> Cursor:
+        return self._conn.execute(query(name), parameters)
 
 
 def _encode(found: Iterable[Found], load_id: int) -> bytes:

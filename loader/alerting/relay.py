@@ -16,7 +16,7 @@ import click
 
 from loader.alerting.notify import Destination, EarlyAlert, ToPostgres, ToServices
 from loader.database.connection import connect
-from loader.database.schema import read_sql
+from loader.database.queries import query
 from loader.errors import UsageError
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Relay:
             rows = (
                 self._connected()
                 .execute(
-                    read_sql("find_early_alerts.sql").encode(),
+                    query("find_early_alerts"),
                     {
                         "load_ids": list(self._load_ids),
                         "forgotten_after": FORGOTTEN_AFTER,

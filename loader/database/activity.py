@@ -9,7 +9,7 @@ from psycopg import Connection, Cursor, errors, sql
 from psycopg.rows import class_row
 
 from loader.database.connection import refusal
-from loader.database.schema import read_sql
+from loader.database.queries import template
 from loader.errors import UsageError
 
 # Always part of the answer, if only as an empty list.
@@ -49,7 +49,7 @@ def read_periods(
     with conn.cursor(row_factory=class_row(Period)) as cursor:
         _execute(
             cursor,
-            file="periods.sql",
+            name="periods",
             schema=schema,
             view="category_activity_periods_live",
             since=since,
@@ -63,9 +63,7 @@ def read_alerts(
 ) -> list[Alert]:
     """Return the alerts that were triggered in a time span, in time order."""
     with conn.cursor(row_factory=class_row(Alert)) as cursor:
-        _execute(
-            cursor, file="alerts.sql", schema=schema, view="alerts_live", since=since, until=until
-        )
+        _execute(cursor, name="alerts", schema=schema, view="alerts_live", since=since, until=until)
         return cursor.fetchall()
 
 
@@ -87,13 +85,13 @@ def iso_utc(moment: datetime) -> str:
 def _execute(
     cursor: Cursor[Any],
     *,
-    file: str,
+    name: str,
     schema: str,
     view: str,
     since: datetime | None,
     until: datetime | None,
 ) -> None:
-    statement = sql.SQL(read_sql(file)).format(view=sql.Identifier(schema, view))
+    statement = template(name).format(view=sql.Identifier(schema, view))
     try:
         cursor.execute(statement, {"since": since, "until": until})
     except (errors.UndefinedTable, errors.InvalidSchemaName):

@@ -8,7 +8,7 @@ import psycopg
 from loader.database.connection import connect
 from loader.database.ledger import remove_load
 from loader.database.locks import LOAD, lock
-from loader.database.schema import read_sql
+from loader.database.queries import query
 from loader.errors import DatabaseError, LoaderError
 
 # A server that restarts after a crash is back within seconds, mostly.
@@ -31,9 +31,7 @@ def find_load_seq(dsn: str, load_id: int) -> int | None:
         try:
             with connect(dsn, purpose="look up") as conn:
                 conn.execute("select set_config('lock_timeout', %s, false)", [_LOCK_TIMEOUT])
-                row = conn.execute(
-                    read_sql("find_load_seq.sql").encode(), {"load_id": load_id}
-                ).fetchone()
+                row = conn.execute(query("find_load_seq"), {"load_id": load_id}).fetchone()
                 # Without a row somebody has removed the load, as is done to unpublished ones.
                 return None if row is None else row[0]
         except (LoaderError, psycopg.Error) as error:

@@ -7,7 +7,7 @@ from psycopg import Connection, sql
 
 from loader.database.ledger import staging_name
 from loader.database.locks import DEDUPE, lock
-from loader.database.schema import read_sql
+from loader.database.queries import template
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ def insert_new_events(conn: Connection, load_id: int) -> Inserted:
         return Inserted(rows=0, first_event_at=None, last_event_at=None)
     with conn.transaction():
         # Literals: bounds that the planner knows leave out whole partitions.
-        statement = sql.SQL(read_sql("insert_new_events.sql")).format(
+        statement = template("insert_new_events").format(
             staging=staging, first=sql.Literal(bounds[0]), last=sql.Literal(bounds[1])
         )
         row = conn.execute(statement).fetchone()

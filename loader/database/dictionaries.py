@@ -9,7 +9,7 @@ import numpy.typing as npt
 import psycopg
 from psycopg import Connection
 
-from loader.database.schema import read_sql
+from loader.database.queries import query
 from loader.errors import InputError
 from loader.reading.bounds import NameGate
 
@@ -64,12 +64,12 @@ class Dictionary:
         self._ids.update((name, number) for name, number in rows)
 
     def _statement(self, verb: str) -> bytes:
-        return read_sql(f"{verb}_{self._table}.sql").encode()
+        return query(f"{verb}_{self._table}")
 
 
 def type_gate(conn: Connection, max_new: int) -> NameGate:
     """Let a load bring so many new types, as far as ``raw.event_types`` can number them."""
-    row = conn.execute(read_sql("event_type_room.sql").encode()).fetchone()
+    row = conn.execute(query("event_type_room")).fetchone()
     known, room = row or ([], 0)
     if room < max_new:
         why = "is a new type, and raw.event_types cannot number any more; is --type-column right?"

@@ -12,7 +12,8 @@ from psycopg.rows import class_row
 
 from loader.database.locks import LOAD, show_life, try_take_over, unlock
 from loader.database.partitions import delete_events
-from loader.database.schema import keep_schema, read_sql
+from loader.database.queries import query
+from loader.database.schema import keep_schema
 from loader.errors import CommitLostError, UsageError
 from loader.reading.totals import Totals
 from loader.version import __version__
@@ -41,14 +42,14 @@ class LedgerRow:
 def find_visible(conn: Connection, fingerprint: str) -> LedgerRow | None:
     """Return the load of the same input that is visible now, if there is one."""
     with conn.cursor(row_factory=class_row(LedgerRow)) as cursor:
-        cursor.execute(read_sql("find_visible_load.sql").encode(), {"fingerprint": fingerprint})
+        cursor.execute(query("find_visible_load"), {"fingerprint": fingerprint})
         return cursor.fetchone()
 
 
 def list_loads(conn: Connection, limit: int | None = None) -> list[LedgerRow]:
     """Return the ledger, newest first."""
     with conn.cursor(row_factory=class_row(LedgerRow)) as cursor:
-        cursor.execute(read_sql("list_loads.sql").encode(), {"limit": limit})
+        cursor.execute(query("list_loads"), {"limit": limit})
         return cursor.fetchall()
 
 
@@ -57,7 +58,7 @@ def begin_load(conn: Connection, origin: str, options: dict[str, Any]) -> int:
     with conn.transaction():
         keep_schema(conn)
         row = conn.execute(
-            read_sql("begin_load.sql").encode(),
+            query("begin_load"),
             {"origin": origin, "version": __version__, "options": json.dumps(options)},
         ).fetchone()
         assert row is not None  # noqa: S101 - an insert ... returning gives a row
@@ -95,7 +96,7 @@ def publish(
         if first is not None:
             first()
         conn.execute(
-            read_sql("complete_load.sql").encode(),
+            query("complete_load"),
             {
                 "load_id": load_id,
                 "fingerprint": fingerprint,
@@ -104,7 +105,7 @@ def publish(
             },
         )
         # The last statement: whoever publishes next waits for the counter until we commit.
-        row = conn.execute(read_sql("publish_load.sql").encode(), {"load_id": load_id}).fetchone()
+        row = conn.execute(query("publish_load"), {"load_id": load_id}).fetchone()
         if row is None:
             raise UsageError(f"load {load_id} was removed by somebody while it was being loaded")
     return int(row[0])
@@ -119,7 +120,7 @@ def withdraw(conn: Connection, load_id: int) -> LedgerRow:
     """
     with _publication(conn, f"whether load {load_id} is withdrawn"):
         keep_schema(conn)
-        found = conn.execute(read_sql("lock_load.sql").encode(), {"load_id": load_id}).fetchone()
+        found = conn.execute(query("lock_load"), {"load_id": load_id}).fetchone()
         if found is None:
             raise UsageError(f"there is no load {load_id}; see: loader loads")
         kind, load_seq, withdrawn_seq, is_too_old = found
@@ -136,14 +137,14 @@ def withdraw(conn: Connection, load_id: int) -> LedgerRow:
             )
         with conn.cursor(row_factory=class_row(LedgerRow)) as cursor:
             cursor.execute(
-                read_sql("begin_withdrawal.sql").encode(),
+                query("begin_withdrawal"),
                 {"load_id": load_id, "version": __version__},
             )
             row = cursor.fetchone()
             assert row is not None  # noqa: S101 - an insert ... returning gives a row
             # The last statement, as in publish.
             cursor.execute(
-                read_sql("publish_withdrawal.sql").encode(),
+                query("publish_withdrawal"),
                 {"load_id": load_id, "withdrawal_id": row.load_id},
             )
             published = cursor.fetchone()
@@ -186,7 +187,7 @@ def remove_load(conn: Connection, load_id: int, *, has_events: bool = True) -> N
 
 def _lock_unpublished(conn: Connection, load_id: int) -> bool:
     """Keep a load from being published until the transaction ends; False if it is, or is gone."""
-    statement = read_sql("lock_unpublished_load.sql").encode()
+    statement = query("lock_unpublished_load")
     return conn.execute(statement, {"load_id": load_id}).fetchone() is not None
 
 

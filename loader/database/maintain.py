@@ -15,8 +15,9 @@ from loader.database.partitions import (
     delete_events,
     set_partition_by,
 )
+from loader.database.queries import query
 from loader.database.retention import Retained, retain
-from loader.database.schema import ensure_schema, read_sql
+from loader.database.schema import ensure_schema
 from loader.settings import PartitionBy
 
 
@@ -76,7 +77,7 @@ def maintain(
     waits_for = None
     try:
         _purge(conn, purged)
-        (left,) = conn.execute(read_sql("count_unpurged.sql").encode()).fetchone() or (0,)
+        (left,) = conn.execute(query("count_unpurged")).fetchone() or (0,)
         if left:
             waits_for = f"dbt to take note of {left} withdrawn loads in every model: dbt build"
     except ModelsBusyError as reason:
@@ -105,7 +106,7 @@ def _partitions_ahead(conn: Connection, ahead: int) -> list[str]:
 
 
 def _analyze(conn: Connection) -> list[str]:
-    due = conn.execute(read_sql("analyze_due.sql").encode()).fetchall()
+    due = conn.execute(query("analyze_due")).fetchall()
     analyzed = [name for (name,) in due if analyze(conn, name)]
     analyze_parent_when_due(conn)
     return analyzed
@@ -129,5 +130,5 @@ def _purgeable(conn: Connection) -> list[int]:
     marks = models_at_rest(conn)
     # Without any model nobody will ever ask for what was withdrawn.
     parameters = {"load_seq": min((mark.load_seq for mark in marks), default=2**62)}
-    found = conn.execute(read_sql("purgeable_loads.sql").encode(), parameters).fetchall()
+    found = conn.execute(query("purgeable_loads"), parameters).fetchall()
     return [load_id for (load_id,) in found]

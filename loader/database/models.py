@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from psycopg import Connection, errors, sql
 
 from loader.database.locks import SHORT_TRY
-from loader.database.schema import read_sql
+from loader.database.queries import query
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class ModelsBusyError(Exception):
 
 def progress_schemas(conn: Connection) -> dict[str, int]:
     """Return the schemas that dbt keeps marks in, each with the oid of its table of marks."""
-    return dict(conn.execute(read_sql("progress_schemas.sql").encode()).fetchall())
+    return dict(conn.execute(query("progress_schemas")).fetchall())
 
 
 def copy_marks(conn: Connection, schema: str, column: str) -> list[tuple[str, int, str | None]]:

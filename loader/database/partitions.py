@@ -12,7 +12,7 @@ from psycopg import Connection, errors, sql
 
 from loader.database.layout import Layout, bound, partition_name
 from loader.database.locks import INDEX, SCHEMA, lock_for_transaction
-from loader.database.schema import read_sql
+from loader.database.queries import query
 from loader.reading.bounds import days_of
 from loader.settings import PartitionBy
 
@@ -144,7 +144,7 @@ def read_layout(conn: Connection) -> Layout:
     """Return the partitions there are, and how long new ones shall be."""
     rows = conn.execute("select partition_by from raw.partitioning").fetchone()
     assert rows is not None  # noqa: S101 - the schema comes with this row
-    return Layout(rows[0], conn.execute(read_sql("partitions.sql").encode()))
+    return Layout(rows[0], conn.execute(query("partitions")))
 
 
 def set_partition_by(conn: Connection, partition_by: PartitionBy | None) -> None:
@@ -166,7 +166,7 @@ def create_missing_indexes(conn: Connection) -> int:
     """
     created = 0
     parameters = {"suffixes": list(WANTED_INDEXES)}
-    rows = conn.execute(read_sql("missing_indexes.sql").encode(), parameters).fetchall()
+    rows = conn.execute(query("missing_indexes"), parameters).fetchall()
     for partition, suffix in rows:
         with _unless_busy(conn):
             # "if not exists" alone does not help two who create it at the same moment.
@@ -227,10 +227,8 @@ def tidy_up(conn: Connection, partitions: Partitions, *, have_new_names: bool) -
     # Of those that others have created meanwhile, and could not index because we were at it.
     create_missing_indexes(conn)
     with _unless_busy(conn):
-        conn.execute(read_sql("summarize.sql").encode(), {"names": names, "suffix": "load"})
-    sizes: dict[str, int] = dict(
-        conn.execute(read_sql("partition_sizes.sql").encode(), {"names": names})
-    )
+        conn.execute(query("summarize"), {"names": names, "suffix": "load"})
+    sizes: dict[str, int] = dict(conn.execute(query("partition_sizes"), {"names": names}))
     for name, added in partitions.rows_by_name.items():
         known = sizes.get(name, -1)
         if known <= 0 or added > known * 0.1:
@@ -262,7 +260,7 @@ def _unless_busy(conn: Connection) -> Iterator[None]:
 
 def analyze_parent_when_due(conn: Connection) -> None:
     """Analyze ``raw.events`` itself when its rows have grown by a fifth."""
-    row = conn.execute(read_sql("is_parent_analyze_due.sql").encode()).fetchone()
+    row = conn.execute(query("is_parent_analyze_due")).fetchone()
     if row is not None and row[0]:
         # Before 18 it analyzes every partition too, and would wait for each of them.
         only = conn.info.server_version >= 180000

@@ -7,7 +7,7 @@ from pathlib import Path
 from psycopg import Connection
 from psycopg.rows import class_row
 
-from loader.database.schema import read_sql
+from loader.database.queries import query
 from loader.errors import UsageError
 from loader.reading.batch import Reject
 
@@ -35,7 +35,7 @@ class RejectedRow:
 
 def store_rejects(conn: Connection, load_id: int, rejects: Iterable[Reject]) -> None:
     """Append rejected rows to ``raw.rejected_events``."""
-    with conn.cursor() as cursor, cursor.copy(read_sql("copy_rejects.sql").encode()) as copy:
+    with conn.cursor() as cursor, cursor.copy(query("copy_rejects")) as copy:
         for reject in rejects:
             text = readable(reject.raw)
             exact = None if text.encode() == reject.raw else reject.raw
@@ -78,13 +78,13 @@ def read_rejects(
         conn.cursor(name="rejects", row_factory=class_row(RejectedRow)) as cursor,
     ):
         cursor.itersize = 5000
-        cursor.execute(read_sql("list_rejects.sql").encode(), {"load_id": load_id, "limit": limit})
+        cursor.execute(query("list_rejects"), {"load_id": load_id, "limit": limit})
         yield from cursor
 
 
 def count_unkept(conn: Connection, load_id: int | None = None) -> int:
     """Return how many rejected rows of published loads were only counted."""
-    row = conn.execute(read_sql("count_unkept_rejects.sql").encode(), {"load_id": load_id})
+    row = conn.execute(query("count_unkept_rejects"), {"load_id": load_id})
     (count,) = row.fetchone() or (0,)
     return int(count)
 

@@ -14,7 +14,7 @@ from psycopg import Connection, errors, sql
 from loader.database.locks import SCHEMA, holders, in_short_tries, lock_for_transaction
 from loader.database.models import ModelMark, ModelsBusyError, models_at_rest
 from loader.database.partitions import PORTION
-from loader.database.schema import read_sql
+from loader.database.queries import query, template
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +46,8 @@ def retain(conn: Connection, age: str, now: datetime) -> Retained:
         now: from when it is counted.
     """
     limit = {"age": age, "now": now}
-    conn.execute(read_sql("forget_early_alerts.sql").encode(), limit)
-    conn.execute(read_sql("move_retention.sql").encode(), limit)
+    conn.execute(query("forget_early_alerts"), limit)
+    conn.execute(query("move_retention"), limit)
     dropped: list[str] = []
     waits_for = None
     try:
@@ -63,7 +63,7 @@ def retain(conn: Connection, age: str, now: datetime) -> Retained:
 
 def _check(conn: Connection, marks: list[ModelMark]) -> None:
     """Raise when somebody may still change, or read, what is to be dropped."""
-    row = conn.execute(read_sql("loads_before_retention.sql").encode()).fetchone()
+    row = conn.execute(query("loads_before_retention")).fetchone()
     unfinished, load_seq = row or (None, None)
     if unfinished is not None:
         raise ModelsBusyError(f"load {unfinished}, which began before")
@@ -84,7 +84,7 @@ def _check(conn: Connection, marks: list[ModelMark]) -> None:
 
 def _droppable(conn: Connection) -> list[tuple[str, datetime]]:
     """Return the partitions that can be dropped, oldest first, and before which nothing is then."""
-    return conn.execute(read_sql("droppable_partitions.sql").encode()).fetchall()
+    return conn.execute(query("droppable_partitions")).fetchall()
 
 
 def _drop_portion(conn: Connection) -> list[str]:
@@ -95,7 +95,7 @@ def _drop_portion(conn: Connection) -> list[str]:
     portion = _droppable(conn)[:PORTION]
     for name, _ in portion:
         partition = sql.Identifier("raw", name)
-        conn.execute(sql.SQL(read_sql("keep_last_events.sql")).format(partition=partition))
+        conn.execute(template("keep_last_events").format(partition=partition))
     # From here on readers wait. Only: locks on the other partitions would be in the way of
     # autovacuum.
     conn.execute("lock table only raw.events in access exclusive mode")

@@ -9,7 +9,8 @@ from dataclasses import astuple, dataclass
 from psycopg import Connection, sql
 
 from loader.database.locks import SCHEMA, in_short_tries, lock_for_transaction
-from loader.database.schema import CHANGE_PATIENCE_SECONDS, ensure_schema, read_sql
+from loader.database.queries import query, template
+from loader.database.schema import CHANGE_PATIENCE_SECONDS, ensure_schema
 from loader.errors import UsageError
 
 
@@ -63,7 +64,7 @@ def set_up_roles(conn: Connection, roles: Roles, schema: str) -> list[str]:
         _hand_over(conn, "raw", roles.loader)
         _hand_over(conn, schema, roles.transformer)
         conn.execute(
-            sql.SQL(read_sql("grants.sql")).format(
+            template("grants").format(
                 loader=sql.Identifier(roles.loader),
                 transformer=sql.Identifier(roles.transformer),
                 reader=sql.Identifier(roles.reader),
@@ -109,5 +110,5 @@ def _hand_over(conn: Connection, schema: str, owner: str) -> None:
     """Make a role the owner of a schema and of all that is in it."""
     parameters = {"schema": schema, "owner": owner}
     # The schema comes first: an owner must be allowed to create in it.
-    for (statement,) in conn.execute(read_sql("hand_over.sql").encode(), parameters).fetchall():
+    for (statement,) in conn.execute(query("hand_over"), parameters).fetchall():
         conn.execute(statement.encode())

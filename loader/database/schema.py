@@ -1,13 +1,13 @@
 """The raw schema: created and brought up to date when a command needs it."""
 
 import hashlib
-from importlib.resources import files
 from typing import Final
 
 from psycopg import Connection, errors
 from psycopg.rows import TupleRow, scalar_row
 
 from loader.database.locks import SCHEMA, holders, in_short_tries, lock_for_transaction
+from loader.database.queries import query, read_sql
 from loader.errors import LoaderError, NewerSchemaError, UsageError
 from loader.version import __version__
 
@@ -18,11 +18,6 @@ SCHEMA_VERSION: Final = 1
 CHANGE_PATIENCE_SECONDS: Final = 60.0
 
 _VERSION: Final = "select version, loader_version from raw.schema_version"
-
-
-def read_sql(name: str) -> str:
-    """Return a file of ``loader/sql``."""
-    return files("loader.database").joinpath("sql", name).read_text(encoding="utf-8")
 
 
 def ensure_schema(conn: Connection) -> None:
@@ -45,7 +40,7 @@ def ensure_schema(conn: Connection) -> None:
         _look_at_version(conn)
         conn.execute(statements.encode())
         version = {"version": SCHEMA_VERSION, "loader_version": __version__}
-        conn.execute(read_sql("set_schema_version.sql").encode(), version)
+        conn.execute(query("set_schema_version"), version)
         # Not a parameter: utility statements take none. The mark is ours, letters and digits.
         conn.execute(f"comment on schema raw is '{mark}'".encode())
 
@@ -101,6 +96,6 @@ def _look_at_version(conn: Connection) -> None:
 
 def _mark(conn: Connection) -> str | None:
     with conn.cursor(row_factory=scalar_row) as cursor:
-        cursor.execute(read_sql("schema_mark.sql").encode())
+        cursor.execute(query("schema_mark"))
         value: str | None = cursor.fetchone()
     return value

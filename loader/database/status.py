@@ -7,7 +7,7 @@ from psycopg import Connection, errors
 from psycopg.rows import class_row
 
 from loader.database.models import copy_marks, progress_schemas
-from loader.database.schema import read_sql
+from loader.database.queries import query
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ class Models:
 def ledger_status(conn: Connection) -> LedgerStatus:
     """Return the totals of the ledger."""
     with conn.cursor(row_factory=class_row(LedgerStatus)) as cursor:
-        cursor.execute(read_sql("ledger_status.sql").encode())
+        cursor.execute(query("ledger_status"))
         status = cursor.fetchone()
     assert status is not None  # noqa: S101 - an aggregate always gives one row
     return status

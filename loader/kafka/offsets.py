@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from psycopg import Connection
 
-from loader.database.schema import read_sql
+from loader.database.queries import query
 from loader.errors import LoaderError
 
 
@@ -43,9 +43,7 @@ class Offsets:
 
 def read_offsets(conn: Connection, group: str, topic: str) -> Offsets:
     """Return how far a group has come."""
-    rows = conn.execute(
-        read_sql("kafka_offsets.sql").encode(), {"group": group, "topic": topic}
-    ).fetchall()
+    rows = conn.execute(query("kafka_offsets"), {"group": group, "topic": topic}).fetchall()
     return Offsets(
         identity=rows[0][2] if rows else None, next={int(row[0]): int(row[1]) for row in rows}
     )
@@ -61,9 +59,9 @@ def move_offsets(
     """
     # In order, so that two consumers that race for several partitions cannot deadlock.
     for partition, move in sorted(moves.items()):
-        name = "add_kafka_offset.sql" if move.old is None else "move_kafka_offset.sql"
+        name = "add_kafka_offset" if move.old is None else "move_kafka_offset"
         moved = conn.execute(
-            read_sql(name).encode(),
+            query(name),
             {
                 "group": group,
                 "topic": topic,

@@ -1,2 +1,0 @@
-delete from raw.early_alerts
-where passed_on_at < %(now)s - %(age)s::interval

@@ -1,0 +1,741 @@
+-- The fixed statements of the loader, each behind a line with its name; see queries.py.
+
+
+-- ==== The ledger
+
+-- name: begin_load
+-- The shared lock makes this load visible to whoever moves the retention, or the move to this load.
+insert into raw.loads (origin, loader_version, options, retained_from)
+select
+    %(origin)s,
+    %(version)s,
+    %(options)s::jsonb,
+    retention.retained_from
+from raw.retention
+for share
+returning load_id
+
+-- name: complete_load
+update raw.loads
+set
+    rows_read = %(rows_read)s,
+    rows_loaded = %(rows_loaded)s,
+    rows_rejected = %(rows_rejected)s,
+    rows_duplicate = %(rows_duplicate)s,
+    fingerprint = %(fingerprint)s,
+    options = options || jsonb_strip_nulls(jsonb_build_object('header', %(header)s::text)),
+    first_event_at = %(first_event_at)s,
+    last_event_at = %(last_event_at)s
+where load_id = %(load_id)s and load_seq is null
+
+-- name: publish_load
+with next_load as (
+    update raw.load_counter set load_seq = load_seq + 1
+    returning load_seq
+)
+
+update raw.loads
+set
+    load_seq = next_load.load_seq,
+    published_at = clock_timestamp()
+from next_load
+where loads.load_id = %(load_id)s and loads.load_seq is null
+returning loads.load_seq
+
+-- name: find_visible_load
+select
+    load_id,
+    load_seq,
+    withdrawn_seq,
+    withdraws_load_id,
+    rows_read,
+    rows_loaded,
+    rows_rejected,
+    rows_duplicate,
+    kind,
+    origin,
+    first_event_at,
+    last_event_at,
+    started_at,
+    published_at
+from raw.loads
+where fingerprint = %(fingerprint)s and load_seq is not null and withdrawn_seq is null
+
+-- name: find_load_seq
+-- The lock waits for a transaction that is still publishing the load, or withdrawing it.
+select load_seq
+from raw.loads
+where load_id = %(load_id)s
+for update
+
+-- name: lock_load
+select
+    loads.kind,
+    loads.load_seq,
+    loads.withdrawn_seq,
+    loads.first_event_at < retention.retained_from as is_too_old
+from raw.loads
+cross join raw.retention
+where loads.load_id = %(load_id)s
+for update of loads
+for share of retention
+
+-- name: lock_unpublished_load
+select load_id
+from raw.loads
+where load_id = %(load_id)s and load_seq is null
+for update
+
+-- name: begin_withdrawal
+insert into raw.loads (kind, withdraws_load_id, origin, loader_version)
+values (
+    'withdrawal', %(load_id)s, format('withdrawal of load %%s', %(load_id)s::bigint), %(version)s
+)
+returning
+    load_id,
+    load_seq,
+    withdrawn_seq,
+    withdraws_load_id,
+    rows_read,
+    rows_loaded,
+    rows_rejected,
+    rows_duplicate,
+    kind,
+    origin,
+    first_event_at,
+    last_event_at,
+    started_at,
+    published_at
+
+-- name: publish_withdrawal
+with next_load as (
+    update raw.load_counter set load_seq = load_seq + 1
+    returning load_seq
+),
+
+withdrawn as (
+    update raw.loads set withdrawn_seq = next_load.load_seq
+    from next_load
+    where loads.load_id = %(load_id)s
+)
+
+update raw.loads
+set
+    load_seq = next_load.load_seq,
+    published_at = clock_timestamp()
+from next_load
+where loads.load_id = %(withdrawal_id)s
+returning
+    loads.load_id,
+    loads.load_seq,
+    loads.withdrawn_seq,
+    loads.withdraws_load_id,
+    loads.rows_read,
+    loads.rows_loaded,
+    loads.rows_rejected,
+    loads.rows_duplicate,
+    loads.kind,
+    loads.origin,
+    loads.first_event_at,
+    loads.last_event_at,
+    loads.started_at,
+    loads.published_at
+
+-- name: list_loads
+select
+    load_id,
+    load_seq,
+    withdrawn_seq,
+    withdraws_load_id,
+    rows_read,
+    rows_loaded,
+    rows_rejected,
+    rows_duplicate,
+    kind,
+    origin,
+    first_event_at,
+    last_event_at,
+    started_at,
+    published_at
+from raw.loads
+order by load_id desc
+limit %(limit)s::bigint
+
+-- name: ledger_status
+with visible as (
+    select
+        count(*) as loads,
+        coalesce(sum(rows_read), 0)::bigint as rows_read,
+        coalesce(sum(rows_loaded), 0)::bigint as rows_loaded,
+        coalesce(sum(rows_rejected), 0)::bigint as rows_rejected,
+        coalesce(sum(rows_duplicate), 0)::bigint as rows_duplicate,
+        min(first_event_at) as first_event_at,
+        max(last_event_at) as last_event_at
+    from raw.loads
+    where kind = 'load' and load_seq is not null and withdrawn_seq is null
+),
+
+whole_ledger as (
+    select
+        count(*) filter (where kind = 'withdrawal') as withdrawals,
+        count(*) filter (where load_seq is null) as unpublished,
+        max(published_at) as last_published_at
+    from raw.loads
+)
+
+select
+    load_counter.load_seq,
+    visible.loads,
+    whole_ledger.withdrawals,
+    whole_ledger.unpublished,
+    visible.rows_read,
+    visible.rows_loaded,
+    visible.rows_rejected,
+    visible.rows_duplicate,
+    pg_database_size(current_database()) as database_bytes,
+    visible.first_event_at,
+    visible.last_event_at,
+    whole_ledger.last_published_at
+from visible
+cross join whole_ledger
+cross join raw.load_counter
+
+
+-- ==== Names and their numbers
+
+-- name: find_sources
+select
+    source_name,
+    source_id
+from raw.sources
+where source_name = any(%(names)s)
+
+-- name: add_sources
+insert into raw.sources (source_name)
+select unnest(%(names)s::text [])
+on conflict do nothing
+
+-- name: find_event_types
+select
+    event_type,
+    event_type_id
+from raw.event_types
+where event_type = any(%(names)s)
+
+-- name: add_event_types
+insert into raw.event_types (event_type)
+select unnest(%(names)s::text [])
+on conflict do nothing
+
+-- name: event_type_room
+-- The names there are, and how many more can be numbered: a number once taken is never given back.
+select
+    array(select event_types.event_type from raw.event_types) as names,
+    32767 - coalesce(
+        pg_sequence_last_value(pg_get_serial_sequence('raw.event_types', 'event_type_id')::regclass), 0
+    ) as room
+
+
+-- ==== Rejected rows
+
+-- name: copy_rejects
+copy raw.rejected_events (
+    load_id,
+    line_number,
+    column_name,
+    reason,
+    raw_text,
+    raw_bytes,
+    is_cut,
+    partition_number,
+    message_offset
+)
+from stdin
+
+-- name: list_rejects
+select
+    loads.load_id,
+    loads.origin,
+    rejected_events.line_number,
+    rejected_events.column_name,
+    rejected_events.reason,
+    rejected_events.raw_text,
+    rejected_events.raw_bytes,
+    rejected_events.is_cut,
+    rejected_events.partition_number,
+    rejected_events.message_offset
+from raw.rejected_events
+inner join raw.loads on rejected_events.load_id = loads.load_id
+where
+    loads.load_seq is not null
+    and (%(load_id)s::bigint is null or loads.load_id = %(load_id)s)
+order by
+    loads.load_id desc,
+    rejected_events.line_number asc,
+    rejected_events.partition_number asc,
+    rejected_events.message_offset asc
+limit %(limit)s::bigint
+
+-- name: count_unkept_rejects
+select (
+    select coalesce(sum(loads.rows_rejected), 0)
+    from raw.loads
+    where
+        loads.load_seq is not null
+        and (%(load_id)s::bigint is null or loads.load_id = %(load_id)s)
+) - (
+    select count(*)
+    from raw.rejected_events
+    inner join raw.loads on rejected_events.load_id = loads.load_id
+    where
+        loads.load_seq is not null
+        and (%(load_id)s::bigint is null or loads.load_id = %(load_id)s)
+)
+
+
+-- ==== Duplicates
+
+-- name: insert_new_events
+with inserted as (
+    insert into raw.events (event_time, load_id, source_id, event_type_id, attributes)
+    select distinct on (staged.source_id, staged.event_time, staged.event_type_id)
+        staged.event_time,
+        staged.load_id,
+        staged.source_id,
+        staged.event_type_id,
+        staged.attributes
+    from {staging} as staged
+    where not exists (
+        select 1
+        from raw.events
+        inner join raw.loads on events.load_id = loads.load_id
+        where
+            events.source_id = staged.source_id
+            and events.event_time = staged.event_time
+            and events.event_type_id = staged.event_type_id
+            and events.event_time between {first} and {last}
+            and loads.load_seq is not null
+            and loads.withdrawn_seq is null
+    )
+    order by staged.source_id, staged.event_time, staged.event_type_id, staged.row_number
+    returning event_time
+)
+
+select
+    count(*),
+    min(event_time),
+    max(event_time)
+from inserted
+
+
+-- ==== Partitions, their indexes and statistics
+
+-- name: partitions
+-- Days since 1970; null for a bound that there is not.
+select
+    found.relname,
+    floor(extract(epoch from found.starts_at) / 86400)::int as first_day,
+    ceil(extract(epoch from found.ends_at) / 86400)::int as end_day
+from (
+    select
+        child.relname,
+        substring(bounds.expression from $$FROM \('([^']+)'\)$$)::timestamptz as starts_at,
+        substring(bounds.expression from $$ TO \('([^']+)'\)$$)::timestamptz as ends_at
+    from pg_inherits as inheritance
+    inner join pg_class as child on inheritance.inhrelid = child.oid
+    cross join lateral (select pg_get_expr(child.relpartbound, child.oid) as expression) as bounds
+    where
+        inheritance.inhparent = 'raw.events'::regclass
+        -- Rows of a default partition would be in the way of a new one; it is not ours.
+        and bounds.expression <> 'DEFAULT'
+) as found
+
+-- name: partition_sizes
+select
+    relname,
+    reltuples::bigint
+from pg_class
+where relnamespace = 'raw'::regnamespace and relname = any(%(names)s)
+
+-- name: missing_indexes
+select
+    child.relname,
+    wanted.suffix
+from pg_inherits as inheritance
+inner join pg_class as child on inheritance.inhrelid = child.oid
+cross join unnest(%(suffixes)s::text []) with ordinality as wanted (suffix, place)
+where
+    inheritance.inhparent = 'raw.events'::regclass
+    and child.relkind = 'r'
+    and child.relnamespace = 'raw'::regnamespace
+    and to_regclass(format('raw.%%I', child.relname || '_' || wanted.suffix)) is null
+order by child.relname, wanted.place
+
+-- name: summarize
+select brin_summarize_new_values(indexes.oid)
+from pg_class as indexes
+where
+    indexes.relnamespace = 'raw'::regnamespace
+    and indexes.relkind = 'i'
+    and indexes.relname in (select name || '_' || %(suffix)s from unnest(%(names)s::text []) as name)
+
+-- name: analyze_due
+-- The partitions whose statistics are absent, or older than a tenth of their rows.
+select relations.relname
+from pg_inherits as inheritance
+inner join pg_class as relations on inheritance.inhrelid = relations.oid
+inner join pg_stat_user_tables as stats on relations.oid = stats.relid
+where
+    inheritance.inhparent = 'raw.events'::regclass
+    and stats.n_mod_since_analyze > greatest(relations.reltuples, 0) * 0.1
+order by relations.relname
+
+-- name: is_parent_analyze_due
+-- -1 means never analyzed.
+select
+    parent.reltuples <= 0
+    or (
+        select sum(greatest(child.reltuples, 0))
+        from pg_inherits as inheritance
+        inner join pg_class as child on inheritance.inhrelid = child.oid
+        where inheritance.inhparent = parent.oid
+    ) > parent.reltuples * 1.2
+from pg_class as parent
+where parent.oid = 'raw.events'::regclass
+
+
+-- ==== Withdrawn rows, and what is older than what is kept
+
+-- name: purgeable_loads
+select load_id
+from raw.loads
+where withdrawn_seq <= %(load_seq)s::bigint and purged_at is null
+order by load_id
+
+-- name: count_unpurged
+select count(*) from raw.loads where withdrawn_seq is not null and purged_at is null
+
+-- name: loads_before_retention
+-- Loads that began before the retention moved, and may still bring older rows; and the position in
+-- the ledger of the last one that has such rows, or takes them away.
+select
+    min(loads.load_id) filter (
+        where
+            loads.load_seq is null
+            and loads.kind = 'load'
+            and (loads.retained_from = retention.retained_from) is not true
+    ) as unfinished_load_id,
+    max(greatest(loads.load_seq, loads.withdrawn_seq)) filter (
+        where loads.load_seq is not null and loads.first_event_at < retention.retained_from
+    ) as load_seq
+from raw.retention
+left join raw.loads on true
+
+-- name: move_retention
+-- A day more is kept than loads may write to: see docs/decisions/0010.
+update raw.retention set retained_from = wanted.retained_from
+from (
+    select (
+        date_trunc(partition_by, %(now)s::timestamptz at time zone 'UTC' - %(age)s::interval)
+        + interval '1 day'
+    ) at time zone 'UTC' as retained_from
+    from raw.partitioning
+) as wanted
+where retention.retained_from is null or retention.retained_from < wanted.retained_from
+
+-- name: keep_last_events
+insert into raw.dropped_sources (source_id, last_event_at)
+select
+    sources.source_id,
+    latest.event_time
+from raw.sources
+cross join lateral (
+    select events.event_time
+    from {partition} as events
+    inner join raw.loads on events.load_id = loads.load_id
+    where
+        events.source_id = sources.source_id
+        and loads.load_seq is not null
+        and loads.withdrawn_seq is null
+    order by events.event_time desc
+    limit 1
+) as latest
+on conflict (source_id) do update
+set last_event_at = greatest(dropped_sources.last_event_at, excluded.last_event_at)
+
+-- name: droppable_partitions
+-- The partitions that end before a bound that is at least a day before retained_from, and in the
+-- middle of no partition: one that is longer than the others is dropped, or kept, as a whole.
+-- Oldest first, each with the instant before which nothing is left once it is gone.
+with partitions as (
+    select
+        child.relname as partition_name,
+        substring(bounds.expression from $$FROM \('([^']+)'\)$$)::timestamptz as starts_at,
+        substring(bounds.expression from $$ TO \('([^']+)'\)$$)::timestamptz as ends_at
+    from pg_inherits as inheritance
+    inner join pg_class as child on inheritance.inhrelid = child.oid
+    cross join lateral (select pg_get_expr(child.relpartbound, child.oid) as expression) as bounds
+    where inheritance.inhparent = 'raw.events'::regclass
+),
+
+wanted as (
+    select (retained_from at time zone 'UTC' - interval '1 day') at time zone 'UTC' as dropped_before
+    from raw.retention
+),
+
+bound as (
+    select coalesce(min(partitions.starts_at), min(wanted.dropped_before)) as dropped_before
+    from wanted
+    left join partitions
+        on
+            wanted.dropped_before > partitions.starts_at
+            and wanted.dropped_before < partitions.ends_at
+)
+
+select
+    partitions.partition_name,
+    case
+        when lead(partitions.ends_at) over (order by partitions.ends_at) is null
+            then bound.dropped_before
+        else partitions.ends_at
+    end as dropped_before
+from bound
+inner join partitions on bound.dropped_before >= partitions.ends_at
+order by partitions.ends_at
+
+-- name: forget_early_alerts
+delete from raw.early_alerts
+where passed_on_at < %(now)s - %(age)s::interval
+
+
+-- ==== Models and their marks
+
+-- name: progress_schemas
+-- Tables of this very shape, of owners who may read the raw events: nobody else builds models from
+-- them, so what others call by this name holds nothing back.
+select
+    namespaces.nspname as schema_name,
+    relations.oid
+from pg_class as relations
+inner join pg_namespace as namespaces on relations.relnamespace = namespaces.oid
+where
+    relations.relname = 'model_progress'
+    and relations.relkind = 'r'
+    and relations.relpersistence <> 't'
+    and has_table_privilege(relations.relowner, 'raw.load_counter', 'select')
+    and (
+        select count(*)
+        from pg_attribute as columns
+        where
+            columns.attrelid = relations.oid
+            and not columns.attisdropped
+            and columns.attgenerated = ''
+            and (columns.attname, columns.atttypid) in (
+                ('model_name', 'pg_catalog.text'::regtype),
+                ('load_seq', 'pg_catalog.int8'::regtype),
+                ('definition', 'pg_catalog.jsonb'::regtype),
+                ('updated_at', 'pg_catalog.timestamptz'::regtype)
+            )
+    ) = 4
+order by namespaces.nspname
+
+
+-- ==== Early alerts
+
+-- name: add_alert_states
+insert into raw.alert_states (source_id)
+select source_id from unnest(%(source_ids)s::int[]) as sources (source_id)
+order by source_id
+on conflict do nothing
+
+-- name: lock_alert_states
+select
+    source_id,
+    version,
+    state
+from raw.alert_states
+where source_id = any(%(source_ids)s)
+order by source_id
+for update
+
+-- name: save_alert_states
+update raw.alert_states
+set
+    version = alert_states.version + 1,
+    state = saved.state
+from unnest(%(source_ids)s::int[], %(states)s::jsonb[]) as saved (source_id, state)
+where alert_states.source_id = saved.source_id
+
+-- name: find_early_alerts
+select
+    alerts.early_alert_id,
+    alerts.rule_name,
+    sources.source_name,
+    alerts.category,
+    alerts.started_at,
+    alerts.triggered_at
+from raw.early_alerts as alerts
+inner join raw.sources on alerts.source_id = sources.source_id
+inner join raw.loads on alerts.load_id = loads.load_id and loads.load_seq is not null
+where
+    alerts.passed_on_at is null
+    and (
+        alerts.load_id = any(%(load_ids)s::bigint[])
+        or loads.published_at < clock_timestamp() - %(forgotten_after)s::interval
+    )
+order by alerts.triggered_at, alerts.rule_name, sources.source_name
+limit %(limit)s
+
+-- name: remove_early_alerts
+delete from raw.early_alerts
+where load_id = %(load_id)s and source_id = any(%(source_ids)s::int[])
+
+-- name: events_of_load
+select
+    (extract(epoch from events.event_time) * 1000000)::bigint as event_time,
+    events.source_id,
+    events.event_type_id
+from raw.events
+inner join raw.event_types on events.event_type_id = event_types.event_type_id
+where
+    events.load_id = %(load_id)s
+    and events.source_id = any(%(source_ids)s)
+    and events.event_time >= to_timestamp(0) + %(first)s::bigint * interval '1 microsecond'
+    and events.event_time <= to_timestamp(0) + %(last)s::bigint * interval '1 microsecond'
+order by events.source_id, events.event_time, event_types.event_type collate "C"
+
+
+-- ==== Offsets of topics
+
+-- name: kafka_offsets
+select
+    partition_number,
+    next_offset,
+    topic_identity
+from raw.kafka_offsets
+where consumer_group = %(group)s and topic = %(topic)s
+
+-- name: add_kafka_offset
+insert into raw.kafka_offsets
+(consumer_group, topic, topic_identity, partition_number, next_offset)
+values (%(group)s, %(topic)s, %(identity)s, %(partition)s, %(new)s)
+on conflict do nothing
+
+-- name: move_kafka_offset
+update raw.kafka_offsets
+set next_offset = %(new)s
+where
+    consumer_group = %(group)s
+    and topic = %(topic)s
+    and partition_number = %(partition)s
+    and next_offset = %(old)s
+    and topic_identity = %(identity)s
+
+
+-- ==== What readers ask
+
+-- name: periods
+select
+    category,
+    event_count,
+    started_at,
+    ended_at
+from {view}
+where
+    (%(since)s::timestamptz is null or ended_at >= %(since)s)
+    and (%(until)s::timestamptz is null or started_at < %(until)s)
+order by category, started_at
+
+-- name: alerts
+select
+    rule_name,
+    source_name,
+    category,
+    event_count,
+    triggered_at
+from {view}
+where
+    (%(since)s::timestamptz is null or triggered_at >= %(since)s)
+    and (%(until)s::timestamptz is null or triggered_at < %(until)s)
+order by triggered_at, rule_name, source_name
+
+
+-- ==== Schema and roles
+
+-- name: schema_mark
+-- From the catalog alone: to_regclass fails for whoever may not look into the schema.
+select coalesce(obj_description(namespaces.oid, 'pg_namespace'), relations.relname)
+from pg_namespace as namespaces
+left join pg_class as relations
+    on namespaces.oid = relations.relnamespace and relations.relname = 'loads'
+where namespaces.nspname = 'raw'
+
+-- name: set_schema_version
+insert into raw.schema_version (version, loader_version)
+values (%(version)s, %(loader_version)s)
+on conflict (is_only_row) do update
+set
+    version = excluded.version,
+    loader_version = excluded.loader_version
+where schema_version.version < excluded.version
+
+-- name: grants
+-- What the roles may do beyond what is theirs. The marts are granted by dbt, which makes them anew.
+grant connect on database {database} to {loader}, {reader};
+-- Developers have target schemas of their own, and incremental models work in temporary tables.
+grant connect, create, temporary on database {database} to {transformer};
+
+grant usage on schema raw to {transformer};
+grant select on all tables in schema raw to {transformer};
+alter default privileges for role {loader} in schema raw grant select on tables to {transformer};
+
+-- The loader looks up, in the one table that dbt grants it, what the models have taken note of.
+grant usage on schema {schema} to {loader}, {reader};
+
+-- name: hand_over
+-- The statements that give a schema and what is in it to its owner. Indexes and the sequences of
+-- identity columns follow their tables; what an extension brought stays with it.
+with target as (
+    select
+        namespaces.oid as schema_oid,
+        namespaces.nspowner,
+        roles.oid as owner_oid,
+        roles.rolname
+    from pg_namespace as namespaces
+    cross join pg_roles as roles
+    where namespaces.nspname = %(schema)s and roles.rolname = %(owner)s
+),
+
+statements as (
+    select
+        1 as place,
+        format('alter schema %%I owner to %%I', %(schema)s::text, target.rolname) as statement
+    from target
+    where target.nspowner <> target.owner_oid
+
+    union all
+
+    select
+        2 as place,
+        format('alter table %%s owner to %%I', relations.oid::regclass, target.rolname)
+    from target
+    inner join pg_class as relations on target.schema_oid = relations.relnamespace
+    where
+        relations.relkind in ('r', 'p', 'v', 'm', 'f')
+        and relations.relowner <> target.owner_oid
+        and relations.oid not in (select objid from pg_depend where deptype = 'e')
+
+    union all
+
+    select
+        3 as place,
+        format('alter routine %%s owner to %%I', routines.oid::regprocedure, target.rolname)
+    from target
+    inner join pg_proc as routines on target.schema_oid = routines.pronamespace
+    where
+        routines.proowner <> target.owner_oid
+        and routines.oid not in (select objid from pg_depend where deptype = 'e')
+)
+
+select statement from statements
+order by place, statement
