@@ -199,7 +199,9 @@ def remove_crashed_loads(conn: Connection) -> list[int]:
     ).fetchall():
         if try_take_over(conn, load_id):
             try:
-                remove_load(conn, load_id)
+                with conn.transaction():
+                    conn.execute(read_sql("note_kafka_deaths.sql").encode(), {"load_id": load_id})
+                    remove_load(conn, load_id)
             finally:
                 unlock(conn, LOAD, load_id)
             removed.append(load_id)

@@ -15,15 +15,16 @@ from loader.reading.prefetch import Prefetch
 from loader.reading.rows import Broken
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from loader.reading.batch import EventBatch
     from loader.reading.bounds import Gate
-    from loader.reading.mapping import Mapping
+    from loader.reading.mapping import Mapping as Meaning
 
 # Stands for a message that is a reject already, until the reader has passed it: blank lines are
 # none to it.
 _NO_ROW: Final = b""
+_DIED: Final = "the loader died again and again while it loaded this message; it was not looked at"
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,16 @@ class Buffer:
     tombstones: int = 0
     size: int = 0
 
-    def add(self, messages: Sequence[Any], limits: Limits) -> None:
-        """Append messages, none of which is an error."""
+    def add(
+        self, messages: Sequence[Any], limits: Limits, refused: Mapping[int, int] | None = None
+    ) -> None:
+        """Append messages, none of which is an error.
+
+        Args:
+            messages: as the client gives them.
+            limits: how long they may be.
+            refused: partition -> offset before which messages are rejected unseen.
+        """
         values = [message.value() for message in messages]
         if None in values:
             messages = [message for message in messages if message.value() is not None]
@@ -69,9 +78,13 @@ class Buffer:
         offsets = array("q", [message.offset() for message in messages])
         rejects: list[Reject] = []
         data = b"\n".join(values)
-        if not _is_plain(data, values):
+        if refused or not _is_plain(data, values):
+            ends = [(refused or {}).get(partition, 0) for partition in partitions]
             for at, value in enumerate(values):
-                line = _one_line(value, limits)
+                if offsets[at] < ends[at]:
+                    line: bytes | Reject = _cut(_DIED, value, limits)
+                else:
+                    line = _one_line(value, limits)
                 if isinstance(line, Reject):
                     place = {"partition_number": partitions[at], "message_offset": offsets[at]}
                     rejects.append(replace(line, **place))
@@ -89,7 +102,7 @@ class Messages:
     fingerprint: None = None
     header: None = None
 
-    def __init__(self, buffer: Buffer, mapping: Mapping, limits: Limits) -> None:
+    def __init__(self, buffer: Buffer, mapping: Meaning, limits: Limits) -> None:
         self._chunks = buffer.chunks
         self._limits = limits
         self._mapping = mapping
@@ -138,14 +151,18 @@ def _one_line(value: bytes, limits: Limits) -> bytes | Reject:
     if b"\n" not in value and b"\r" not in value:
         return value
     if len(value) > limits.line_bytes:
-        kept = value[: limits.raw_bytes]
-        reject = _reject(too_long(len(value), len(kept), limits), kept)
-        return replace(reject, is_cut=True)
+        kept = min(len(value), limits.raw_bytes)
+        return _cut(too_long(len(value), kept, limits), value, limits)
     found = objects.parse(value, ())
     if isinstance(found, objects.NotAnObject):
         return _reject(found.reason, value)
     # Between the parts of an object only, for inside of a text they would not be JSON.
     return value.replace(b"\r", b" ").replace(b"\n", b" ")
+
+
+def _cut(reason: str, value: bytes, limits: Limits) -> Reject:
+    kept = value[: limits.raw_bytes]
+    return replace(_reject(reason, kept), is_cut=len(kept) < len(value))
 
 
 def _reject(reason: str, raw: bytes) -> Reject:

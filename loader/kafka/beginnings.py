@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from loader.database.connection import connect
 from loader.errors import InputError
 from loader.kafka.client import kafka
-from loader.kafka.offsets import forget_offsets, read_offsets
+from loader.kafka.offsets import Deaths, forget_offsets, read_deaths, read_offsets
 from loader.kafka.options import ConsumeOptions
 from loader.kafka.share import Share
 from loader.kafka.topics import Topic, is_same
@@ -22,11 +22,13 @@ class Beginning:
         identity: which topic the offsets count, see ``Topic.identity``.
         offsets: partition -> offset, or what the client library has for the first or the end.
         share: to gather what is read from there.
+        deaths: what consumers died of before, by partition.
     """
 
     identity: str
     offsets: Mapping[int, int]
     share: Share
+    deaths: Mapping[int, Deaths]
 
 
 class Beginnings:
@@ -71,6 +73,7 @@ class Beginnings:
                 self._say(f"topic {self._topic.name} is another one now: starting at its beginning")
                 forget_offsets(conn, self._group, self._topic.name)
                 stored = replace(stored, identity=None, next={})
+            deaths = read_deaths(conn, self._group, self._topic.name)
         # A partition that a known topic has grown is read whole.
         at_end = self._options.begin == "end" and not stored.next
         start = kafka().OFFSET_END if at_end else kafka().OFFSET_BEGINNING
@@ -78,6 +81,7 @@ class Beginnings:
             identity=stored.identity or found,
             offsets={partition: stored.next.get(partition, start) for partition in partitions},
             share=Share({one: stored.next[one] for one in partitions if one in stored.next}),
+            deaths={one: deaths[one] for one in partitions if one in deaths},
         )
 
     def after_gap(self, share: Share, partition: int) -> bool:

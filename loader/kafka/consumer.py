@@ -8,7 +8,7 @@ batch and starts again from the table.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import psycopg
@@ -18,7 +18,7 @@ from loader.errors import DatabaseError
 from loader.kafka.beginnings import Beginnings
 from loader.kafka.client import BrokerError, Client, FatalBrokerError, kafka
 from loader.kafka.loads import Loads
-from loader.kafka.offsets import FencedError
+from loader.kafka.offsets import Deaths, FencedError
 from loader.kafka.options import ConsumeOptions
 from loader.kafka.share import Share
 from loader.kafka.topics import Topic
@@ -26,12 +26,16 @@ from loader.loading.load import LoadResult, prepare_database
 from loader.loading.observer import Observer
 from loader.loading.options import LoadOptions
 from loader.reading.limits import Limits
-from loader.reading.mapping import Mapping
+from loader.reading.mapping import Mapping as Meaning
 from loader.signals import StopRequest
 
 _AT_ONCE: Final = 10_000
 _WAIT_SECONDS: Final = 0.2
 _PAUSE_SECONDS: Final = 1.0
+# A message at which consumers died so often, with nothing else in their hands, is rejected.
+_MOST_ALONE: Final = 4
+# From the second death on, batches have a 32nd of the messages that they had before.
+_HALVINGS: Final = 5
 
 
 class TopicConsumer:
@@ -55,7 +59,7 @@ class TopicConsumer:
         dsn: str,
         client: Client,
         topic: str,
-        mapping: Mapping,
+        mapping: Meaning,
         load_options: LoadOptions,
         options: ConsumeOptions,
         observers: Sequence[Observer],
@@ -81,6 +85,7 @@ class TopicConsumer:
             observers=observers,
         )
         self._identity = ""
+        self._deaths: Mapping[int, Deaths] = {}
         # None until the group has given us a share, which may be empty.
         self._assigned: list[int] | None = None
         self._must_restart = False
@@ -156,7 +161,7 @@ class TopicConsumer:
         """Take some messages, and load if it is time; tell whether all is done."""
         if self._must_restart and self._assigned is not None:
             self._restart(self._assigned)
-        room = max(1, min(_AT_ONCE, self._options.max_rows - self.buffered))
+        room = max(1, min(_AT_ONCE, self._max_rows - self.buffered))
         wait = max(0.0, min(_WAIT_SECONDS, self._next_load - time.monotonic()))
         messages = self._topic.consumer.consume(room, timeout=wait)
         if self._failure is not None:
@@ -170,7 +175,7 @@ class TopicConsumer:
         if (
             is_at_end
             or time.monotonic() >= self._next_load
-            or self.buffered >= self._options.max_rows
+            or self.buffered >= self._max_rows
             or self._share.buffer.size >= self._options.max_bytes
         ):
             self._load()
@@ -179,7 +184,12 @@ class TopicConsumer:
     def _take(self, messages: list[Any]) -> None:
         good = [message for message in messages if message.error() is None]
         # First, for what follows on them is judged by how far we have read.
-        self._share.add(good, self._limits)
+        refused = {
+            partition: one.end
+            for partition, one in self._deaths.items()
+            if one.alone >= _MOST_ALONE
+        }
+        self._share.add(good, self._limits, refused)
         if len(good) < len(messages):
             for message in messages:
                 if message.error() is not None:
@@ -221,12 +231,38 @@ class TopicConsumer:
         beginning = self._beginnings.find(partitions)
         self._identity = beginning.identity
         self._topic.assign(beginning.offsets)
+        self._deaths = beginning.deaths
         self._begin(beginning.share)
+        self._tell_of_deaths()
         self._must_restart = False
 
     def _begin(self, share: Share) -> None:
         self._share = share
         self._next_load = time.monotonic() + self._options.every
+        worst = max((one.count for one in self._deadly.values()), default=0)
+        self._max_rows = max(1, self._options.max_rows >> _HALVINGS * max(0, worst - 1))
+
+    @property
+    def _deadly(self) -> dict[int, Deaths]:
+        """What consumers died of and is still to be loaded, by partition."""
+        wanted = {partition: self._share.wanted(partition) for partition in self._deaths}
+        return {
+            partition: one
+            for partition, one in self._deaths.items()
+            if (wanted[partition] or one.first) < one.end
+        }
+
+    def _tell_of_deaths(self) -> None:
+        """Name what consumers died of again and again, while it is still to be loaded."""
+        for partition, one in sorted(self._deadly.items()):
+            if one.count > 1:
+                how = f"loading {self._max_rows:,} at a time"
+                if one.alone >= _MOST_ALONE:
+                    how = "that message is rejected unseen; see: loader rejects"
+                self._say(
+                    f"topic {self._topic.name} partition {partition}: consumers died {one.count} "
+                    f"times while they loaded offsets {one.first:,} to {one.end - 1:,}; {how}"
+                )
 
     def _on_assign(self, consumer: Any, partitions: list[Any]) -> None:
         # Where to start stands in the database, which is not to be asked in a callback.

@@ -97,6 +97,7 @@ class Loads:
             "topic": self._topic.name,
             "identity": identity,
             "tombstones": share.buffer.tombstones,
+            "messages": share.buffer.rows,
             "offsets": {
                 str(partition): [move.old, move.new] for partition, move in sorted(moves.items())
             },

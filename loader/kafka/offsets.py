@@ -41,6 +41,34 @@ class Offsets:
     next: Mapping[int, int]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Deaths:
+    """How often consumers died while they loaded some messages of a partition, one after the other.
+
+    Attributes:
+        first: offset of the first of these messages.
+        end: offset behind the last.
+        count: how often.
+        alone: how often of a load that had nothing but the first of them.
+    """
+
+    first: int
+    end: int
+    count: int
+    alone: int
+
+
+def read_deaths(conn: Connection, group: str, topic: str) -> dict[int, Deaths]:
+    """Return what consumers of a group died of last, by partition."""
+    rows = conn.execute(
+        read_sql("kafka_deaths.sql").encode(), {"group": group, "topic": topic}
+    ).fetchall()
+    return {
+        partition: Deaths(first=first, end=end, count=count, alone=alone)
+        for partition, first, end, count, alone in rows
+    }
+
+
 def read_offsets(conn: Connection, group: str, topic: str) -> Offsets:
     """Return how far a group has come."""
     rows = conn.execute(query("kafka_offsets"), {"group": group, "topic": topic}).fetchall()
@@ -82,4 +110,7 @@ def forget_offsets(conn: Connection, group: str, topic: str) -> None:
     """Let a group start a topic anew."""
     conn.execute(
         "delete from raw.kafka_offsets where consumer_group = %s and topic = %s", [group, topic]
+    )
+    conn.execute(
+        "delete from raw.kafka_deaths where consumer_group = %s and topic = %s", [group, topic]
     )

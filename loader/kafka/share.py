@@ -23,9 +23,11 @@ class Share:
         self._next: dict[int, int] = {}
         self._at_end: set[int] = set()
 
-    def add(self, messages: Sequence[Any], limits: Limits) -> None:
-        """Buffer messages, none of which is an error."""
-        self.buffer.add(messages, limits)
+    def add(
+        self, messages: Sequence[Any], limits: Limits, refused: Mapping[int, int] | None = None
+    ) -> None:
+        """Buffer messages, none of which is an error; ``refused`` is as for ``Buffer.add``."""
+        self.buffer.add(messages, limits, refused or {})
         # The offsets of a partition only grow, so its last message decides.
         last = {message.partition(): message.offset() for message in messages}
         for partition, offset in last.items():

@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import psycopg
@@ -15,6 +15,9 @@ from psycopg import Connection
 from loader.cli import consume as cli_consume
 from loader.kafka.consumer import TopicConsumer
 from loader.kafka.offsets import FencedError, Move, move_offsets
+from loader.reading.batch import EventBatch
+from loader.reading.lines import Block
+from loader.reading.ndjson import NdjsonReader
 from tests.conftest import Outcome
 from tests.mock_brokers import MockBrokers, running_mocks
 from tests.waits import wait_until
@@ -46,6 +49,48 @@ def test_a_broker_that_is_not_there_is_named_at_once(run_loader: Run) -> None:
     assert "no broker can be reached at 127.0.0.1:1,[::1]:1: Connection refused" in outcome.stderr
     # The library itself would tell after 15 seconds, without an address.
     assert time.monotonic() - started < 12
+
+
+class DeathError(BaseException):
+    """Ends a consumer as a signal would: what it has begun is left as it is."""
+
+
+def test_a_message_that_kills_the_consumer_is_found_and_set_aside(
+    topic: Topic, scalar: Scalar, conn: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = NdjsonReader.read_messages
+
+    def die(reader: NdjsonReader, blocks: Iterable[Block]) -> Iterator[EventBatch]:
+        for block in blocks:
+            if b"poison" in block.data:
+                raise DeathError
+            yield from read(reader, [block])
+
+    monkeypatch.setattr(NdjsonReader, "read_messages", die)
+    monkeypatch.setattr("loader.loading.load._Load.discard", lambda _: None)
+    topic.produce(map(event, range(40)), partition=0)
+    topic.produce([event(40), event(41, note="poison"), *map(event, range(42, 60))], partition=1)
+    sizes = []
+    for _ in range(6):
+        with pytest.raises(DeathError):
+            topic.consume("--max-rows", "32")
+        sizes.append(
+            scalar("select options #>> '{kafka,messages}' from raw.loads where load_seq is null")
+        )
+    assert sizes[-4:] == ["1"] * 4
+    outcome = topic.consume("--max-rows", "32")
+    assert "partition 1: consumers died 6 times while they loaded offsets 1 to 1" in outcome.stderr
+    # Behind it, batches are as large as ever.
+    assert results(outcome)[0]["rows_read"] == 1
+    assert scalar(EVENTS) == 59
+    shown = topic.run_loader("rejects").stdout
+    assert "partition 1 offset 1: the loader died again and again" in shown
+    assert shown.count("\n") == 1
+    rows = conn.execute("select deaths, deaths_alone from raw.kafka_deaths where end_offset = 2")
+    assert rows.fetchall() == [(6, 4)]
+    topic.produce(map(event, range(60, 90)), partition=1)
+    (result,) = results(topic.consume("--max-rows", "32"))
+    assert result["rows_loaded"] == 30
 
 
 def test_tombstones_move_the_offset_and_are_no_rows(topic: Topic, scalar: Scalar) -> None:

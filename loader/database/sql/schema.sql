@@ -133,6 +133,18 @@ create table if not exists raw.kafka_offsets (
     primary key (consumer_group, topic, partition_number)
 );
 
+-- What consumers died of: the offsets of their last load that crashed, and how often in a row.
+create table if not exists raw.kafka_deaths (
+    consumer_group text not null,
+    topic text not null,
+    partition_number int not null,
+    first_offset bigint not null,
+    end_offset bigint not null,
+    deaths int not null,
+    deaths_alone int not null,
+    primary key (consumer_group, topic, partition_number)
+);
+
 -- Where each source stands for early alerts; the version tells loaders that work at once apart.
 create table if not exists raw.alert_states (
     source_id int primary key,
