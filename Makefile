@@ -17,7 +17,7 @@ export DO_NOT_TRACK := 1
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo board pictures test lint tests unit integration pipeline models postgres15 soak bench \
+.PHONY: help setup demo board pictures test lint unit integration pipeline models docs-test postgres15 soak bench \
 	docs clean
 
 help: ## list these targets
@@ -113,12 +113,17 @@ lint models: export DBT_LOG_PATH := $(CURDIR)/.test/logs
 # Its programs, where they are installed; make test POSTGRES15=/its/bin for another place.
 POSTGRES15 := $(patsubst %/initdb,%,$(firstword $(wildcard $(addsuffix /initdb, \
 	/usr/lib/postgresql/15/bin /usr/pgsql-15/bin /opt/homebrew/opt/postgresql@15/bin))))
-# Tests of one file share what it has prepared. Those that take longest come first.
-pytest := pytest -n 3 --dist loadfile --no-loadscope-reorder --durations 10
+# Tests of one file share what it has prepared; what takes longest comes first.
+pytest := pytest --durations 10
+by_file := -n 3 --dist loadfile --no-loadscope-reorder
+# They wait for servers more than they work; those that share a broker or a pooler are one group.
+waiting := -n 6 --dist loadgroup
+# What people read and look at, tested as they see it; the site takes a while.
+pages := $(addprefix tests/pipeline/test_,board.py docs.py odbc.py site.py)
 
-STEPS := lint tests models $(if $(POSTGRES15),postgres15)
+STEPS := lint unit integration pipeline models
 
-test: .venv/dev ## everything that CI runs
+test: .venv/dev ## lint, all tests but those of pages, and dbt's own
 	@took=""; \
 	for step in $(STEPS); do \
 		echo "=== $$step"; start=$$SECONDS; \
@@ -126,7 +131,6 @@ test: .venv/dev ## everything that CI runs
 		took="$$took $$step $$((SECONDS - start)) s,"; \
 	done; \
 	echo "Passed:$${took%,}."
-	@$(if $(POSTGRES15),,echo "PostgreSQL 15 is not installed here, so that version was not tried.")
 
 lint: .venv/dev .test/profiles.yml ## ruff, mypy, import-linter, dbt-bouncer and sqlfluff
 	@ruff check .
@@ -137,17 +141,17 @@ lint: .venv/dev .test/profiles.yml ## ruff, mypy, import-linter, dbt-bouncer and
 	@COLUMNS=200 dbt-bouncer run --show-all-failures
 	@$(use_server_once) sqlfluff lint --disable-progress-bar $(wildcard models tests/dbt)
 
-tests: .venv/dev ## unit, integration and pipeline at once
-	@$(pytest) tests/pipeline tests/integration tests/unit
-
 unit: .venv/dev ## the loader's parts, without a database
-	@$(pytest) tests/unit
+	@$(pytest) -n 2 tests/unit
 
 integration: .venv/dev ## the loader against a real server
-	@$(pytest) tests/integration
+	@$(pytest) $(waiting) tests/integration
 
 pipeline: .venv/dev ## loader and dbt together
-	@$(pytest) tests/pipeline
+	@$(pytest) $(by_file) tests/pipeline $(addprefix --ignore ,$(pages))
+
+docs-test: .venv/dev ## every page and command of the documentation, the site, the board
+	@$(pytest) $(by_file) $(pages)
 
 models: .venv/dev .test/profiles.yml ## dbt build, with all of dbt's tests
 	@loader db reset --yes
@@ -163,7 +167,8 @@ on_every_server := $(addprefix tests/integration/test_, \
 		share_by_source.py)
 
 postgres15: .venv/dev ## what depends on the server, again on PostgreSQL 15
-	@$(pytest) --postgres $(POSTGRES15) $(on_every_server)
+	@$(if $(POSTGRES15),$(pytest) $(by_file) --postgres $(POSTGRES15) $(on_every_server), \
+		echo "PostgreSQL 15 is not installed here, so that version was not tried.")
 
 MINUTES ?= 60
 
