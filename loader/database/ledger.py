@@ -200,7 +200,7 @@ def remove_crashed_loads(conn: Connection) -> list[int]:
         if try_take_over(conn, load_id):
             try:
                 with conn.transaction():
-                    conn.execute(read_sql("note_kafka_deaths.sql").encode(), {"load_id": load_id})
+                    conn.execute(query("note_kafka_deaths"), {"load_id": load_id})
                     remove_load(conn, load_id)
             finally:
                 unlock(conn, LOAD, load_id)

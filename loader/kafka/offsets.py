@@ -60,9 +60,7 @@ class Deaths:
 
 def read_deaths(conn: Connection, group: str, topic: str) -> dict[int, Deaths]:
     """Return what consumers of a group died of last, by partition."""
-    rows = conn.execute(
-        read_sql("kafka_deaths.sql").encode(), {"group": group, "topic": topic}
-    ).fetchall()
+    rows = conn.execute(query("kafka_deaths"), {"group": group, "topic": topic}).fetchall()
     return {
         partition: Deaths(first=first, end=end, count=count, alone=alone)
         for partition, first, end, count, alone in rows
