@@ -143,6 +143,7 @@ def _report(error: BaseException, settings: Settings | None) -> int:
         import psycopg  # noqa: PLC0415 - see above
 
         from loader.database.connection import explain, redact  # noqa: PLC0415 - see above
+        from loader.reading.paths import printable  # noqa: PLC0415 - see above
     if isinstance(error, psycopg.Error):
         error = explain(error, settings)
     if isinstance(error, click.ClickException):
@@ -161,5 +162,5 @@ def _report(error: BaseException, settings: Settings | None) -> int:
         exit_code = LoaderError.exit_code
     if settings is not None and settings.debug:
         click.echo(redact(traceback.format_exc(), settings), err=True)
-    click.echo(f"loader: {redact(' '.join(message.split()), settings)}", err=True)
+    click.echo(f"loader: {printable(redact(' '.join(message.split()), settings))}", err=True)
     return exit_code

@@ -102,7 +102,9 @@ def print_rejects(rows: Iterable[RejectedRow]) -> None:
         if row.message_offset is not None:
             where += f" partition {row.partition_number} offset {row.message_offset}"
         column = f"column {row.column_name}: " if row.column_name else ""
-        click.echo(f"load {row.load_id}: {where}: {column}{row.reason}: {_on_one_line(row)}")
+        # A reason quotes what stood there, and names are names of files.
+        about = printable(f"load {row.load_id}: {where}: {column}{row.reason}: ")
+        click.echo(about + _on_one_line(row))
 
 
 def print_unkept(count: int) -> None:
@@ -225,16 +227,10 @@ def _print_table(
 
 
 def _on_one_line(row: RejectedRow) -> str:
-    text = (
-        row.raw_text.encode("unicode_escape").decode()
-        if _has_control(row.raw_text)
-        else row.raw_text
-    )
+    text = row.raw_text
+    if not text.isprintable():
+        text = text.encode("unicode_escape").decode()
     return text if len(text) <= 200 else f"{text[:200]}..."
-
-
-def _has_control(text: str) -> bool:
-    return not text.isprintable()
 
 
 def _state(row: LedgerRow) -> str:

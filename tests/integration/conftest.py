@@ -78,7 +78,7 @@ def start_loader(
 def wait_for(conn: Connection) -> Callable[[str], None]:
     """Wait until a query gives true."""
 
-    def wait(query: str, seconds: float = 20) -> None:
+    def wait(query: str, seconds: float = 60) -> None:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             row = conn.execute(query.encode()).fetchone()

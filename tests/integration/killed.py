@@ -149,6 +149,11 @@ class Killed:
         )  # fmt: skip
 
 
+def was_reached(step: int, directory: Path) -> bool:
+    """Tell whether the process that ended last came to a step: what is there takes fewer."""
+    return int((directory / "steps").read_text()) >= step
+
+
 def maintain_until(
     dsn: str, directory: Path, age: str, now: datetime, step: int = 0, death: Death = die
 ) -> int | None:

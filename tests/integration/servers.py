@@ -5,6 +5,7 @@ import random
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 
 import psycopg
@@ -51,11 +52,21 @@ def revive(cluster: Cluster) -> None:
     wait_until(answers)
 
 
+@dataclass
+class Dying:
+    """What is known of a server at the end: whether it was killed at all."""
+
+    is_killed: bool = True
+
+
 @contextmanager
-def dying(cluster: Cluster) -> Iterator[None]:
-    """Wait at the end until the server has died, and revive it."""
+def dying(cluster: Cluster) -> Iterator[Dying]:
+    """Wait at the end until the server has died, unless nobody killed it, and revive it."""
     with psycopg.connect(cluster.dsn(), autocommit=True) as canary:
-        yield
+        server = Dying()
+        yield server
+        if not server.is_killed:
+            return
 
         def is_dead() -> bool:
             with suppress(psycopg.OperationalError):

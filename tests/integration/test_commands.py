@@ -80,6 +80,20 @@ def test_rejects_are_shown_with_line_and_reason(run_loader: Run, write_events: W
     assert run_loader("rejects", "--load", "99").stdout == ""
 
 
+def test_what_is_shown_of_rejects_moves_no_cursor(run_loader: Run, tmp_path: Path) -> None:
+    path = tmp_path / "odd.csv"
+    path.write_text(
+        "time,type,source\nnever\x1b[2J\u202e,car,gate\n2024-05-13T15Z,car,\x9bgate\x1b\n"
+    )
+    assert run_loader("load", path).exit_code == 3
+    outcome = run_loader("load", path.with_name("\x1b[2Jnone.csv"))
+    assert outcome.exit_code == 4
+    assert "\\x1b[2Jnone.csv" in outcome.stderr
+    shown = run_loader("rejects").stdout
+    assert "never\\x1b[2J\\u202e,car,gate" in shown
+    assert [line for line in shown.splitlines() if not line.isprintable()] == []
+
+
 def test_exported_rejects_can_be_mended_and_loaded(
     run_loader: Run, tmp_path: Path, conn: Connection
 ) -> None:

@@ -35,6 +35,14 @@ def broker() -> Iterator[MockBrokers]:
         yield brokers
 
 
+def test_offsets_of_another_topic_of_that_name_do_not_move(conn: Connection) -> None:
+    """One that was deleted and created anew counts from zero again."""
+    move_offsets(conn, "group", "topic", "its id", {0: Move(old=None, new=5)})
+    with pytest.raises(FencedError):
+        move_offsets(conn, "group", "topic", "another id", {0: Move(old=5, new=9)})
+    move_offsets(conn, "group", "topic", "its id", {0: Move(old=5, new=9)})
+
+
 def test_a_topic_of_nothing_but_poison_does_not_stop(topic: Topic) -> None:
     topic.produce([b"[", b"]", b"\0\0"])
     (result,) = results(topic.consume())

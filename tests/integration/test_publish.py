@@ -60,6 +60,14 @@ def test_a_publish_that_fails_takes_no_number(conn: Connection) -> None:
     assert publish(conn, load_id, Totals(), None) == 1
 
 
+def test_a_load_is_published_once(conn: Connection) -> None:
+    load_id = begin_load(conn, "x", {})
+    assert publish(conn, load_id, Totals(), None) == 1
+    with pytest.raises(UsageError):
+        publish(conn, load_id, Totals(), None)
+    assert conn.execute("select load_seq from raw.load_counter").fetchone() == (1,)
+
+
 def test_the_ledger_refuses_to_show_an_input_twice(conn: Connection) -> None:
     publish(conn, begin_load(conn, "x", {}), Totals(), "same")
     with pytest.raises(errors.UniqueViolation):

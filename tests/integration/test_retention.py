@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +13,9 @@ from loader.database.connection import connect
 from loader.database.ledger import begin_load, remove_load
 from loader.database.maintain import Maintenance, maintain
 from loader.database.partitions import Partitions
+from loader.database.retention import retained_from
 from loader.server.cluster import Cluster
+from tests.waits import wait_until
 
 Run = Callable[..., Any]
 Write = Callable[..., Path]
@@ -73,6 +76,27 @@ def test_what_is_older_is_neither_loaded_nor_withdrawn(
     assert rejected == [(2, "time", True)]
     assert run_loader("withdraw", "3").exit_code == 0
     assert run_loader("withdraw", "2").exit_code == 0
+
+
+def test_a_load_that_begins_while_retention_moves_knows_it(
+    dsn: str, conn: Connection, scalar: Scalar
+) -> None:
+    """Or its older rows would be neither rejected nor waited for."""
+    with connect(dsn) as loader, ThreadPoolExecutor(1) as pool:
+        with conn.transaction():
+            conn.execute("update raw.retention set retained_from = '2024-05-01Z'")
+            load = pool.submit(begin_load, loader, "x", {})
+            wait_until(
+                lambda: (
+                    load.done()
+                    or scalar(
+                        "select wait_event_type = 'Lock' from pg_stat_activity"
+                        f" where pid = {loader.info.backend_pid}"
+                    )
+                    is True
+                )
+            )
+        assert retained_from(loader, load.result()) == datetime(2024, 5, 1, tzinfo=UTC)
 
 
 @pytest.mark.usefixtures("two_months")

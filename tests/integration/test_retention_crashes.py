@@ -15,7 +15,7 @@ from loader.database.connection import connect
 from loader.server.cluster import Cluster
 from tests.conftest import Outcome
 
-from .killed import Death, die, maintain_until
+from .killed import Death, die, maintain_until, was_reached
 from .servers import durable_database, dying, server_death
 
 Run = Callable[..., Outcome]
@@ -191,8 +191,10 @@ class TestServer:
         for _ in range(SERVER_KILLS):
             months.load_next()
             death = server_death(cluster, generator)
-            with dying(cluster):
-                months.maintain(generator.randint(1, steps - 2), death)
+            step = generator.randint(1, steps)
+            with dying(cluster) as server:
+                months.maintain(step, death)
+                server.is_killed = was_reached(step, months.directory)
             with connect(dsn) as conn:
                 months.check_halfway(conn)
                 assert months.maintain() == 0
