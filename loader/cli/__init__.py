@@ -108,6 +108,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     # It warns about what follows from an error that we report; without a handler, on stderr.
     logging.getLogger("psycopg").addHandler(logging.NullHandler())
+    # What is said while something is waited for, by whichever thread.
+    logging.getLogger("loader").handlers = [_ToStderr()]
     given = list(sys.argv[1:] if arguments is None else arguments)
     context: click.Context | None = None
     try:
@@ -127,6 +129,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (Exception, KeyboardInterrupt) as error:  # the last resort of every command
         settings = context.obj if context is not None else None
         return _report(error, settings if isinstance(settings, Settings) else None)
+
+
+class _ToStderr(logging.Handler):
+    """Prints what is told as other lines of a command are."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from loader.database.connection import redact  # noqa: PLC0415 - imported long since
+
+        click.echo(f"loader: {redact(record.getMessage(), None)}", err=True)
 
 
 def _interrupt() -> None:

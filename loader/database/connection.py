@@ -2,7 +2,7 @@
 
 import re
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 from psycopg import Connection
@@ -14,7 +14,15 @@ from loader.errors import DatabaseError, LoaderError
 from loader.server.embedded import start_embedded
 from loader.settings import Settings
 
-CONNECT_TIMEOUT_SECONDS = 15
+# So that a network that is gone is noticed within two minutes. What a server does not take counts
+# as lost later than any lock is waited for: a COPY that waits for one takes nothing either.
+_DEFAULTS: Final = {
+    "connect_timeout": 15,
+    "keepalives_idle": 60,
+    "keepalives_interval": 15,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 900_000,
+}
 
 _DISK_FULL = "53100"
 _OUT_OF_MEMORY = "53200"
@@ -54,12 +62,12 @@ def connect(dsn: str, *, purpose: str = "main", as_owner: bool = True) -> Connec
         DatabaseError: the server cannot be reached, or refuses us.
         UsageError: it is behind a pooler that gives each transaction another session.
     """
-    parameters: dict[str, str | int] = {
+    parameters: dict[str, Any] = {
         "application_name": f"video-events loader ({purpose})",
         "client_encoding": "utf8",
     }
-    if not _connect_timeout_is_given(dsn):
-        parameters["connect_timeout"] = CONNECT_TIMEOUT_SECONDS
+    given = _given(dsn)
+    parameters |= {name: value for name, value in _DEFAULTS.items() if name not in given}
     try:
         return Session.begin(dsn, as_owner=as_owner, **parameters)
     except psycopg.OperationalError as error:
@@ -101,6 +109,11 @@ def explain(error: psycopg.Error, settings: Settings | None = None) -> LoaderErr
     """Return the error to show for one that PostgreSQL or libpq reported."""
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         return refusal(error, "loader", None if settings is None else user_of(settings))
+    return _explain_failure(error) or LoaderError(f"the database refuses: {_last_line(error)}")
+
+
+def _explain_failure(error: psycopg.Error) -> LoaderError | None:
+    """Return what a server means that could not do it, None if it is the command's fault."""
     state = error.sqlstate
     if state == _DISK_FULL:
         return LoaderError(
@@ -115,13 +128,20 @@ def explain(error: psycopg.Error, settings: Settings | None = None) -> LoaderErr
         )
     if state == _READ_ONLY:
         return DatabaseError(_TAKES_NO_WRITES)
+    if isinstance(error, psycopg.errors.LockNotAvailable):
+        holders = "; ".join(getattr(error, "__notes__", [])) or _last_line(error)
+        return DatabaseError(
+            f"others hold a lock for too long: {holders}; nothing more became visible; run the "
+            "same command again when they are done; to wait longer: "
+            "PGOPTIONS='-c video_events.lock_timeout=1h'"
+        )
     lost = state is None or state.startswith("08") or state.startswith("57P")
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and lost:
         return DatabaseError(
             f"the server went away: {_last_line(error)}; nothing more became visible, and the "
             "same command can be run again"
         )
-    return LoaderError(f"the database refuses: {_last_line(error)}")
+    return None
 
 
 def refusal(error: psycopg.Error, role: str, user: str | None) -> LoaderError:
@@ -149,11 +169,10 @@ def redact(text: str, settings: Settings | None) -> str:
     return _PASSWORD.sub(r"\1***", text)
 
 
-def _connect_timeout_is_given(dsn: str) -> bool:
-    if "connect_timeout" in conninfo_to_dict(dsn):
-        return True
+def _given(dsn: str) -> set[str]:
+    """Return which parameters a conninfo has, or the environment."""
     defaults = psycopg.pq.Conninfo.get_defaults()
-    return any(option.keyword == b"connect_timeout" and option.val for option in defaults)
+    return {*conninfo_to_dict(dsn), *(one.keyword.decode() for one in defaults if one.val)}
 
 
 def _last_line(error: Exception) -> str:

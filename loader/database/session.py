@@ -2,30 +2,51 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Final, Self
+from functools import partial
+from socket import SHUT_RDWR, socket
+from types import MappingProxyType
+from typing import Any, Final, LiteralString, Self
 
 import psycopg
 from psycopg import Connection, sql
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.errors import LockNotAvailable
 from psycopg.pq import TransactionStatus
 
-from loader.database.poolers import require_sessions
+from loader.database.poolers import backend_pid, require_sessions
+from loader.database.waiting import Result, Waiting, Watch
+
+# For how long a server that does not answer is waited for, unless tcp_user_timeout says so.
+PATIENCE_SECONDS: Final = 300.0
 
 # A load takes as long as its input, and a pipe may be silent for hours: what a role or a database
-# limits, for the sake of queries, does not end it.
-_SETTINGS: Final = {
-    "search_path": "pg_catalog, pg_temp",
-    "timezone": "UTC",
-    "datestyle": "ISO, YMD",
-    "statement_timeout": "0",
-    "lock_timeout": "0",
-    "idle_in_transaction_session_timeout": "0",
-    "idle_session_timeout": "0",
-    "client_min_messages": "warning",
+# limits, for the sake of queries, does not end it. Each is an expression.
+_SETTINGS: Final[dict[str, LiteralString]] = {
+    "search_path": "'pg_catalog, pg_temp'",
+    "timezone": "'UTC'",
+    "datestyle": "'ISO, YMD'",
+    "statement_timeout": "'0'",
+    # Nothing waits for ever; how long, a role, a database or PGOPTIONS may say.
+    "lock_timeout": "coalesce(nullif("
+    "pg_catalog.current_setting('video_events.lock_timeout', true), ''), '10min')",
+    "idle_in_transaction_session_timeout": "'0'",
+    "idle_session_timeout": "'0'",
+    # So that a server notices within two minutes that we are gone, and gives our locks back.
+    "tcp_keepalives_idle": "'60'",
+    "tcp_keepalives_interval": "'15'",
+    "tcp_keepalives_count": "'4'",
+    "tcp_user_timeout": "'120000'",
+    # Not known on Windows.
+    "client_connection_check_interval": "case when pg_catalog.texteq("
+    "pg_catalog.current_setting('dynamic_shared_memory_type'), 'windows') then '0' else '10s' end",
+    "client_min_messages": "'warning'",
     # Policies of a table are somebody's functions, which would run with our rights.
-    "row_security": "off",
+    "row_security": "'off'",
 }
-_SETTINGS_17: Final = {"transaction_timeout": "0"}
+_SETTINGS_17: Final[dict[str, LiteralString]] = {"transaction_timeout": "'0'"}
 
 # Whatever a member of that role creates is then the role's, so that every member can work on it.
 # A superuser is a member of every role.
@@ -47,24 +68,67 @@ class Session(Connection):
     somebody else's next: it is given back as it was found.
     """
 
-    _found: dict[str, str]
+    _found: Mapping[str, str] = MappingProxyType({})
+    _reconnect: Callable[[], Connection] | None = None
+    _pid: int
+    _patience: float
 
     @classmethod
-    def begin(cls, dsn: str, *, as_owner: bool, **parameters: str | int) -> Self:
+    def begin(cls, dsn: str, *, as_owner: bool, is_watched: bool = True, **parameters: Any) -> Self:
         """Connect, and set what we rely on.
+
+        Args:
+            dsn: a conninfo.
+            as_owner: act as the role that owns schema raw.
+            is_watched: tell what a statement waits for, and give up a server that is gone.
+            parameters: of libpq; what the conninfo says comes second.
 
         Raises:
             UsageError: a pooler does not leave us one session.
             psycopg.OperationalError: the server cannot be reached, or refuses us.
         """
-        conn = cls.connect(dsn, autocommit=True, **parameters)  # type: ignore[arg-type]
-        conn._found = {}
+        conn = cls.connect(dsn, autocommit=True, **parameters)
         try:
             conn._set_up(dsn, as_owner=as_owner)
+            if is_watched:
+                conn._begin_to_watch(dsn, parameters)
         except BaseException:
             conn.close()
             raise
         return conn
+
+    def wait(
+        self, gen: Waiting[Result], interval: float = 0.1, timeout: float | None = None
+    ) -> Result:
+        """Wait for the server, and tell what for when that takes long."""
+        if self._reconnect is None:
+            return super().wait(gen, interval, timeout)
+        watch = Watch(
+            pid=self._pid,
+            patience=self._patience,
+            reconnect=self._reconnect,
+            break_off=self._break_off,
+        )
+        try:
+            return super().wait(watch.over(gen), interval, timeout)
+        except LockNotAvailable as error:
+            if watch.blockers:
+                error.add_note(watch.blockers)
+            raise
+        finally:
+            watch.end()
+
+    def _begin_to_watch(self, dsn: str, parameters: Mapping[str, Any]) -> None:
+        others = {**parameters, "application_name": "video-events loader (look)"}
+        self._pid = backend_pid(self) if self._found else self.info.backend_pid
+        given = int(conninfo_to_dict(dsn).get("tcp_user_timeout") or 0)
+        self._patience = given / 1000 if given > 0 else PATIENCE_SECONDS
+        # Last: from now on it is watched.
+        self._reconnect = partial(type(self).begin, dsn, as_owner=False, is_watched=False, **others)
+
+    def _break_off(self) -> None:
+        with socket(fileno=os.dup(self.pgconn.socket)) as ours, suppress(OSError):
+            ours.shutdown(SHUT_RDWR)
 
     def close(self) -> None:
         """Give back what a pooler passes on, and close the connection."""
@@ -76,7 +140,10 @@ class Session(Connection):
 
     def _set_up(self, dsn: str, *, as_owner: bool) -> None:
         is_new = self.info.server_version >= 170000
-        settings = _SETTINGS | (_SETTINGS_17 if is_new else {})
+        settings = {
+            name: sql.SQL(value)
+            for name, value in (_SETTINGS | (_SETTINGS_17 if is_new else {})).items()
+        }
         # Not as startup options, which would replace the user's own and which poolers refuse. A
         # pooler makes a number up for its client; then nothing is set yet. Until it is, the search
         # path of the database holds, in which anything may stand before PostgreSQL's own.
@@ -94,7 +161,8 @@ class Session(Connection):
 
     def _give_back(self) -> None:
         if self._found:
-            self._set(self._found, sql.SQL("true"))
+            found = {name: sql.Literal(value) for name, value in self._found.items()}
+            self._set(found, sql.SQL("true"))
             self.execute("select pg_catalog.pg_advisory_unlock_all()")
 
     def _read(self, names: list[str]) -> dict[str, str]:
@@ -104,7 +172,7 @@ class Session(Connection):
         ).format(names)
         return dict(self.execute(statement).fetchall())
 
-    def _set(self, settings: dict[str, str], condition: sql.Composable) -> bool:
+    def _set(self, settings: Mapping[str, sql.Composable], condition: sql.Composable) -> bool:
         """Set them if the condition holds; tell whether it does."""
         calls = sql.SQL(", ").join(
             sql.SQL("pg_catalog.set_config({}, {}, false)").format(name, value)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import conninfo_to_dict
 
 from loader.database.connection import database_dsn
 from loader.delivery.config import FILE_NAME, Config, Entry, read_config
@@ -18,15 +18,6 @@ if TYPE_CHECKING:
     from loader.reading.mapping import Mapping
     from loader.reading.selection import Selection
     from loader.settings import Settings
-
-# A server that says nothing any more, or takes nothing, counts as down: nobody else is to wait for
-# it as long as TCP would.
-_PATIENCE: Final = {
-    "keepalives_idle": 30,
-    "keepalives_interval": 10,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 300_000,
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,13 +47,7 @@ class Destination:
             UsageError: the connection string cannot be read.
             ServerError: there is no embedded server, or it cannot be started.
         """
-        found = database_dsn(self.settings, create=create)
-        if self.name is None:
-            return found
-        given = conninfo_to_dict(found)
-        return make_conninfo(
-            found, **{key: value for key, value in _PATIENCE.items() if key not in given}
-        )
+        return database_dsn(self.settings, create=create)
 
     def prepare(self) -> str:
         """Make the database ready to be loaded into; return its conninfo.

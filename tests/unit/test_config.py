@@ -54,7 +54,6 @@ def test_all_of_it_is_read(tmp_path: Path) -> None:
         "week",
     )
     assert "dbname=realtime" in realtime.dsn()
-    assert "keepalives_idle=30" in realtime.dsn()
 
 
 def test_what_the_environment_says_of_partitions_wins_over_the_general_key(tmp_path: Path) -> None:

@@ -781,3 +781,19 @@ statements as (
 
 select statement from statements
 order by place, statement
+
+-- name: waits
+-- Of a session: whether it waits for its client, how far its COPY has come, and who blocks it.
+select
+    coalesce(own.wait_event = 'ClientRead', false) as is_waiting_for_client,
+    (select bytes_processed from pg_stat_progress_copy where pid = own.pid) as bytes_processed,
+    blocking.pid as blocking_pid,
+    others.usename,
+    others.application_name,
+    others.state,
+    to_char(others.state_change at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') as state_since
+from pg_stat_activity as own
+left join lateral (select distinct unnest(pg_blocking_pids(own.pid)) as pid) as blocking on true
+left join pg_stat_activity as others on blocking.pid = others.pid
+where own.pid = %(pid)s
+order by others.state_change, blocking.pid
