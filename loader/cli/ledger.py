@@ -18,7 +18,7 @@ from loader.database.ledger import list_loads
 from loader.database.ledger import withdraw as withdraw_load
 from loader.database.rejects import count_unkept, export_rejects, read_rejects
 from loader.database.schema import require_schema
-from loader.database.status import ledger_status, models_status
+from loader.database.status import find_problems, ledger_status, models_status
 from loader.errors import UsageError
 from loader.settings import Settings
 
@@ -31,15 +31,18 @@ def status(settings: Settings, /, json_: bool) -> None:
     """Show what is loaded, and how far behind the models are."""
     with _database(settings) as conn:
         ledger, models = ledger_status(conn), models_status(conn)
+        problems = find_problems(conn, models)
     if json_:
         parts = {
             "ledger": json.loads(report.as_json(ledger)),
             "models": json.loads(report.as_json(models.found)),
             "unreadable_models": models.unreadable,
+            "problems": problems,
         }
         click.echo(json.dumps(parts))
     else:
         report.print_status(ledger, models)
+        report.print_problems(problems)
 
 
 @click.command()

@@ -174,6 +174,12 @@ def print_status(ledger: LedgerStatus, models: Models) -> None:
     )
 
 
+def print_problems(problems: Iterable[str]) -> None:
+    """Say on stderr what does not fit together."""
+    for problem in problems:
+        click.echo(f"loader: {problem}", err=True)
+
+
 def print_periods(periods: Sequence[Period]) -> None:
     """Print periods of activity."""
     _print_table(

@@ -10,7 +10,14 @@ from typing import Any
 from psycopg import Connection, OperationalError, sql
 from psycopg.rows import class_row
 
-from loader.database.locks import LOAD, show_life, try_take_over, unlock
+from loader.database.locks import (
+    LOAD,
+    SCHEMA,
+    lock_for_transaction,
+    show_life,
+    try_take_over,
+    unlock,
+)
 from loader.database.partitions import delete_events
 from loader.database.queries import query
 from loader.database.schema import keep_schema
@@ -206,6 +213,22 @@ def remove_crashed_loads(conn: Connection) -> list[int]:
                 unlock(conn, LOAD, load_id)
             removed.append(load_id)
     return removed
+
+
+def mend_numbers(conn: Connection) -> None:
+    """Let identity columns go on after the highest number that was ever given."""
+    statement = query("used_up_numbers")
+    if not conn.execute(statement).fetchall():
+        return
+    with conn.transaction():
+        lock_for_transaction(conn, SCHEMA)
+        for sequence, taken in conn.execute(statement).fetchall():
+            # Events that a ledger row was deleted from under must not become those of a new load.
+            last = "(select max(load_id) from raw.events)" if "load_id" in sequence else "null"
+            conn.execute(
+                f"select setval(%s::text::regclass, greatest(%s, {last}))".encode(),
+                [sequence, taken],
+            )
 
 
 def staging_name(load_id: int) -> str:

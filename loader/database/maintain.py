@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from psycopg import Connection
 
-from loader.database.ledger import remove_crashed_loads
+from loader.database.ledger import mend_numbers, remove_crashed_loads
 from loader.database.models import ModelsBusyError, models_at_rest
 from loader.database.partitions import (
     Partitions,
@@ -66,6 +66,7 @@ def maintain(
         now: from when that is counted; None for the present.
     """
     ensure_schema(conn)
+    mend_numbers(conn)
     set_partition_by(conn, partition_by)
     removed = remove_crashed_loads(conn)
     retained = Retained(dropped_partitions=[], waits_for=None)

@@ -1,13 +1,19 @@
 """What is loaded, and how far behind the models are."""
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from psycopg import Connection, errors
 from psycopg.rows import class_row
 
 from loader.database.models import copy_marks, progress_schemas
 from loader.database.queries import query
+
+# Of the whole table, and each process that works on one has its own locks.
+QUERIES_AT_ONCE: Final = 5
+_HOW_TO: Final = "docs/howto/back-up-and-restore.md"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +104,50 @@ def models_status(conn: Connection) -> Models:
         ],
         unreadable=unreadable,
     )
+
+
+def find_problems(conn: Connection, models: Models) -> list[str]:
+    """Return what does not fit together, as after a restore of a part, each with the way out."""
+    problems = []
+    (row,) = conn.execute(query("ledger_gaps")).fetchall()
+    counted, last, found = row
+    if last > counted:
+        problems.append(
+            f"the counter of loads is at {counted}, and the ledger at {last}, so that nothing more "
+            f"can be published; in SQL, set load_seq of raw.load_counter to {last}"
+        )
+    elif found < counted:
+        problems.append(
+            f"{counted - found} rows of the ledger raw.loads are gone, of {counted}, which only "
+            f"happens by hand; models may hold the events of these; what to do: {_HOW_TO}"
+        )
+    marks = {model.model: model.load_seq for model in models.found}
+    parameters = {"models": list(marks), "marks": list(marks.values())}
+    problems += [
+        f"{model} has not taken note of load {load_id} or of its withdrawal, as after a restore of "
+        "the marts alone, and its rows are gone by now; to rebuild: dbt build --full-refresh"
+        for model, load_id in conn.execute(query("missed_rows"), parameters)
+    ]
+    problems += [
+        f"{sequence} would give a number again that is taken, up to {taken}, as after a restore "
+        "without setval; the next load, or loader maintain, sets it right"
+        for sequence, taken in conn.execute(query("used_up_numbers"))
+    ]
+    problems += [
+        f"group {group} would read topic {topic}, partition {partition}, from offset {offset} on, "
+        f"and loads have it up to {loaded} already; what to do: {_HOW_TO}"
+        for group, topic, partition, offset, loaded in conn.execute(query("offsets_behind"))
+    ]
+    (row,) = conn.execute(query("lock_room")).fetchall()
+    partitions, needed, room, connections = row
+    if needed * QUERIES_AT_ONCE > room:
+        wanted = math.ceil(2 * needed * QUERIES_AT_ONCE / connections)
+        problems.append(
+            f"a query of all {partitions:,} partitions takes {needed:,} locks, and the server has "
+            f"room for {room:,}; set max_locks_per_transaction = {wanted} and restart it, or "
+            "partition by longer times, see docs/howto/schedule-maintenance.md"
+        )
+    return problems
 
 
 def _moment(text: str | None) -> datetime | None:

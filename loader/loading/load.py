@@ -18,6 +18,7 @@ from loader.database.ledger import (
     LedgerRow,
     begin_load,
     find_visible,
+    mend_numbers,
     publish,
     remove_crashed_loads,
     remove_load,
@@ -108,6 +109,7 @@ def prepare_database(dsn: str, partition_by: PartitionBy | None = None) -> None:
     with connect(dsn, purpose="prepare") as conn:
         require_writable(conn)
         ensure_schema(conn)
+        mend_numbers(conn)
         set_partition_by(conn, partition_by)
         create_missing_indexes(conn)
         remove_crashed_loads(conn)

@@ -201,6 +201,108 @@ cross join whole_ledger
 cross join raw.load_counter
 
 
+-- ==== What does not fit together
+
+-- name: ledger_gaps
+-- Every position up to the counter is that of one row.
+select
+    load_counter.load_seq as counted,
+    coalesce(max(loads.load_seq), 0) as last,
+    count(loads.load_seq) as found
+from raw.load_counter
+left join raw.loads on loads.load_seq is not null
+group by load_counter.load_seq
+
+-- name: missed_rows
+-- Models that still need rows which maintenance took away because all models had taken note of them.
+select
+    marks.model,
+    min(loads.load_id) as load_id
+from unnest(%(models)s::text [], %(marks)s::bigint []) as marks (model, load_seq)
+cross join raw.retention
+inner join raw.loads
+    on
+        marks.load_seq > 0
+        and (
+            (
+                loads.purged_at is not null
+                and loads.load_seq <= marks.load_seq
+                and loads.withdrawn_seq > marks.load_seq
+            )
+            or (
+                loads.first_event_at < retention.dropped_before
+                and (loads.load_seq > marks.load_seq or loads.withdrawn_seq > marks.load_seq)
+            )
+        )
+group by marks.model
+order by marks.model
+
+-- name: used_up_numbers
+-- Identity columns that would give a number that is taken, as after a restore without setval.
+with numbers as (
+    select
+        pg_get_serial_sequence('raw.loads', 'load_id') as sequence_name,
+        (select max(load_id) from raw.loads) as taken
+    union all
+    select
+        pg_get_serial_sequence('raw.sources', 'source_id') as sequence_name,
+        (select max(source_id) from raw.sources) as taken
+    union all
+    select
+        pg_get_serial_sequence('raw.event_types', 'event_type_id') as sequence_name,
+        (select max(event_type_id) from raw.event_types) as taken
+    union all
+    select
+        pg_get_serial_sequence('raw.early_alerts', 'early_alert_id') as sequence_name,
+        (select max(early_alert_id) from raw.early_alerts) as taken
+)
+
+select
+    sequence_name,
+    taken
+from numbers
+where
+    has_sequence_privilege(sequence_name, 'select')
+    and coalesce(pg_sequence_last_value(sequence_name::regclass), 0) < taken
+
+-- name: offsets_behind
+-- Offsets before those up to which the last loads have read; moved in their transactions.
+select
+    offsets.consumer_group,
+    offsets.topic,
+    offsets.partition_number,
+    offsets.next_offset,
+    max((moves.offset_range ->> 1)::bigint) as loaded_until
+from raw.load_counter
+inner join raw.loads
+    on loads.load_seq > load_counter.load_seq - 1000 and loads.options ? 'kafka'
+cross join lateral jsonb_each(loads.options #> '{kafka,offsets}') as moves (
+    partition_number, offset_range
+)
+inner join raw.kafka_offsets as offsets
+    on
+        loads.options #>> '{kafka,group}' = offsets.consumer_group
+        and loads.options #>> '{kafka,topic}' = offsets.topic
+        and loads.options #>> '{kafka,identity}' = offsets.topic_identity
+        and moves.partition_number = offsets.partition_number::text
+group by
+    offsets.consumer_group, offsets.topic, offsets.partition_number, offsets.next_offset
+having max((moves.offset_range ->> 1)::bigint) > offsets.next_offset
+order by offsets.consumer_group, offsets.topic, offsets.partition_number
+
+-- name: lock_room
+-- Locks that a query of all events takes, and for how many the server surely has room.
+select
+    count(distinct partitions.inhrelid) as partitions,
+    count(distinct partitions.inhrelid) + count(indexes.indexrelid) as needed,
+    current_setting('max_locks_per_transaction')::bigint
+    * current_setting('max_connections')::bigint as room,
+    current_setting('max_connections')::bigint as connections
+from pg_inherits as partitions
+left join pg_index as indexes on partitions.inhrelid = indexes.indrelid
+where partitions.inhparent = 'raw.events'::regclass
+
+
 -- ==== Names and their numbers
 
 -- name: find_sources
@@ -213,7 +315,7 @@ where source_name = any(%(names)s)
 -- name: add_sources
 insert into raw.sources (source_name)
 select unnest(%(names)s::text [])
-on conflict do nothing
+on conflict (source_name) do nothing
 
 -- name: find_event_types
 select
@@ -225,7 +327,7 @@ where event_type = any(%(names)s)
 -- name: add_event_types
 insert into raw.event_types (event_type)
 select unnest(%(names)s::text [])
-on conflict do nothing
+on conflict (event_type) do nothing
 
 -- name: event_type_room
 -- The names there are, and how many more can be numbered: a number once taken is never given back.
