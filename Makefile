@@ -18,7 +18,7 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help setup demo board pictures test lint unit integration pipeline models docs-test postgres15 soak bench \
-	docs clean
+	docs audit sbom clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -201,7 +201,31 @@ docs: .venv/dev profiles.yml ## the documentation as a site: site/index.html
 pictures: .venv/dev ## the pictures of the board in the documentation
 	@BOARD_PICTURES=docs/images pytest --quiet tests/pipeline/test_board.py
 
+# In an environment of its own: no code of these tools runs beside ours.
+.audit/created: requirements/audit.txt
+	@"$(PYTHON)" -m venv .audit
+	@.audit/bin/pip install -qq --no-deps --require-hashes -r $<
+	@touch $@
+
+# Without its database pip-audit passes packages over, and finds nothing.
+audit: .audit/created ## look up known vulnerabilities of all requirements, where PyPI's list is in reach
+	@if .audit/bin/python -c 'import requests; requests.get("https://pypi.org/pypi/pip/24.0/json", \
+		timeout=10).json()["vulnerabilities"]' 2>/dev/null; then \
+		for name in runtime dev; do \
+			.audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
+				-r requirements/$$name.txt; \
+		done; \
+	else \
+		echo "make audit: PyPI's list of vulnerabilities is out of reach; nothing was looked up."; \
+	fi
+
+sbom: .audit/created ## list what a release installs, with hashes: dist/video-events.cdx.json (CycloneDX)
+	@mkdir -p dist
+	@PYTHONWARNINGS=ignore .audit/bin/cyclonedx-py requirements --pyproject pyproject.toml \
+		--output-reproducible --output-file dist/video-events.cdx.json requirements/runtime.txt
+	@echo "dist/video-events.cdx.json"
+
 clean: ## remove what can be made again; the embedded server's data stays
-	rm -rf .venv .demo .test site target logs build dist *.egg-info
+	rm -rf .venv .audit .demo .test site target logs build dist *.egg-info
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find loader tests -name __pycache__ -prune -exec rm -rf {} +

@@ -19,3 +19,20 @@ def test_the_demo_and_the_tests_run_on_the_same_versions() -> None:
 def test_no_registry_is_written_down() -> None:
     for file in REQUIREMENTS.iterdir():
         assert "://" not in file.read_text(), file.name
+
+
+def test_actions_are_named_by_their_commits() -> None:
+    for workflow in (REQUIREMENTS.parent / ".github/workflows").iterdir():
+        used = re.findall(r"uses: (.*)", workflow.read_text())
+        assert used, workflow
+        for action in used:
+            assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action), action
+
+
+def test_every_requirement_has_its_reason() -> None:
+    """A comment before it, or before those it goes with."""
+    for name in ("dev.in", "audit.in"):
+        text = (REQUIREMENTS / name).read_text()
+        for block in re.split(r"^#.*\n(?=[^#])", text, flags=re.MULTILINE):
+            packages = [line for line in block.splitlines() if line and line[0] not in "#-"]
+            assert len(packages) <= 2, (name, packages)
