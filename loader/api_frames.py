@@ -21,8 +21,8 @@ from loader.loading.load import LoadResult, load_batches
 from loader.loading.options import LoadOptions
 from loader.reading.frames import Event, Frames, to_arrow, to_batches
 from loader.reading.mapping import Mapping
-from loader.reading.paths import printable
 from loader.settings import read_settings
+from loader.terminal import printable
 
 # Whatever has __arrow_c_stream__ or __arrow_c_array__, or gives what has them.
 ArrowData: TypeAlias = Any

@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-import click
 import psycopg
 
 from loader.database.activity import iso_utc
 from loader.database.connection import connect
 from loader.errors import UsageError
+from loader.terminal import echo, printable
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -49,9 +49,9 @@ class EarlyAlert:
         return _JSON.encode(vars(self) | times)
 
     def as_text(self) -> str:
-        """Return it as a line for people; names of sources are shown without control characters."""
-        source = "".join(c if c.isprintable() else "?" for c in self.source_name)
-        return f"{iso_utc(self.triggered_at)} {self.rule_name}: {source}, {self.category}"
+        """Return it as a line for people, who may read it on a terminal."""
+        text = f"{self.rule_name}: {self.source_name}, {self.category}"
+        return f"{iso_utc(self.triggered_at)} {printable(text)}"
 
 
 # Passes alerts on; raises whatever it likes when it cannot.
@@ -60,7 +60,7 @@ Destination = Callable[[Sequence[EarlyAlert]], None]
 
 def to_stderr(alert: EarlyAlert) -> None:
     """Print an alert as a line."""
-    click.echo(f"alert: {alert.as_text()}", err=True)
+    echo(f"alert: {alert.as_text()}", err=True)
 
 
 def all_to_stderr(alerts: Sequence[EarlyAlert]) -> None:

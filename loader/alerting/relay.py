@@ -12,12 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-import click
-
 from loader.alerting.notify import Destination, EarlyAlert, ToPostgres, ToServices
 from loader.database.connection import connect
 from loader.database.queries import query
 from loader.errors import UsageError
+from loader.terminal import echo
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -54,7 +53,7 @@ class Relay:
     ) -> None:
         self._dsn = dsn
         self._destinations = destinations
-        self._warn = warn or (lambda text: click.echo(f"loader: {text}", err=True))
+        self._warn = warn or (lambda text: echo(f"loader: {text}", err=True))
         has_services = any(isinstance(one, ToServices) for one in destinations)
         self._at_once = 1 if has_services else _TOLD_AT_ONCE
         self._published: queue.SimpleQueue[int | None] = queue.SimpleQueue()

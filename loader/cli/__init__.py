@@ -19,6 +19,7 @@ import click
 from loader.errors import LoaderError
 from loader.settings import Settings, read_settings
 from loader.signals import INTERRUPTED, TERMINATED, ending_at_once, handling, unless_ignored
+from loader.terminal import echo, echo_lines, forgive_output
 from loader.version import __version__
 
 
@@ -55,6 +56,9 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     ),
     "db": ("db", "Start, stop and inspect the embedded PostgreSQL server of this project."),
 }
+
+# What these did counts, whatever becomes of what they print.
+CHANGING = ("load", "consume", "watch", "withdraw", "maintain", "roles")
 
 
 class _Commands(click.Group):
@@ -102,6 +106,8 @@ def _check_dsn(context: click.Context, _: click.Parameter, value: str | None) ->
 def cli(context: click.Context, dsn: str | None, debug: bool) -> None:
     """Load detector events into PostgreSQL, and look after them."""
     context.obj = read_settings(dsn=dsn, debug=debug)
+    if context.invoked_subcommand in CHANGING:
+        forgive_output()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -137,7 +143,7 @@ class _ToStderr(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         from loader.database.connection import redact  # noqa: PLC0415 - imported long since
 
-        click.echo(f"loader: {redact(record.getMessage(), None)}", err=True)
+        echo(f"loader: {redact(record.getMessage(), None)}", err=True)
 
 
 def _interrupt() -> None:
@@ -154,13 +160,12 @@ def _report(error: BaseException, settings: Settings | None) -> int:
         import psycopg  # noqa: PLC0415 - see above
 
         from loader.database.connection import explain, redact  # noqa: PLC0415 - see above
-        from loader.reading.paths import printable  # noqa: PLC0415 - see above
     if isinstance(error, psycopg.Error):
         error = explain(error, settings)
     if isinstance(error, click.ClickException):
         shown = io.StringIO()
         error.show(shown)
-        click.echo(redact(shown.getvalue(), settings), err=True, nl=False)
+        echo_lines(redact(shown.getvalue(), settings), err=True)
         return error.exit_code
     if isinstance(error, _Terminated):
         message, exit_code = "terminated", TERMINATED
@@ -172,6 +177,6 @@ def _report(error: BaseException, settings: Settings | None) -> int:
         message = f"unexpected {type(error).__name__}: {error}; for details: loader --debug ..."
         exit_code = LoaderError.exit_code
     if settings is not None and settings.debug:
-        click.echo(redact(traceback.format_exc(), settings), err=True)
-    click.echo(f"loader: {printable(redact(' '.join(message.split()), settings))}", err=True)
+        echo_lines(redact(traceback.format_exc(), settings), err=True)
+    echo(f"loader: {redact(' '.join(message.split()), settings)}", err=True)
     return exit_code

@@ -17,6 +17,7 @@ from loader.errors import InputError
 from loader.loading.load import LoadResult
 from loader.settings import Settings
 from loader.signals import StopRequest, stopping_gently
+from loader.terminal import echo
 
 _Function = TypeVar("_Function", bound=Any)
 
@@ -79,7 +80,7 @@ class Batching:
 
     def say(self, text: str) -> None:
         """Tell the user of what is neither a result nor the end."""
-        click.echo(f"loader: {redact(' '.join(text.split()), self._settings)}", err=True)
+        echo(f"loader: {redact(' '.join(text.split()), self._settings)}", err=True)
 
     def loaded(self, result: LoadResult) -> None:
         """Report a load."""
@@ -87,7 +88,7 @@ class Batching:
             self._rejected += result.rows_rejected
         self._changed.add(result.destination)
         if self._given["json_"]:
-            click.echo(as_json(result))
+            echo(as_json(result))
         print_load(result, quiet=self._given["quiet"], err=self._given["json_"])
 
     def unusable(self, message: str) -> None:

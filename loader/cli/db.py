@@ -11,6 +11,7 @@ from loader.database.connection import connect, database_dsn
 from loader.database.conninfo import connection_variables
 from loader.server.embedded import embedded_cluster, find_cluster, leads_to, start_embedded
 from loader.settings import Settings
+from loader.terminal import echo
 
 
 @click.group("db")
@@ -26,7 +27,7 @@ def start(settings: Settings) -> None:
     was_running = cluster is not None and cluster.is_running()
     start_embedded(settings, create=True)
     home = embedded_cluster(settings).home
-    click.echo(f"{'already running' if was_running else 'started'}: {home}")
+    echo(f"{'already running' if was_running else 'started'}: {home}")
 
 
 @db.command()
@@ -35,9 +36,9 @@ def stop(settings: Settings) -> None:
     """Stop the server; the data stays."""
     cluster = find_cluster(settings)
     if cluster is None:
-        click.echo(_none_yet(settings))
+        echo(_none_yet(settings))
     else:
-        click.echo(f"{'stopped' if cluster.stop() else 'not running'}: {cluster.home}")
+        echo(f"{'stopped' if cluster.stop() else 'not running'}: {cluster.home}")
 
 
 @db.command()
@@ -46,9 +47,9 @@ def status(settings: Settings) -> None:
     """Tell whether the server runs, and where it is."""
     cluster = find_cluster(settings)
     if cluster is None:
-        click.echo(_none_yet(settings))
+        echo(_none_yet(settings))
     else:
-        click.echo(f"{'running' if cluster.is_running() else 'not running'}: {cluster.home}")
+        echo(f"{'running' if cluster.is_running() else 'not running'}: {cluster.home}")
 
 
 @db.command()
@@ -74,11 +75,11 @@ def env(settings: Settings, /) -> None:
             # It is where it belongs already, and this may end up in a log.
             continue
         if name == "PGPASSWORD" and is_terminal():
-            click.echo(f"# {name} is not shown on a terminal; better keep it in ~/.pgpass")
+            echo(f"# {name} is not shown on a terminal; better keep it in ~/.pgpass")
         elif value is not None:
-            click.echo(f"export {name}={shlex.quote(value)}")
+            echo(f"export {name}={shlex.quote(value)}")
         elif before is not None:
-            click.echo(f"unset {name}")
+            echo(f"unset {name}")
 
 
 @db.command()
@@ -88,13 +89,13 @@ def reset(settings: Settings, yes: bool) -> None:
     """Stop the server and delete everything in it."""
     cluster = find_cluster(settings)
     if cluster is None:
-        click.echo(_none_yet(settings))
+        echo(_none_yet(settings))
         return
     if not yes and not click.confirm(f"Delete the database in {cluster.home}?", err=True):
-        click.echo("nothing was deleted")
+        echo("nothing was deleted")
         return
     cluster.destroy()
-    click.echo(f"deleted: {cluster.home}")
+    echo(f"deleted: {cluster.home}")
 
 
 def is_terminal() -> bool:

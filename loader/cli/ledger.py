@@ -21,6 +21,7 @@ from loader.database.schema import require_schema
 from loader.database.status import find_problems, ledger_status, models_status
 from loader.errors import UsageError
 from loader.settings import Settings
+from loader.terminal import echo
 
 
 @click.command()
@@ -39,7 +40,7 @@ def status(settings: Settings, /, json_: bool) -> None:
             "unreadable_models": models.unreadable,
             "problems": problems,
         }
-        click.echo(json.dumps(parts))
+        echo(json.dumps(parts))
     else:
         report.print_status(ledger, models)
         report.print_problems(problems)
@@ -55,7 +56,7 @@ def loads(settings: Settings, /, limit: int | None, json_: bool) -> None:
     with _database(settings) as conn:
         rows = list_loads(conn, limit)
     if json_:
-        click.echo(report.as_json(rows))
+        echo(report.as_json(rows))
     else:
         report.print_loads(rows)
 
@@ -68,7 +69,7 @@ def withdraw(settings: Settings, /, load_id: int) -> None:
     """Withdraw a load: its events become invisible at once."""
     with _database(settings, as_owner=True) as conn:
         row = withdraw_load(conn, load_id)
-    click.echo(f"load {load_id} is withdrawn, by ledger row {row.load_id}; to update: dbt build")
+    echo(f"load {load_id} is withdrawn, by ledger row {row.load_id}; to update: dbt build")
 
 
 @click.command()
@@ -95,9 +96,9 @@ def rejects(
         if load_id is None:
             raise UsageError("--export needs --load ID: rows of one input belong in one file")
         count, left_out = export_rejects(conn, load_id, export, limit)
-    click.echo(f"{export}: {count:,} rows; mend them, then: loader load {export}")
+    echo(f"{export}: {count:,} rows; mend them, then: loader load {export}")
     if left_out:
-        click.echo(f"{left_out:,} rows are too long to be kept whole and not in it", err=True)
+        echo(f"{left_out:,} rows are too long to be kept whole and not in it", err=True)
     report.print_unkept(unkept)
 
 
@@ -124,7 +125,7 @@ def periods(
     with _database(settings) as conn:
         found = activity.read_periods(conn, schema or settings.dbt_schema, since, until)
     if json_:
-        click.echo(json.dumps(activity.periods_by_category(found)))
+        echo(json.dumps(activity.periods_by_category(found)))
     else:
         report.print_periods(found)
 
@@ -150,7 +151,7 @@ def alerts(
     with _database(settings) as conn:
         found = activity.read_alerts(conn, schema or settings.dbt_schema, since, until)
     if json_:
-        click.echo(report.as_json(found))
+        echo(report.as_json(found))
     else:
         report.print_alerts(found)
 

@@ -27,6 +27,7 @@ from loader.loading.observer import Observer
 from loader.loading.options import MAX_NEW_TYPES, MAX_SOURCES, LoadOptions
 from loader.reading.inputs import expand
 from loader.settings import Settings
+from loader.terminal import echo
 
 
 @click.command("load")
@@ -129,17 +130,17 @@ def load(settings: Settings, /, paths: tuple[str, ...], **given: Any) -> int:
         # Nothing is said of an input that the only database could not be given.
         shown = [one for one in outcomes if isinstance(one, LoadResult) or one.destination]
         if len(inputs) != 1 or len(destinations) != 1:
-            click.echo(as_json(shown))
+            echo(as_json(shown))
         elif shown:
-            click.echo(as_json(shown[0]))
+            echo(as_json(shown[0]))
     for line in describe_incomplete(outcomes):
-        click.echo(f"loader: {line}", err=True)
+        echo(f"loader: {line}", err=True)
     return exit_code_of(outcomes)
 
 
 def _report(outcome: Outcome, options: LoadOptions, given: dict[str, Any]) -> None:
     if isinstance(outcome, Missing):
-        click.echo(f"loader: {outcome}", err=True)
+        echo(f"loader: {outcome}", err=True)
     else:
         print_load(outcome, dry_run=options.dry_run, quiet=given["quiet"], err=given["json_"])
 

@@ -17,6 +17,7 @@ from loader.delivery.destinations import Destination
 from loader.durations import read_age
 from loader.errors import LoaderError
 from loader.settings import Settings
+from loader.terminal import echo
 
 
 def _age(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
@@ -62,7 +63,7 @@ def maintain(settings: Settings, /, retain: str | None, **given: Any) -> int:
                 raise
             # The next one is none the worse for it.
             known = explain(error, one.settings) if isinstance(error, psycopg.Error) else error
-            click.echo(redact(f"loader: {one.name}: {known}", one.settings), err=True)
+            echo(redact(f"loader: {one.name}: {known}", one.settings), err=True)
             done.append({"destination": one.name, "error": redact(str(known), one.settings)})
             exit_code = max(exit_code, known.exit_code)
             continue
@@ -70,7 +71,7 @@ def maintain(settings: Settings, /, retain: str | None, **given: Any) -> int:
         if not (given["json_"] or given["quiet"]):
             report.print_maintenance(found, name=one.name)
     if given["json_"]:
-        click.echo(json.dumps(done if len(destinations) > 1 else done[0]))
+        echo(json.dumps(done if len(destinations) > 1 else done[0]))
     return exit_code
 
 

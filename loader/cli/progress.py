@@ -5,11 +5,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import click
-
 from loader.loading.load import ProgressCallback
 from loader.reading.inputs import Reading
 from loader.reading.totals import Totals
+from loader.terminal import echo, printable
 
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -50,7 +49,7 @@ def _bar(name: str) -> Iterator[ProgressCallback]:
         console=Console(stderr=True),
         transient=True,
     ) as progress:
-        task = progress.add_task(name, total=None, rows=0)
+        task = progress.add_task(printable(name), total=None, rows=0)
 
         def show(reading: Reading, totals: Totals) -> None:
             progress.update(
@@ -73,6 +72,6 @@ def _lines(name: str) -> ProgressCallback:
             share = (
                 f" ({reading.bytes_read / reading.bytes_total:.0%})" if reading.bytes_total else ""
             )
-            click.echo(f"{name}: {totals.rows_read:,} rows{share}", err=True)
+            echo(f"{name}: {totals.rows_read:,} rows{share}", err=True)
 
     return show

@@ -1,13 +1,11 @@
 """What commands print: tables for people, JSON for programs."""
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-import click
-
+from loader import terminal
 from loader.database.activity import Alert, Period, iso_utc
 from loader.database.ledger import LedgerRow
 from loader.database.maintain import Maintenance
@@ -15,8 +13,8 @@ from loader.database.rejects import RejectedRow
 from loader.database.status import LedgerStatus, Models
 from loader.delivery import outcomes
 from loader.loading.load import LoadResult
-from loader.reading.paths import printable
 from loader.reading.totals import doubts
+from loader.terminal import echo, printable
 
 _NO_EDGE = 10_000
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
@@ -25,7 +23,7 @@ _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 def as_json(value: Any) -> str:
     """Return a dataclass, or a list of them, as JSON with ISO 8601 UTC times."""
     found = [_fields(item) for item in value] if isinstance(value, list) else _fields(value)
-    return json.dumps(found, default=_plain, ensure_ascii=False)
+    return terminal.as_json(found, _plain)
 
 
 def _fields(value: Any) -> dict[str, Any]:
@@ -51,7 +49,7 @@ def describe_load(result: LoadResult, *, dry_run: bool) -> str:
         first, last = _time(result.first_event_at), _time(result.last_event_at)
         line += f", at {first}" if first == last else f", from {first} to {last}"
     if result.first_reject is not None and (dry_run or not result.rows_loaded):
-        line += f"; the first is {printable(result.first_reject)}"
+        line += f"; the first is {result.first_reject}"
     if dry_run:
         return f"{line} (dry run: nothing was written)"
     if result.rows_rejected:
@@ -64,11 +62,11 @@ def print_load(
 ) -> None:
     """Print the line that a load ends with, and on stderr what is odd about its times."""
     if not quiet:
-        click.echo(describe_load(result, dry_run=dry_run), err=err)
+        echo(describe_load(result, dry_run=dry_run), err=err)
     if not result.already_loaded:
         times = result.first_event_at, result.last_event_at
         for doubt in doubts(*times, result.rows_loaded, datetime.now(UTC)):
-            click.echo(f"loader: warning: {result.origin}: {doubt}", err=True)
+            echo(f"loader: warning: {result.origin}: {doubt}", err=True)
 
 
 def print_loads(rows: Iterable[LedgerRow]) -> None:
@@ -102,15 +100,13 @@ def print_rejects(rows: Iterable[RejectedRow]) -> None:
         if row.message_offset is not None:
             where += f" partition {row.partition_number} offset {row.message_offset}"
         column = f"column {row.column_name}: " if row.column_name else ""
-        # A reason quotes what stood there, and names are names of files.
-        about = printable(f"load {row.load_id}: {where}: {column}{row.reason}: ")
-        click.echo(about + _on_one_line(row))
+        echo(f"load {row.load_id}: {where}: {column}{row.reason}: {_on_one_line(row)}")
 
 
 def print_unkept(count: int) -> None:
     """Say on stderr how many more rows were rejected than were kept."""
     if count:
-        click.echo(
+        echo(
             f"{count:,} more rejected rows were counted but not kept; mend the cause in the input,"
             " then: loader withdraw, and load it again",
             err=True,
@@ -131,13 +127,13 @@ def print_maintenance(done: Maintenance, *, name: str | None = None) -> None:
     for what, text in lines:
         if what:
             names = map(str, what) if isinstance(what, list) else [str(what)]
-            click.echo(f"{where}{text}: {', '.join(names)}")
+            echo(f"{where}{text}: {', '.join(names)}")
     waits = {"purge": done.purge_waits_for, "drop": done.drop_waits_for}
     for what_waits, cause in waits.items():
         if cause is not None:
-            click.echo(f"{where}the {what_waits} waits for {cause}")
+            echo(f"{where}the {what_waits} waits for {cause}")
     if not any(waits.values()) and not any(what for what, _ in lines):
-        click.echo(f"{where}nothing was due")
+        echo(f"{where}nothing was due")
 
 
 def print_status(ledger: LedgerStatus, models: Models) -> None:
@@ -154,15 +150,15 @@ def print_status(ledger: LedgerStatus, models: Models) -> None:
         "database": _size(ledger.database_bytes),
     }
     for name, text in lines.items():
-        click.echo(f"{name + ':':<11}{text}")
+        echo(f"{name + ':':<11}{text}")
     for schema in models.unreadable:
-        click.echo(
+        echo(
             f"models:    those in schema {schema} are not shown: this user may not read "
             f"{schema}.model_progress"
         )
     if not models.found:
         if not models.unreadable:
-            click.echo("models:    none built yet; run: dbt build")
+            echo("models:    none built yet; run: dbt build")
         return
     _print_table(
         ("model", "loads behind", "updated"),
@@ -177,7 +173,7 @@ def print_status(ledger: LedgerStatus, models: Models) -> None:
 def print_problems(problems: Iterable[str]) -> None:
     """Say on stderr what does not fit together."""
     for problem in problems:
-        click.echo(f"loader: {problem}", err=True)
+        echo(f"loader: {problem}", err=True)
 
 
 def print_periods(periods: Sequence[Period]) -> None:
@@ -224,7 +220,7 @@ def _print_table(
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
         # Not markup: names come from input, and may hold brackets.
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     console = Console(highlight=False)
     if not console.is_terminal:
         # In a pipe or a file there is no edge to wrap at.
@@ -233,9 +229,7 @@ def _print_table(
 
 
 def _on_one_line(row: RejectedRow) -> str:
-    text = row.raw_text
-    if not text.isprintable():
-        text = text.encode("unicode_escape").decode()
+    text = printable(row.raw_text)
     return text if len(text) <= 200 else f"{text[:200]}..."
 
 

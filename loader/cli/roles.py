@@ -12,6 +12,7 @@ from loader.database.connection import connect, database_dsn
 from loader.database.roles import Roles, set_up_roles
 from loader.errors import LoaderError
 from loader.settings import Settings
+from loader.terminal import echo
 
 
 def _role(name: str, meaning: str) -> Callable[[Any], Any]:
@@ -47,5 +48,5 @@ def roles(
                 "this as a superuser, or as the owner of the database and its schemas, with "
                 "CREATEROLE"
             ) from error
-    click.echo(f"new roles: {', '.join(created) or 'none'}")
-    click.echo(f"schema raw belongs to {wanted.loader}, {target} to {wanted.transformer}")
+    echo(f"new roles: {', '.join(created) or 'none'}")
+    echo(f"schema raw belongs to {wanted.loader}, {target} to {wanted.transformer}")

@@ -12,6 +12,7 @@ from typing import Final, NoReturn
 from loader.errors import InputError
 from loader.reading.mapping import Format, Mapping
 from loader.reading.streams import Compression
+from loader.terminal import printable
 
 STANDARD_INPUT: Final = "-"
 _ENDINGS: Final[dict[str, Format]] = {
@@ -50,13 +51,6 @@ class Input:
         """Return the message of an error, which names the input in any case."""
         text = str(error).replace(self.origin, self.label)
         return text if self.label in text else f"{self.label}: {text}"
-
-
-def printable(name: str) -> str:
-    """Return a name with everything escaped that cannot be printed."""
-    return "".join(
-        sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in name
-    )
 
 
 def expand(paths: Sequence[str], mapping: Mapping) -> list[Input]:

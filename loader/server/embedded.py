@@ -11,7 +11,6 @@ import os
 import pwd
 import shutil
 import subprocess
-import sys
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from pathlib import Path
 from loader.errors import ServerError
 from loader.server.cluster import Cluster, as_user, path_hash
 from loader.settings import PG_VARIABLES, Settings
+from loader.terminal import echo
 
 DATABASE = "video_events"
 SYSTEM_USER = "embedded_postgres"
@@ -68,10 +68,8 @@ def start_embedded(settings: Settings, *, create: bool = False) -> str:
     if cluster is None or not cluster.exists:
         if cluster is None or not create:
             raise no_server(settings)
-        print(  # noqa: T201 - programs are to see it too: it may not be where they expect it
-            f"loader: new PostgreSQL server of {settings.server_of}: {cluster.home}",
-            file=sys.stderr,
-        )
+        # Programs are to see it too: it may not be where they expect it.
+        echo(f"loader: new PostgreSQL server of {settings.server_of}: {cluster.home}", err=True)
     cluster.start()
     cluster.ensure_database(DATABASE)
     return cluster.dsn(DATABASE)

@@ -18,7 +18,8 @@ from typing import Final, Literal
 
 from loader.errors import InputError
 from loader.reading.mapping import Mapping
-from loader.reading.paths import Input, file_input, printable
+from loader.reading.paths import Input, file_input
+from loader.terminal import printable
 from loader.watching.writers import can_tell, has_writer
 
 Folder = Literal["loading", "done", "rejected", "failed"]

@@ -143,7 +143,7 @@ def test_names_of_sources_do_no_harm_where_alerts_are_shown(
         listener.execute("listen video_events_alerts")
         told = alerts(run_loader("load", path, "--alert"))
         (payload,) = [n.payload for n in listener.notifies(timeout=5, stop_after=1)]
-    assert told == ["alert: 2024-05-13T12:00:04Z " + RULE + ": ga??te, people"]
+    assert told == ["alert: 2024-05-13T12:00:04Z " + RULE + r": ga\u202e\x9bte, people"]
     assert json.loads(payload)["source_name"] == "ga\u202e\x9bte"
 
 

@@ -1,15 +1,23 @@
 """Input that nobody would write on purpose, or that somebody would."""
 
 import gzip
+import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from psycopg import Connection
+
+from loader.alerting.notify import EarlyAlert, all_to_stderr
+from loader.cli import report
+from loader.database.activity import Alert, Period
+from tests.conftest import Outcome
 
 HEADER = b"time,type,source\n"
 ROW = b"2024-05-13T15:00:00Z,car,north\n"
@@ -123,3 +131,102 @@ def test_types_that_cannot_be_numbered_are_rejected(
         assert all("raw.event_types cannot number any more" in reason for _, reason in found)
     assert names_of(conn, "event_types", "event_type") == {"car", "bus"}
     assert conn.execute("select count(*) from raw.events").fetchone() == (5,)
+
+
+# What colours, clears and rings a terminal, and what turns the order of reading round.
+EVIL = "\x1b[31mred\x07\x9b2J\u202egpj.exe\u2066"
+
+
+def check_is_text(outcome: Any) -> None:
+    for line in (outcome.stdout + outcome.stderr).splitlines():
+        assert line.isprintable(), repr(line)
+
+
+def test_names_reach_a_terminal_as_text_only(
+    run_loader: Callable[..., Any], conn: Connection, tmp_path: Path
+) -> None:
+    path = tmp_path / f"{EVIL}.csv"
+    quoted = f"{EVIL} north"
+    path.write_text(f"time,type,source\n2024-05-13T15:00:00Z,car,north\nbad {EVIL},car,{quoted}\n")
+    assert run_loader("load", path).exit_code == 3
+    conn.execute("update raw.sources set source_name = %s", [EVIL])
+    for command in (
+        ["load", str(path)], ["loads"], ["loads", "--json"], ["rejects"], ["status"],
+        ["load", EVIL], [EVIL], ["load", str(path), "--time-column", EVIL],
+        ["load", f"--{EVIL}", "-"],
+        ["rejects", "--to", EVIL], ["load", "--format", EVIL, "-"], ["periods", "--schema", EVIL],
+        ["--debug", "periods", "--since", EVIL], ["status", "--dsn", f"host={EVIL}"],
+        ["rejects", "--load", "1", "--export", f"{tmp_path}/{EVIL}"], ["withdraw", "1"],
+    ):  # fmt: skip
+        check_is_text(run_loader(*command))
+    assert json.loads(run_loader("loads", "--json").stdout)[1]["origin"].count("red") == 1
+    shown = run_loader("rejects").stdout
+    assert r"bad \x1b[31mred\x07\x9b2J\u202egpj.exe\u2066" in shown
+
+
+def test_alerts_reach_a_terminal_as_text_only(capsys: pytest.CaptureFixture[str]) -> None:
+    moment = datetime(2024, 5, 13, 15, tzinfo=UTC)
+    early = EarlyAlert(
+        rule_name=EVIL, source_name=EVIL, category=EVIL, started_at=moment, triggered_at=moment
+    )
+    assert early.as_text().isprintable()
+    all_to_stderr([early])
+    report.print_alerts(
+        [Alert(rule_name=EVIL, source_name=EVIL, category=EVIL, triggered_at=moment, event_count=5)]
+    )
+    report.print_periods([Period(category=EVIL, started_at=moment, ended_at=moment, event_count=5)])
+    print(report.as_json([early]))  # noqa: T201
+    shown = capsys.readouterr()
+    check_is_text(Outcome(exit_code=0, stdout=shown.out, stderr=shown.err))
+
+
+@pytest.mark.parametrize(
+    ("redirection", "variables"),
+    [
+        ("", {"PYTHONIOENCODING": "latin-1"}),
+        ("", {"LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}),
+        (">&-", {}),
+        (">&- 2>&- <&-", {}),
+        (">/dev/full 2>/dev/full", {}),
+        ("| true", {}),
+        ("2>&1 | true", {}),
+    ],
+)
+def test_nothing_that_is_printed_changes_a_result(
+    pg_environment: dict[str, str], tmp_path: Path, redirection: str, variables: dict[str, str]
+) -> None:
+    loader = f"{sys.executable} -m loader"
+    for name, exit_code in (("h1_日", 0), ("h2_🚗", 3)):
+        bad = b"25:00,car,north\n" if exit_code else b""
+        (tmp_path / f"{name}.csv").write_bytes(HEADER + ROW + bad)
+    script = f"set -o pipefail; {loader} load h*.csv {redirection}"
+
+    def run(command: str, **more: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            ["bash", "-c", command], env=pg_environment | more, cwd=tmp_path, check=False,
+            capture_output=True, text=True, errors="replace",
+        )  # fmt: skip
+
+    done = run(script, **variables)
+    assert done.returncode == 3, done.stderr
+    if not redirection:
+        table = run(f"{loader} loads", **variables)
+        assert table.returncode == 0, table.stderr
+        assert re.findall(r"h[12]_", table.stdout) == ["h2_", "h1_"]
+    found = json.loads(run(f"{loader} loads --json", **variables).stdout)
+    # Where Python takes file names for ASCII, others are bytes to it.
+    names = ["h2_🚗.csv", "h1_日.csv"] if "LC_ALL" not in variables else ["h2_", "h1_"]
+    assert [row["origin"][: len(name)] for row, name in zip(found, names, strict=True)] == names
+
+
+def test_a_result_that_cannot_be_printed_is_a_failure_of_what_only_prints(
+    pg_environment: dict[str, str],
+) -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m loader generate --events 50000 >/dev/full"],
+        env=pg_environment, check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (
+        1,
+        "loader: standard output cannot be written: No space left on device\n",
+    )
