@@ -72,7 +72,7 @@ def test_every_command_shown_works(page: Path, project: Checkout, broker: Broker
 
 def test_the_readme_shows_what_the_demo_prints(demo: tuple[Checkout, str]) -> None:
     project, printed = demo
-    (shown,) = (block for _, block in blocks(Path("README.md"), "text") if "Periods" in block)
+    (shown,) = (block for _, block in blocks(Path("README.md"), "text") if "rows loaded" in block)
     assert is_as_shown(shown, printed), printed
     assert "camera-01" in (project.path / ".demo/board.html").read_text()
 
