@@ -210,3 +210,23 @@ def test_a_member_that_another_one_replaces_ends(
     running.wait()
     assert isinstance(running.failure, FatalBrokerError)
     assert running.said == []
+
+
+def test_a_server_that_takes_no_writes_is_waited_for_from_the_start(
+    topic: Topic, database: str, conn: Connection, start_consumer: StartConsumer
+) -> None:
+    read_only = f"alter database {database} set default_transaction_read_only = "
+    conn.execute(f"{read_only} on".encode())
+    consumer = start_consumer(every=0.2)
+    for events in (range(2), range(2, 5)):
+        wait_until(lambda: consumer.said[-1:] != [] and consumer.said[-1] != "it works again")
+        assert "it is a standby, or was made read-only" in consumer.said[-1]
+        assert consumer.said[-1].endswith("; trying again")
+        conn.execute(f"{read_only} off".encode())
+        wait_until(lambda: consumer.said[-1] == "it works again")
+        conn.execute(f"{read_only} on".encode())
+        topic.produce(map(event, events))
+    wait_until(lambda: consumer.said[-1] != "it works again")
+    conn.execute(f"{read_only} off".encode())
+    wait_until(lambda: sum(load.rows_loaded for load in consumer.loads) == 5)
+    assert conn.execute("select count(*) from raw.events").fetchone() == (5,)
