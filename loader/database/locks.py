@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 from psycopg import Connection, errors
 
 from loader.database.poolers import REFUSAL
+from loader.database.waiting import LOGGER, SECONDS_UNTIL_TOLD
 from loader.errors import UsageError
 
 # Held, shared, by every session that writes rows of a load: its sign of life.
@@ -95,27 +96,37 @@ def try_take_over(conn: Connection, load_id: int) -> bool:
 
 
 def in_short_tries(
-    conn: Connection, work: Callable[[], _Done], *, patience: float | None = None
+    conn: Connection, table: str, work: Callable[[], _Done], *, patience: float | None = None
 ) -> _Done:
     """Run work in a transaction; begin it anew as often as a lock cannot be had at once.
 
     Args:
         conn: a connection in autocommit mode.
+        table: what it locks, mostly: who has that is told after two seconds.
         work: what takes the locks; everything that it does is undone when it gets none.
         patience: seconds for which it is tried; None for PATIENCE_SECONDS.
 
     Raises:
         psycopg.errors.LockNotAvailable: others keep the lock for longer.
     """
-    end = time.monotonic() + (PATIENCE_SECONDS if patience is None else patience)
+    begun = time.monotonic()
+    patience = PATIENCE_SECONDS if patience is None else patience
+    is_told = False
     while True:
         try:
             with conn.transaction():
                 conn.execute(f"set local lock_timeout = '{SHORT_TRY}'".encode())
                 return work()
         except errors.LockNotAvailable:
-            if time.monotonic() >= end:
+            waited = time.monotonic() - begun
+            if waited >= patience:
                 raise
+        if waited >= SECONDS_UNTIL_TOLD and not is_told:
+            LOGGER.warning(
+                f"waiting for {holders(conn, table)} to be done with {table}; given up after "
+                f"{patience:.0f} s"
+            )
+            is_told = True
         time.sleep(_PAUSE_SECONDS)
 
 

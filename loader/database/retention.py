@@ -52,7 +52,9 @@ def retain(conn: Connection, age: str, now: datetime) -> Retained:
     waits_for = None
     try:
         # The check only spares locks where there is nothing to do.
-        while _droppable(conn) and (names := in_short_tries(conn, lambda: _drop_portion(conn))):
+        while _droppable(conn) and (
+            names := in_short_tries(conn, "raw.events", lambda: _drop_portion(conn))
+        ):
             dropped += names
     except ModelsBusyError as reason:
         waits_for = str(reason)

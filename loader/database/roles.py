@@ -75,7 +75,7 @@ def set_up_roles(conn: Connection, roles: Roles, schema: str) -> list[str]:
         return created
 
     # Tables change hands under locks that keep readers waiting.
-    return in_short_tries(conn, set_up, patience=CHANGE_PATIENCE_SECONDS)
+    return in_short_tries(conn, "raw.loads", set_up, patience=CHANGE_PATIENCE_SECONDS)
 
 
 def _check_closed(conn: Connection, *schemas: str) -> None:

@@ -45,7 +45,7 @@ def ensure_schema(conn: Connection) -> None:
         conn.execute(f"comment on schema raw is '{mark}'".encode())
 
     try:
-        in_short_tries(conn, change, patience=CHANGE_PATIENCE_SECONDS)
+        in_short_tries(conn, "raw.loads", change, patience=CHANGE_PATIENCE_SECONDS)
     except errors.LockNotAvailable as error:
         who = holders(conn, "raw.loads")
         raise LoaderError(

@@ -22,7 +22,7 @@ Result = TypeVar("Result")
 # What psycopg waits with: it yields what it waits for, and is sent what is ready.
 Waiting = Generator[Any, Any, Result]
 
-_SECONDS_UNTIL_TOLD: Final = 2.0
+SECONDS_UNTIL_TOLD: Final = 2.0
 _LONGEST_PAUSE_SECONDS: Final = 30.0
 _REPEAT_SECONDS: Final = 60.0
 # As many names as help.
@@ -70,7 +70,7 @@ class Watch:
             while True:
                 ready = yield wanted
                 # psycopg comes by ten times a second, with nothing, so that Ctrl-C is seen.
-                if self._thread is None and time.monotonic() - begun >= _SECONDS_UNTIL_TOLD:
+                if self._thread is None and time.monotonic() - begun >= SECONDS_UNTIL_TOLD:
                     self._thread = threading.Thread(target=self._look_after, daemon=True)
                     self._thread.start()
                 wanted = waiting.send(ready)
@@ -85,7 +85,7 @@ class Watch:
                 self._has_ended.set()
 
     def _look_after(self) -> None:
-        pause, silent_since = _SECONDS_UNTIL_TOLD, None
+        pause, silent_since = SECONDS_UNTIL_TOLD, None
         while not self._has_ended.is_set():
             begun = time.monotonic()
             reason = self._look()

@@ -181,9 +181,9 @@ def test_older_loaders_write_nothing_into_a_newer_schema(
 
 
 def test_a_change_of_the_schema_keeps_no_reader_waiting(
-    conn: Connection, dsn: str, monkeypatch: pytest.MonkeyPatch
+    conn: Connection, dsn: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("loader.database.schema.CHANGE_PATIENCE_SECONDS", 1)
+    monkeypatch.setattr("loader.database.schema.CHANGE_PATIENCE_SECONDS", 3)
     conn.execute("comment on schema raw is 'video-events of before'")
     with (
         connect(dsn) as reader,
@@ -198,4 +198,6 @@ def test_a_change_of_the_schema_keeps_no_reader_waiting(
             other.execute("select count(*) from raw.loads")
         with pytest.raises(LoaderError, match=f"process {reader.info.backend_pid} "):
             change.result()
+        assert f"waiting for process {reader.info.backend_pid} " in caplog.text
+        assert caplog.text.count("waiting for") == 1
     ensure_schema(conn)
