@@ -182,10 +182,12 @@ def _maintain(dsn: str, directory: Path, age: str, now: datetime, step: int, dea
     # So that what few partitions there are go one by one.
     vars(retention)["PORTION"] = 1
     numbers = die_at_step(step, death)
-    with connect(dsn) as conn:
-        # The command itself knows no other moment than the present.
-        maintain(conn, 0, age=age, now=now)
-    (directory / "steps").write_text(str(next(numbers) - 1))
+    try:
+        with connect(dsn) as conn:
+            # The command itself knows no other moment than the present.
+            maintain(conn, 0, age=age, now=now)
+    finally:
+        (directory / "steps").write_text(str(next(numbers) - 1))
 
 
 def die_at_step(last: int, death: Death = die) -> Iterator[int]:
