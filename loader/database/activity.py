@@ -94,7 +94,7 @@ def _execute(
     statement = template(name).format(view=sql.Identifier(schema, view))
     try:
         cursor.execute(statement, {"since": since, "until": until})
-    except (errors.UndefinedTable, errors.InvalidSchemaName):
+    except (errors.UndefinedTable, errors.InvalidSchemaName, UnicodeEncodeError):
         raise UsageError(
             f'there is no {view} in schema "{schema}" yet; run: dbt build '
             "(another schema: --schema or DBT_SCHEMA)"

@@ -114,6 +114,9 @@ def test_files_are_loaded_once(write_events: Write, scalar: Scalar) -> None:
 def test_periods_come_in_the_order_that_groupby_needs(conn: Connection) -> None:
     with pytest.raises(loader.UsageError, match="dbt build"):
         loader.periods()
+    for schema in ("\ud800", 'a"b'):
+        with pytest.raises(loader.UsageError, match="dbt build"):
+            loader.periods(schema=schema)
     conn.execute(LIVE_VIEW)
     grouped = [
         (category, [period.event_count for period in found])
