@@ -35,5 +35,5 @@
             end loop;
         end;
     {%- endset -%}
-    {%- do patiently(relation, attempt) -%}
+    {%- do patiently([relation], attempt) -%}
 {% endmacro %}

@@ -1,6 +1,7 @@
-{% macro lock_holders(relation, excludes_readers) -%}
+{% macro lock_holders(relations, excludes_readers) -%}
     with recursive wanted (relation_id) as (
-        select to_regclass({{ dbt.string_literal(relation | string) }})::oid
+        select to_regclass(names.name)::oid
+        from (values {% for relation in relations %}({{ dbt.string_literal(relation | string) }}){{ ', ' if not loop.last }}{% endfor %}) as names (name)
         union
         select rules.ev_class
         from wanted

@@ -1,4 +1,4 @@
-{% macro patiently(relation, attempt, excludes_readers=true) %}
+{% macro patiently(relations, attempt, excludes_readers=true) %}
     {#-
         PostgreSQL makes everybody wait behind a lock that excludes all others and is waited for,
         for as long as one reader keeps its transaction open. So a wait is cut off after a moment,
@@ -25,7 +25,7 @@
                         return;
                     exception when lock_not_available or deadlock_detected then
                         if clock_timestamp() > until then
-                            perform set_config('video_events.waits_for', ({{ lock_holders(relation, excludes_readers) | indent(28) }}), false);
+                            perform set_config('video_events.waits_for', ({{ lock_holders(relations, excludes_readers) | indent(28) }}), false);
                             return;
                         end if;
                         perform pg_sleep(pause);
@@ -44,12 +44,12 @@
         )[0][0] -%}
         {%- if waited >= patience -%}
             {%- do exceptions.raise_compiler_error(
-                relation.identifier ~ " waited " ~ var('lock_patience') ~ " (var lock_patience) for " ~ holders
+                relations[0].identifier ~ " waited " ~ var('lock_patience') ~ " (var lock_patience) for " ~ holders
                 ~ " and gives up; nothing was changed"
             ) -%}
         {%- elif waited >= told.until -%}
             {%- do log(
-                relation.identifier ~ " waits for " ~ holders ~ "; others pass."
+                relations[0].identifier ~ " waits for " ~ holders ~ "; others pass."
                 ~ " It gives up after " ~ var('lock_patience'),
                 info=true
             ) -%}

@@ -31,10 +31,12 @@
         "select relname as name from pg_class where relkind = 'v' and relnamespace = "
         ~ dbt.string_literal(schema) ~ "::regnamespace"
     ) -%}
-        {%- do views.append(schema ~ "." ~ adapter.quote(view['name'])) -%}
+        {%- do views.append(api.Relation.create(
+            database=target.database, schema=target.schema ~ '_by_source', identifier=view['name'], type='view'
+        )) -%}
     {%- endfor -%}
     {%- if views -%}
-        {%- do run_query("drop view " ~ views | join(", ")) -%}
+        {%- do patiently(views, "drop view " ~ views | join(", ") ~ ";") -%}
     {%- endif -%}
     {%- set reports = [] -%}
     {%- set models = shareable_models() -%}

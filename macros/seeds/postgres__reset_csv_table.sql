@@ -48,7 +48,7 @@
         end;
         {%- endif %}
     {%- endset -%}
-    {%- do patiently(old_relation, attempt, excludes_readers=changes | length > 0) -%}
+    {%- do patiently([old_relation], attempt, excludes_readers=changes | length > 0) -%}
     {%- call statement('delete_rows') -%}
         delete from {{ old_relation.render() }}
     {%- endcall -%}

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from dbt.cli.main import dbtRunner, dbtRunnerResult
 from dbt.contracts.graph.manifest import Manifest
+from dbt_common.events.base_types import EventMsg
 
 from tests.conftest import Outcome
 
@@ -32,6 +33,7 @@ class Dbt:
     manifest: Manifest | None = field(default=None, repr=False)
     variables: str = "{}"
     project: Path = PROJECT
+    errors: list[str] = field(default_factory=list, repr=False)
 
     def __call__(self, *arguments: str) -> dbtRunnerResult:
         """Run a dbt command, and fail the test when it fails."""
@@ -50,7 +52,13 @@ class Dbt:
             self.manifest = parsed.result
         with contextlib.redirect_stdout(None):
             command, *rest = arguments
-            return dbtRunner(manifest=self.manifest).invoke([command, *options, *rest])
+            runner = dbtRunner(manifest=self.manifest, callbacks=[self._note])
+            return runner.invoke([command, *options, *rest])
+
+    def _note(self, event: EventMsg) -> None:
+        # The result of an operation does not say what went wrong.
+        if event.info.level == "error":
+            self.errors.append(str(getattr(event.info, "msg", "")))
 
 
 def dbt_options(profiles: Path, target: Path, project: Path = PROJECT) -> list[str]:

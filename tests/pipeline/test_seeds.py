@@ -9,6 +9,8 @@ import pytest
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
+from loader.database.connection import connect
+
 from .conftest import Dbt, Ledger, copy_project, messages
 from .oracle import LIVE_VIEWS, MARTS, Oracle
 from .scenarios import Event
@@ -30,7 +32,7 @@ select
 # dbt's reader warns of columns that are not there, and goes on.
 @pytest.mark.filterwarnings("ignore:.*does not match the name of any column:RuntimeWarning")
 def test_a_seed_with_a_slip_is_refused_and_one_with_more_columns_taken(
-    tmp_path: Path, conn: Connection[TupleRow], dbt: Dbt, ledger: Ledger
+    tmp_path: Path, dsn: str, conn: Connection[TupleRow], dbt: Dbt, ledger: Ledger
 ) -> None:
     ledger.load([Event("gate", NOON, "car"), Event("gate", NOON, "pedestrian")])
     some = replace(dbt, project=copy_project(tmp_path / "project"))
@@ -64,6 +66,19 @@ def test_a_seed_with_a_slip_is_refused_and_one_with_more_columns_taken(
             assert "line 5, never, min_duration: " in said
         assert conn.execute(STATE.encode()).fetchone() == before
 
+    # Rows are replaced beside a transaction that reads them, columns not: that one is waited for.
+    rules.write_text(good_rules)
+    impatient = replace(some, variables="lock_patience: 1 second", manifest=None)
+    with connect(dsn) as reader, reader.transaction():
+        reader.execute("select count(*) from analytics.stg_video_events__events")
+        types.write_text(good_types)
+        some("seed")
+        types.write_text(LABELLED)
+        said = refused(impatient, "seed", "--select", "event_types")
+        holder = f"pid {reader.info.backend_pid} (postgres, "
+        assert f"event_types waited 1 second (var lock_patience) for {holder}" in said
+        assert conn.execute(STATE.encode()).fetchone() == before
+
     # A category and its first rule may come at once, whichever seed is the first.
     types.write_text(LABELLED + "animals,c,dog,3\n")
     rules.write_text(good_rules + "a_dog,consecutive,animals,1,\n")
@@ -83,15 +98,19 @@ def test_a_seed_with_a_slip_is_refused_and_one_with_more_columns_taken(
     some("run")
     assert Oracle(conn=conn).differences(MARTS | LIVE_VIEWS) == {}
 
-    # As an older version, or somebody's hand, could leave it.
+    check_doubled_table(some, conn, ledger)
+
+
+def check_doubled_table(dbt: Dbt, conn: Connection[TupleRow], ledger: Ledger) -> None:
+    """Check that no model is built on a seed that an older version, or a hand, has doubled."""
     conn.execute("drop index analytics.event_types_event_type_key")
     conn.execute("insert into analytics.event_types values ('car', 'vehicles')")
     ledger.load([Event("gate", NOON, "car")])
     for flags in ([], ["--full-refresh"]):
-        said = refused(some, "run", "--select", "fct_activity_periods", *flags)
+        said = refused(dbt, "run", "--select", "fct_activity_periods", *flags)
         assert "the seed event_types has more than one row for car" in said
-    some("seed")
-    some("run")
+    dbt("seed")
+    dbt("run")
     assert Oracle(conn=conn).differences(MARTS | LIVE_VIEWS) == {}
 
 

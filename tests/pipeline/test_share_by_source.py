@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,18 @@ def check_all_or_nothing(dbt: Dbt, conn: Connection[TupleRow]) -> None:
     assert shared(conn) == before
 
 
+def check_waiting(account: str, dbt: Dbt, conn: Connection[TupleRow]) -> None:
+    """Check that who has left a transaction open is named, and waited for no longer than said."""
+    before = shared(conn)
+    impatient = replace(dbt, variables="lock_patience: 1 second", manifest=None)
+    with psycopg.connect(account) as tenant:
+        tenant.execute("select count(*) from analytics_by_source.dim_sources")
+        assert not impatient.attempt("run-operation", "share_by_source").success
+        named = f"(var lock_patience) for pid {tenant.info.backend_pid} (tenant, "
+        assert any(named in error for error in impatient.errors), impatient.errors
+    assert shared(conn) == before
+
+
 def test_an_account_sees_its_sources_as_if_there_were_no_others(
     account: str,
     conn: Connection[TupleRow],
@@ -201,6 +214,8 @@ def test_an_account_sees_its_sources_as_if_there_were_no_others(
     for options in ([], ["--full-refresh"]):
         dbt("build", "--exclude-resource-type", "test", "unit_test", *options)
         check(account, conn, "gate", "yard", "to come")
+
+    check_waiting(account, dbt, conn)
 
     # A report that reads more than dbt knows of: somebody has replaced it by hand.
     before = shared(conn)
