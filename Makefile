@@ -59,7 +59,11 @@ endef
 profiles.yml:
 	@cp profiles.example.yml $@
 
-setup: .venv/runtime profiles.yml ## install the loader, dbt and PostgreSQL into .venv
+# That of the embedded server; whoever has another one may well keep it, but need not.
+$(BIN)/psql: .venv/runtime
+	@ln -sf "$$($(BIN)/python -c 'from loader.server.embedded import find_programs; print(find_programs())')/psql" $@
+
+setup: .venv/runtime $(BIN)/psql profiles.yml ## install the loader, dbt and PostgreSQL into .venv
 
 # --- try it -----------------------------------------------------------------------------------
 

@@ -129,6 +129,14 @@ def export(variables: Mapping[str, str | None]) -> None:
             os.environ[name] = value
 
 
+def how_to_install(extra: str) -> str:
+    """Return the command that installs an extra; the name on PyPI is not ours."""
+    checkout = Path(__file__).resolve().parents[1]
+    if (checkout / "pyproject.toml").is_file():
+        return f"pip install --editable '{checkout}[{extra}]'"
+    return f"pip install '.[{extra}]' in a checkout of video-events"
+
+
 @contextmanager
 def with_environment(variables: Mapping[str, str]) -> Iterator[None]:
     """Have libpq see these variables too for a moment."""

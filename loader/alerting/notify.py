@@ -13,6 +13,7 @@ import psycopg
 from loader.database.activity import iso_utc
 from loader.database.connection import connect
 from loader.errors import UsageError
+from loader.settings import how_to_install
 from loader.terminal import echo, printable
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ class ToServices:
             import apprise  # noqa: PLC0415 - an extra, and slow to import
         except ImportError:
             raise UsageError(
-                "LOADER_ALERT_URLS needs apprise: pip install 'video-events-loader[alerts]'"
+                f"LOADER_ALERT_URLS needs apprise: {how_to_install('alerts')}"
             ) from None
         # What it logs may quote URLs; without a handler of its own it comes to standard error.
         logging.getLogger("apprise").addHandler(logging.NullHandler())

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import click
+from click.shell_completion import CompletionItem
 
 from loader.errors import LoaderError
 from loader.settings import Settings, read_settings
@@ -55,7 +56,14 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "Create the roles that load, transform and read, and give them what they need.",
     ),
     "db": ("db", "Start, stop and inspect the embedded PostgreSQL server of this project."),
+    "completion": (
+        "completion",
+        'Print what has a shell complete commands and options: eval "$(loader completion bash)".',
+    ),
 }
+
+# Set by a shell that wants to know how a line may go on.
+COMPLETE_VARIABLE = "_LOADER_COMPLETE"
 
 # What these did counts, whatever becomes of what they print.
 CHANGING = ("load", "consume", "watch", "withdraw", "maintain", "roles")
@@ -74,6 +82,14 @@ class _Commands(click.Group):
         with ending_at_once():
             module: Any = importlib.import_module(f"{__name__}.{module_name}")
         return cast("click.Command", getattr(module, cmd_name))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        names = [
+            CompletionItem(name, help=help_)
+            for name, (_, help_) in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         width = formatter.width - 6 - max(map(len, COMMANDS))
@@ -116,6 +132,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("psycopg").addHandler(logging.NullHandler())
     # What is said while something is waited for, by whichever thread.
     logging.getLogger("loader").handlers = [_ToStderr()]
+    if arguments is None:
+        # It ends here if a shell asks.
+        cli._main_shell_completion({}, "loader", COMPLETE_VARIABLE)
     given = list(sys.argv[1:] if arguments is None else arguments)
     context: click.Context | None = None
     try:

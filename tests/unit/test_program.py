@@ -1,10 +1,12 @@
 """The program as a process: how it starts, and how it ends before it has begun."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -80,3 +82,40 @@ def test_ctrl_c_stays_ignored_where_a_shell_has_it_ignored() -> None:
         [sys.executable, "-c", program, "--version"], env=variables(), check=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
     )  # fmt: skip
+
+
+BASH = """
+eval "$(loader completion bash)"
+COMP_WORDS=(loader lo) COMP_CWORD=1
+_loader_completion loader
+echo "${COMPREPLY[@]}"
+"""
+ZSH = """
+autoload -Uz compinit; compinit -D
+eval "$(loader completion zsh)"
+(( $+functions[_loader_completion] )) || exit 1
+_LOADER_COMPLETE=zsh_complete COMP_WORDS="loader lo" COMP_CWORD=1 loader
+"""
+FISH = "loader completion fish | source; complete -C 'loader lo'"
+
+
+@pytest.mark.parametrize(("shell", "script"), [("bash", BASH), ("zsh", ZSH), ("fish", FISH)])
+def test_a_shell_completes_commands(shell: str, script: str) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run(
+        [shell, "-c", script], env=variables() | {"PATH": path}, check=False,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert {"load", "loads"} <= set(done.stdout.split()), done.stderr
+    assert "watch" not in done.stdout
+
+
+def test_files_are_completed_where_a_file_belongs() -> None:
+    asked = {"_LOADER_COMPLETE": "bash_complete", "COMP_WORDS": "loader load ev", "COMP_CWORD": "2"}
+    done = subprocess.run(
+        [sys.executable, "-m", "loader"], env=variables() | asked, check=True,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout == "file,ev\n"
