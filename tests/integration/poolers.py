@@ -6,17 +6,27 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
+from psycopg import Connection
 
 from loader.server.cluster import Cluster
 from tests.conftest import is_root
 from tests.waits import wait_until
 
+# All that one client of a pool could leave to the next one, but for statistics.
+STATE = (
+    # Those of plpgsql are there when somebody has called a function.
+    "select name, setting from pg_settings where name not like 'plpgsql%'",
+    "select current_user, session_user",
+    "select name from pg_prepared_statements",
+)
 SETTINGS = """
 [databases]
 {database} = host={host} port=5432 user=postgres
@@ -72,3 +82,57 @@ def pooler(cluster: Cluster, database: str, mode: str, more: str = "") -> Iterat
         process.terminate()
         process.wait()
         shutil.rmtree(home)
+
+
+def plain(dsn: str) -> Connection:
+    # With a name: a client without one has that of the client before it, whoever that was.
+    return psycopg.connect(
+        dsn, autocommit=True, prepare_threshold=None, application_name="another client"
+    )
+
+
+def what_others_see(dsn: str, mode: str) -> dict[int, list[Any]]:
+    """The state of the server's sessions that the pool has, as its next clients see it."""
+    clients = [plain(dsn) for _ in range(8)]
+    found = {}
+    for one in clients:
+        if mode != "statement":
+            # So that each has another one.
+            one.execute("begin")
+        row = one.execute("select pg_backend_pid()").fetchone()
+        assert row is not None
+        found[row[0]] = [sorted(one.execute(query.encode()).fetchall()) for query in STATE]
+    for one in clients:
+        one.rollback()
+        one.close()
+    return found
+
+
+def check_unchanged(before: dict[int, list[Any]], after: dict[int, list[Any]]) -> None:
+    """Whichever of its sessions the pool took: some were seen before, and all are as new."""
+    assert set(before) & set(after)
+    new = next(iter(before.values()))
+    for state in after.values():
+        assert [set(now) - set(then) for now, then in zip(state, new, strict=True)] == [set()] * 3
+
+
+@contextmanager
+def noise(dsn: str) -> Iterator[None]:
+    """Other clients of the pool, at work."""
+    must_stop = threading.Event()
+
+    def work() -> None:
+        with plain(dsn) as conn:
+            while not must_stop.is_set():
+                with conn.transaction():
+                    conn.execute("select pg_sleep(0.003)")
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        must_stop.set()
+        for thread in threads:
+            thread.join()

@@ -1,12 +1,9 @@
 """Poolers: in session mode all is as without one; where sessions are shared out, nothing begins."""
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from psycopg import Connection
 
@@ -15,14 +12,8 @@ from loader.database.locks import FINGERPRINT, unlock
 from loader.errors import UsageError
 from loader.server.cluster import Cluster
 
-from .poolers import pooler
+from .poolers import check_unchanged, noise, pooler, what_others_see
 
-# All that one client of a pool could leave to the next one, but for statistics.
-STATE = (
-    "select name, setting from pg_settings",
-    "select current_user, session_user",
-    "select name from pg_prepared_statements",
-)
 LOCKS = "select count(*) from pg_locks where locktype = 'advisory' and database ="
 LOCKS += " (select oid from pg_database where datname = current_database())"
 COMMANDS = (
@@ -32,60 +23,6 @@ COMMANDS = (
     ["status"],
     ["maintain"],
 )
-
-
-def plain(dsn: str) -> Connection:
-    # With a name: a client without one has that of the client before it, whoever that was.
-    return psycopg.connect(
-        dsn, autocommit=True, prepare_threshold=None, application_name="another client"
-    )
-
-
-def what_others_see(dsn: str, mode: str) -> dict[int, list[Any]]:
-    """The state of the server's sessions that the pool has, as its next clients see it."""
-    clients = [plain(dsn) for _ in range(8)]
-    found = {}
-    for one in clients:
-        if mode != "statement":
-            # So that each has another one.
-            one.execute("begin")
-        row = one.execute("select pg_backend_pid()").fetchone()
-        assert row is not None
-        found[row[0]] = [sorted(one.execute(query.encode()).fetchall()) for query in STATE]
-    for one in clients:
-        one.rollback()
-        one.close()
-    return found
-
-
-def check_unchanged(before: dict[int, list[Any]], after: dict[int, list[Any]]) -> None:
-    """Whichever of its sessions the pool took: some were seen before, and all are as new."""
-    assert set(before) & set(after)
-    new = next(iter(before.values()))
-    for state in after.values():
-        assert [set(now) - set(then) for now, then in zip(state, new, strict=True)] == [set()] * 3
-
-
-@contextmanager
-def noise(dsn: str) -> Iterator[None]:
-    """Other clients of the pool, at work."""
-    must_stop = threading.Event()
-
-    def work() -> None:
-        with plain(dsn) as conn:
-            while not must_stop.is_set():
-                with conn.transaction():
-                    conn.execute("select pg_sleep(0.003)")
-
-    threads = [threading.Thread(target=work) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        must_stop.set()
-        for thread in threads:
-            thread.join()
 
 
 @pytest.fixture
