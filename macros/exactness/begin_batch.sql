@@ -20,6 +20,7 @@
         {%- do refuse_doubled_seeds() -%}
         {%- if is_incremental() -%}
             {%- do check_definition(stored['load_seq'], stored['definition']) -%}
+            {%- do refuse_missed_rows(stored['load_seq']) -%}
         {%- elif config.get('materialized') == 'incremental' -%}
             {%- do refuse_history_loss(dropped_before) -%}
         {%- endif -%}

@@ -1,0 +1,57 @@
+"""Marts that were restored alone, to a moment before: they catch up, or say that they cannot."""
+
+import random
+import subprocess
+
+from psycopg import Connection
+from psycopg.rows import TupleRow
+
+from loader.server.cluster import Cluster
+
+from .conftest import Dbt, Ledger, messages
+from .oracle import LIVE_VIEWS, MARTS, Oracle
+from .scenarios import rounds
+
+
+def test_marts_that_were_restored_alone(
+    conn: Connection[TupleRow],
+    dsn: str,
+    cluster: Cluster,
+    dbt: Dbt,
+    ledger: Ledger,
+    generator: random.Random,
+) -> None:
+    oracle = Oracle(conn=conn)
+    (batch,) = rounds(20, generator, count=1, loads=4)
+    dbt("seed")
+    before = [ledger.load(events) for events in batch[:3]]
+    dbt("run")
+    command = [str(cluster.bin_dir / "pg_dump"), "--schema=analytics", f"--dbname={dsn}"]
+    dump = subprocess.run(command, check=True, capture_output=True).stdout
+
+    def restore() -> None:
+        conn.execute("drop schema analytics cascade")
+        command = [
+            str(cluster.bin_dir / "psql"),
+            "--quiet",
+            "--set=ON_ERROR_STOP=1",
+            f"--dbname={dsn}",
+        ]
+        subprocess.run(command, input=dump, check=True, capture_output=True)
+
+    ledger.load(batch[3])
+    ledger.withdraw(before[1])
+    restore()
+    assert oracle.differences(LIVE_VIEWS) == {}
+    dbt("run")
+    assert oracle.differences(MARTS | LIVE_VIEWS) == {}
+
+    ledger.purge()
+    restore()
+    assert "rows are gone by now" in ledger.run_loader("status").stderr
+    result = dbt.attempt("run")
+    assert not result.success
+    assert f"has not taken note of load {before[1]} or of its withdrawal" in messages(result)
+    dbt("run", "--full-refresh")
+    assert oracle.differences(MARTS | LIVE_VIEWS) == {}
+    assert ledger.run_loader("status").stderr == ""
