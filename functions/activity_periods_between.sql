@@ -27,6 +27,6 @@ from periods
 inner join {{ ref('stg_video_events__sources') }} as sources
     on periods.source_id = sources.source_id
 order by
-    periods.category,
-    sources.source_name,
+    periods.category collate "C",
+    sources.source_name collate "C",
     periods.started_at

@@ -163,11 +163,15 @@ def print_status(ledger: LedgerStatus, models: Models) -> None:
     _print_table(
         ("model", "loads behind", "updated"),
         (
-            (model.model, f"{model.loads_behind:,}", _time(model.updated_at))
+            (model.model, _loads_behind(model.loads_behind), _time(model.updated_at))
             for model in models.found
         ),
         right=("loads behind",),
     )
+
+
+def _loads_behind(count: int) -> str:
+    return f"{count:,}" if count >= 0 else f"{-count:,} ahead"
 
 
 def print_problems(problems: Iterable[str]) -> None:

@@ -28,6 +28,9 @@ _SETTINGS: Final[dict[str, LiteralString]] = {
     "search_path": "'pg_catalog, pg_temp'",
     "timezone": "'UTC'",
     "datestyle": "'ISO, YMD'",
+    "intervalstyle": "'postgres'",
+    # Who waits for a lock then goes on with what is there now, instead of failing.
+    "default_transaction_isolation": "'read committed'",
     "statement_timeout": "'0'",
     # Nothing waits for ever; how long, a role, a database or PGOPTIONS may say.
     "lock_timeout": "coalesce(nullif("

@@ -45,7 +45,11 @@ class LedgerStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelStatus:
-    """How far a dbt model is: it has taken note of the ledger up to ``load_seq``."""
+    """How far a dbt model is: it has taken note of the ledger up to ``load_seq``.
+
+    Attributes:
+        loads_behind: below zero when the ledger ends before that: it is not the one it was.
+    """
 
     model: str
     load_seq: int
@@ -121,6 +125,12 @@ def find_problems(conn: Connection, models: Models) -> list[str]:
             f"{counted - found} rows of the ledger raw.loads are gone, of {counted}, which only "
             f"happens by hand; models may hold the events of these; what to do: {_HOW_TO}"
         )
+    problems += [
+        f"{model.model} holds the ledger up to {model.load_seq}, and that ends at {counted}, as "
+        "after a restore of schema raw alone; to rebuild: dbt build --full-refresh"
+        for model in models.found
+        if model.load_seq > counted
+    ]
     marks = {model.model: model.load_seq for model in models.found}
     parameters = {"models": list(marks), "marks": list(marks.values())}
     problems += [

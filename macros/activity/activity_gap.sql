@@ -1,3 +1,3 @@
 {% macro activity_gap() -%}
-    interval '{{ var("activity_gap") }}'
+    {{ hours_of("interval " ~ var_literal("activity_gap")) }}
 {%- endmacro %}

@@ -6,7 +6,7 @@
         '' as first_event_type,
         periods.event_count,
         periods.started_at,
-        periods.started_at + rules.min_duration as triggered_at,
+        periods.started_at + {{ hours_of('rules.min_duration') }} as triggered_at,
         periods.ended_at
     from {{ periods }} as periods
     inner join {{ ref('alert_rules') }} as rules

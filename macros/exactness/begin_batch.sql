@@ -6,6 +6,8 @@
         {%- set name = dbt.string_literal(this.identifier) -%}
         {%- set follows = (config.get('meta') or {}).get('follows', []) -%}
 
+        {%- do run_query(own_settings()) -%}
+
         {#- The lock on this row makes two runs of one model wait for each other. -#}
         {%- call statement('progress_row') -%}
             insert into {{ progress }} (model_name) values ({{ name }}) on conflict do nothing
@@ -51,6 +53,9 @@
             {%- set hi = run_query("select load_seq from " ~ counter)[0][0] -%}
         {%- endif -%}
         {%- set lo = stored['load_seq'] if is_incremental() else 0 -%}
+        {%- if is_incremental() -%}
+            {%- do check_ledger(lo, hi) -%}
+        {%- endif -%}
         select
             set_config('video_events.batch_lo', '{{ lo }}', true),
             set_config('video_events.batch_hi', '{{ hi }}', true),
@@ -58,10 +63,11 @@
             {%- if is_incremental() %}
             set_config('video_events.batch_since', reach.since::text, true),
             set_config('video_events.batch_recount_until', reach.recount_until::text, true),
-            {#- Workers take longer to start than a batch takes. #}
-            set_config('max_parallel_workers_per_gather', '0', true)
+            {#- Workers take longer to start, and machine code to be made, than a batch takes. #}
+            set_config('max_parallel_workers_per_gather', '0', true),
+            set_config('jit', 'off', true)
             {%- else %}
-            set_config('work_mem', '{{ var("full_refresh_work_mem") }}', true)
+            set_config('work_mem', {{ var_literal("full_refresh_work_mem") }}, true)
             {%- endif %}
         {%- if is_incremental() %}
         from ({{ batch_reach(lo) | indent(12) }}) as reach

@@ -2,7 +2,8 @@
     {%- set parts = (config.get('meta') or {}).get('defined_by', []) -%}
     jsonb_build_object(
         {%- if 'activity_gap' in parts %}
-        'activity_gap', jsonb_build_object('gap', {{ activity_gap() }}::text),
+        {#- As it is written: a day and 24 hours are one gap, but tables that exist have it so. #}
+        'activity_gap', jsonb_build_object('gap', (interval {{ var_literal('activity_gap') }})::text),
         {%- endif %}
         {%- if 'report_timezone' in parts %}
         'report_timezone', jsonb_build_object('zone', {{ report_timezone() }}),

@@ -1,7 +1,15 @@
 {% macro live_batch(model_name) %}
     {%- set lo -%}
     (
-        select progress.load_seq
+        {#- What is not of this ledger cannot be brought up to date: an error, the only one a view can raise. #}
+        select
+            case
+                when {{ is_of_this_ledger('progress') | indent(16) }} then progress.load_seq
+                else (
+                    progress.model_name
+                    || ' holds loads that schema raw does not have any more; rebuild it: dbt build --full-refresh'
+                )::bigint
+            end
         from {{ progress_of(model_name) }} as progress
         where progress.model_name = '{{ model_name }}'
     )

@@ -1,3 +1,3 @@
 {% macro report_timezone() -%}
-    {{ dbt.string_literal(var('report_timezone')) }}
+    {{ var_literal('report_timezone') }}
 {%- endmacro %}

@@ -290,6 +290,7 @@ class Oracle:
     Attributes:
         shown_in: the schema of the relations, when it is not that of the seeds.
         shown_to: who reads them, when it is not the user of the connection.
+        clock: the zone of the session that reads them.
     """
 
     conn: Connection[TupleRow]
@@ -299,6 +300,7 @@ class Oracle:
     events: str = "raw.events"
     shown_in: str | None = None
     shown_to: str | None = None
+    clock: str = "UTC"
 
     def differences(self, relations: dict[str, str]) -> dict[str, list[TupleRow]]:
         """Return, per relation, up to ten rows that are missing or too many; empty when exact."""
@@ -315,10 +317,12 @@ class Oracle:
             columns = ", ".join(self.columns("expected"))
             if self.shown_to:
                 self.conn.execute(f"set role {self.shown_to}".encode())
+            self.conn.execute(f"set timezone to '{self.clock}'".encode())
             self.conn.execute(
                 f"create temporary table actual as select {columns} "
                 f"from {self.shown_in or self.schema}.{relation}".encode()
             )
+            self.conn.execute("set timezone to 'UTC'")
             if self.shown_to:
                 self.conn.execute("reset role")
             rows = self.conn.execute(

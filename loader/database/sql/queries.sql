@@ -685,7 +685,7 @@ where
         alerts.load_id = any(%(load_ids)s::bigint[])
         or loads.published_at < clock_timestamp() - %(forgotten_after)s::interval
     )
-order by alerts.triggered_at, alerts.rule_name, sources.source_name
+order by alerts.triggered_at, alerts.rule_name collate "C", sources.source_name collate "C"
 limit %(limit)s
 
 -- name: remove_early_alerts
@@ -788,7 +788,7 @@ from {view}
 where
     (%(since)s::timestamptz is null or ended_at >= %(since)s)
     and (%(until)s::timestamptz is null or started_at < %(until)s)
-order by category, started_at
+order by category collate "C", started_at
 
 -- name: alerts
 select
@@ -801,7 +801,7 @@ from {view}
 where
     (%(since)s::timestamptz is null or triggered_at >= %(since)s)
     and (%(until)s::timestamptz is null or triggered_at < %(until)s)
-order by triggered_at, rule_name, source_name
+order by triggered_at, rule_name collate "C", source_name collate "C"
 
 
 -- ==== Schema and roles

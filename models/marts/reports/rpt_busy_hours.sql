@@ -63,7 +63,7 @@ counted as (
         observed.source_id,
         observed.source_name,
         categories.category,
-        to_char(date '2024-01-01' + week.weekday - 1, 'FMDay') as weekday_name,
+        to_char(timestamp '2023-12-31' + week.weekday * interval '1 day', 'FMDay') as weekday_name,
         week.weekday,
         week.hour_of_day,
         coalesce(hours_of_the_week.event_count, 0)::bigint as event_count,

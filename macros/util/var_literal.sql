@@ -1,0 +1,3 @@
+{% macro var_literal(name) -%}
+    {{ dbt.string_literal(dbt.escape_single_quotes(var(name) | string)) }}
+{%- endmacro %}
