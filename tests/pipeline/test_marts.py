@@ -7,14 +7,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from psycopg import Connection
+from psycopg import Connection, errors
 from psycopg.rows import TupleRow
 
 from tests.conftest import Outcome
 
+from .breaking import unnoticed
 from .conftest import Dbt, Ledger, messages
 from .oracle import LIVE_VIEWS, MARTS, REPORTS, Oracle
-from .scenarios import Event, scenario
+from .scenarios import UNLISTED, Event, scenario
 
 NOON = datetime(2024, 5, 13, 12, tzinfo=UTC)
 
@@ -115,9 +116,9 @@ def test_everything_holds_with_other_vars_and_when_clocks_change(
     events = [event for number in range(12) for event in scenario(number, generator)]
     events += [Event(e.source, e.time + timedelta(days=210), e.type) for e in events]
     generator.shuffle(events)
-    ledger.load(e for e in events if e.type != "a dog")
+    ledger.load(e for e in events if e.type not in UNLISTED)
     dbt("build")
-    ledger.load(e for e in events if e.type == "a dog")
+    ledger.load(e for e in events if e.type in UNLISTED)
     dbt("run")
     assert Oracle(conn=conn, zone=zone, gap=gap).differences(MARTS | REPORTS) == {}
 
@@ -147,7 +148,12 @@ def test_build_gives_no_warning_on_an_empty_database_and_ever_after(
     assert {row[1] for row in late} == {
         "person_in_5_consecutive_events", "person_present_for_10_minutes",
     }  # fmt: skip
-    dbt("build")
+    built = dbt("build")
+    assert dbt.manifest is not None
+    nodes = [found.node for found in built.result.results]  # type: ignore[union-attr]
+    tests = [node for node in nodes if node.resource_type == "test"]
+    assert len(tests) > 30
+    assert unnoticed(conn, dbt.manifest, tests) == []
     dbt("build", "--full-refresh")
 
 
@@ -229,6 +235,16 @@ def test_another_gap_can_be_tried_on_a_stretch_of_time(
     # The fourth event stands at the end of the stretch, which does not belong to it.
     end = NOON + timedelta(seconds=180)
     assert found == [("gate", "vehicles", 3, NOON, end, timedelta(seconds=180))]
+    for gap, shown in [
+        (None, "null"),
+        ("0", "00:00:00"),
+        ("-1 h", "-01:00:00"),
+        ("1 mon", "1 mon"),
+    ]:
+        with pytest.raises(errors.InvalidParameterValue, match=f"gap is {shown}, but must be an"):
+            conn.execute(
+                "select * from analytics.activity_periods_between(%s, now(), now())", [gap]
+            )
 
 
 @pytest.mark.parametrize("flags", [[], ["--full-refresh"]])
@@ -270,5 +286,56 @@ def test_alerts_stay_exact_when_the_models_they_follow_stand_at_different_loads(
     assert oracle.differences(LIVE_VIEWS) == {}
     ledger.withdraw(withdrawn)
     assert oracle.differences(LIVE_VIEWS) == {}
+    dbt("run")
+    assert oracle.differences(MARTS | LIVE_VIEWS) == {}
+
+
+def test_marts_of_another_ledger_stop_the_run_and_a_full_refresh_takes_them(
+    conn: Connection[TupleRow], dbt: Dbt, ledger: Ledger, run_loader: Callable[..., Outcome]
+) -> None:
+    """As after schema raw alone was restored to an earlier moment, and loaded into again."""
+    oracle = Oracle(conn=conn)
+    dbt("seed")
+    restored = "raw.event_types, raw.sources, raw.loads, raw.load_counter, raw.events_2024_05"
+    conn.execute("create schema backup")
+    for number in range(3):
+        ledger.load([Event("gate", NOON + timedelta(hours=number), "car")])
+        if number == 0:
+            for table in restored.split(", "):
+                copy = table.replace("raw.", "backup.")
+                conn.execute(f"create table {copy} as table {table}".encode())
+    dbt("run")
+    conn.execute(f"truncate {restored} cascade".encode())
+    for table in restored.split(", "):
+        copy = table.replace("raw.", "backup.")
+        conn.execute(f"insert into {table} table {copy}".encode())
+
+    shown = run_loader("status")
+    assert "2 ahead" in shown.stdout
+    assert "fct_alerts holds the ledger up to 3, and that ends at 1" in shown.stderr
+    for loads in range(2):
+        # At first the marks are beyond the end of the ledger; then other loads have their numbers.
+        result = dbt.attempt("run")
+        for model in (
+            "fct_activity_periods",
+            "fct_hourly_detections",
+            "int_event_runs",
+            "dim_sources",
+        ):
+            assert f"{model} holds the ledger up to its load 3, and that is another" in messages(
+                result
+            )
+        assert "dbt build --full-refresh" in messages(result)
+        with pytest.raises(errors.InvalidTextRepresentation, match="holds loads that schema raw"):
+            conn.execute("select * from analytics.activity_periods_live")
+        for number in range(4 * (1 - loads)):
+            ledger.load([Event("gate", NOON + timedelta(hours=5 + number), "van")])
+    marks = conn.execute(
+        "select distinct load_seq from analytics.model_progress"
+        " where model_name <> 'dim_event_types'"
+    )
+    assert marks.fetchall() == [(3,)]
+    dbt("run", "--full-refresh")
+    ledger.load([Event("gate", NOON, "van")])
     dbt("run")
     assert oracle.differences(MARTS | LIVE_VIEWS) == {}

@@ -4,14 +4,12 @@ with
 numbering as (
     select
         count(*) as load_count,
-        coalesce(max(loads.load_seq), 0) as last_load_seq,
-        max(counter.load_seq) as counted
-    from {{ source('raw', 'load_counter') }} as counter
-    left join {{ ref('stg_video_events__loads') }} as loads on true
-    where loads.load_seq is not null
+        coalesce(max(load_seq), 0) as last_load_seq,
+        (select counter.load_seq from {{ source('raw', 'load_counter') }} as counter) as counted
+    from {{ ref('stg_video_events__loads') }}
 )
 
 select * from numbering
 where
-    load_count > 0
-    and (load_count <> last_load_seq or counted <> last_load_seq)
+    load_count <> last_load_seq
+    or counted is distinct from last_load_seq
