@@ -115,7 +115,9 @@ def explain(error: psycopg.Error, settings: Settings | None = None) -> LoaderErr
 def _explain_failure(error: psycopg.Error) -> LoaderError | None:
     """Return what a server means that could not do it, None if it is the command's fault."""
     state = error.sqlstate
-    if state == _DISK_FULL:
+    # The last word of a server that has to stop, as one without room for its log.
+    is_panic = error.diag.severity_nonlocalized == "PANIC"
+    if state == _DISK_FULL and not is_panic:
         return LoaderError(
             f"the disk of the server is full: {_last_line(error)}; nothing more became visible; "
             "make room, then run the same command again"
@@ -135,7 +137,7 @@ def _explain_failure(error: psycopg.Error) -> LoaderError | None:
             "same command again when they are done; to wait longer: "
             "PGOPTIONS='-c video_events.lock_timeout=1h'"
         )
-    lost = state is None or state.startswith("08") or state.startswith("57P")
+    lost = is_panic or state is None or state.startswith(("08", "57P"))
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and lost:
         return DatabaseError(
             f"the server went away: {_last_line(error)}; nothing more became visible, and the "

@@ -27,6 +27,7 @@ from loader.server.cluster import Cluster, make_private
 from loader.server.embedded import SYSTEM_USER, create_user_command
 from tests.conftest import Outcome
 from tests.forks import FORKS, TIMEOUT
+from tests.waits import wait_until
 
 NOBODY = 65534
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs things of another user")
@@ -285,8 +286,7 @@ def test_one_directory_is_one_server_however_it_is_spelled(
     finally:
         loader("other/../server", "reset", "--yes")
         shutil.rmtree(place)
-    with pytest.raises(ProcessLookupError):
-        os.kill(pid, 0)
+    wait_until(lambda: not Path(f"/proc/{pid}").exists())
 
 
 SHOW = 'echo "$PGHOST|$PGPORT|$PGUSER|$PGDATABASE|$PGREQUIREPEER"'
