@@ -1,19 +1,23 @@
 {% macro begin_batch() %}
-    {%- set progress = source('progress', 'model_progress') -%}
     {%- set counter = source('raw', 'load_counter') -%}
     {%- set retention = source('raw', 'retention') -%}
-    {%- if execute -%}
-        {%- set name = dbt.string_literal(this.identifier) -%}
+    {%- if execute and flags.WHICH == 'clone' -%}
+        {%- do exceptions.raise_compiler_error(
+            "There is no table " ~ defer_relation ~ " to clone. Build it first, or leave " ~ model.name ~ " out"
+        ) -%}
+    {%- elif execute -%}
         {%- set follows = (config.get('meta') or {}).get('follows', []) -%}
 
         {%- do run_query(own_settings()) -%}
 
         {#- The lock on this row makes two runs of one model wait for each other. -#}
         {%- call statement('progress_row') -%}
-            insert into {{ progress }} (model_name) values ({{ name }}) on conflict do nothing
+            insert into {{ progress_beside(this) }} (model_name)
+            values ({{ dbt.string_literal(this.identifier) }})
+            on conflict do nothing
         {%- endcall -%}
         {%- set stored = run_query(
-            "select load_seq, definition from " ~ progress ~ " where model_name = " ~ name ~ " for update"
+            "select progress.load_seq, progress.definition from " ~ mark_of(this) ~ " for update"
         ) | list | first -%}
         {#- Nothing is dropped from here on: that needs a lock on the table of marks. -#}
         {%- set dropped_before = run_query(
@@ -36,15 +40,14 @@
             {%- set marks = [] -%}
             {%- for name in follows | sort -%}
                 {%- for mark in run_query(
-                    "select load_seq from " ~ progress_of(name)
-                    ~ " where model_name = " ~ dbt.string_literal(name) ~ " for share"
+                    "select progress.load_seq from " ~ mark_of(ref(name)) ~ " for share"
                 ) if mark['load_seq'] is not none -%}
                     {%- do marks.append(mark['load_seq']) -%}
                 {%- endfor -%}
             {%- endfor -%}
             {%- if marks | length < follows | length -%}
                 {%- do exceptions.raise_compiler_error(
-                    this.identifier ~ " is made from " ~ follows | join(" and ")
+                    model.name ~ " is made from " ~ follows | join(" and ")
                     ~ ", and nothing tells which loads these hold. Build them first"
                 ) -%}
             {%- endif -%}

@@ -1,8 +1,8 @@
 {% macro check_definition(load_seq, definition) %}
-    {%- set rebuild = "dbt build --full-refresh --select " ~ this.identifier ~ "+" -%}
+    {%- set rebuild = "dbt build --full-refresh --select " ~ model.name ~ "+" -%}
     {%- if load_seq is none -%}
         {%- do exceptions.raise_compiler_error(
-            this.identifier ~ " exists, but nothing tells which loads it holds (no row in model_progress)."
+            model.name ~ " exists, but nothing tells which loads it holds (no row in model_progress)."
             ~ " Rebuild it: " ~ rebuild
         ) -%}
     {%- endif -%}
@@ -24,7 +24,7 @@
     {%- endfor -%}
     {%- if changes -%}
         {%- do exceptions.raise_compiler_error(
-            this.identifier ~ " was built with other definitions, and a table never mixes two ("
+            model.name ~ " was built with other definitions, and a table never mixes two ("
             ~ changes | join("; ") ~ "). Rebuild it: " ~ rebuild
         ) -%}
     {%- endif -%}

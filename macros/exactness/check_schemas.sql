@@ -1,4 +1,4 @@
-{% macro check_schemas() %}
+{% macro check_schemas(schemas) %}
     {#-
         What a query calls without its schema is looked for in the search path too, and whatever
         fits better than PostgreSQL's own wins; in databases of before PostgreSQL 15, everybody may
@@ -14,7 +14,12 @@
         select nspname into open_schema
         from pg_namespace
         where
-            (nspname = any (places) or nspname = {{ dbt.string_literal(target.schema) }})
+            (
+                nspname = any (places)
+                {%- for schema in schemas %}
+                or nspname = {{ dbt.string_literal(schema) }}
+                {%- endfor %}
+            )
             and has_schema_privilege('public', oid, 'create')
         limit 1;
         if found then

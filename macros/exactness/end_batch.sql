@@ -1,5 +1,5 @@
 {% macro end_batch() %}
-    update {{ source('progress', 'model_progress') }}
+    update {{ progress_beside(this) }}
     set
         load_seq = {{ this_batch().hi }},
         definition = {{ current_definition() }}

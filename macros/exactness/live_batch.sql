@@ -10,8 +10,7 @@
                     || ' holds loads that schema raw does not have any more; rebuild it: dbt build --full-refresh'
                 )::bigint
             end
-        from {{ progress_of(model_name) }} as progress
-        where progress.model_name = '{{ model_name }}'
+        from {{ mark_of(ref(model_name)) | indent(8) }}
     )
     {%- endset -%}
     {%- set dropped_before -%}

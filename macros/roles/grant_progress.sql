@@ -1,4 +1,4 @@
-{% macro grant_progress() %}
+{% macro grant_progress(progress) %}
     {#-
         Before it removes the rows of withdrawn loads, the loader looks up what every model has taken
         note of, and keeps it from changing. What cannot be granted here, it asks for itself.
@@ -16,15 +16,15 @@
         inner join pg_catalog.pg_roles as roles on namespaces.nspowner = roles.oid
         where namespaces.nspname = 'raw';
         if loader is not null and not (
-            has_schema_privilege(loader, {{ dbt.string_literal(target.schema) }}, 'usage')
-            and has_table_privilege(loader, {{ dbt.string_literal(source('progress', 'model_progress') | string) }}, privileges)
+            has_schema_privilege(loader, {{ dbt.string_literal(progress.schema) }}, 'usage')
+            and has_table_privilege(loader, {{ dbt.string_literal(progress | string) }}, privileges)
         ) then
-            execute format('grant usage on schema {{ adapter.quote(target.schema) }} to %I', loader);
-            execute format('grant %s on {{ source('progress', 'model_progress') }} to %I', privileges, loader);
+            execute format('grant usage on schema {{ progress.without_identifier().include(database=false) }} to %I', loader);
+            execute format('grant %s on {{ progress }} to %I', privileges, loader);
         end if;
     -- The latter when two runs do it at once.
     exception when insufficient_privilege or internal_error then
         raise notice 'cannot grant the loader what it needs: %', sqlerrm;
     end
-    $$
+    $$;
 {% endmacro %}

@@ -9,12 +9,19 @@
 with
 
 marks as (
+    {%- for name in marts %}
     select
-        progress.model_name,
+        '{{ name }}' as model_name,
         progress.load_seq,
-        coalesce(retention.dropped_before, '-infinity') as dropped_before
-    from {{ source('progress', 'model_progress') }} as progress
-    left join {{ source('raw', 'retention') }} as retention on true
+        (
+            select coalesce(max(retention.dropped_before), '-infinity')
+            from {{ source('raw', 'retention') }} as retention
+        ) as dropped_before
+    from {{ mark_of(ref(name)) | indent(4) }}
+    {%- if not loop.last %}
+    union all
+    {%- endif %}
+    {%- endfor %}
 ),
 
 positions as (
@@ -22,12 +29,6 @@ positions as (
         load_seq,
         dropped_before
     from marks
-    where
-        model_name in (
-            {%- for name in marts %}
-            '{{ name }}'{{ ',' if not loop.last }}
-            {%- endfor %}
-        )
 ),
 
 -- Of hours whose raw events were dropped, which nothing can change any more, only the marts know.

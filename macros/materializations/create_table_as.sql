@@ -1,4 +1,4 @@
-{% macro postgres__create_table_as(temporary, relation, sql) -%}
+{% macro create_table_as(temporary, relation, sql) -%}
     {%- if temporary and config.get('incremental_strategy') == 'replace_changed' -%}
         {%- set sql = with_batch_values(sql) -%}
     {%- endif -%}

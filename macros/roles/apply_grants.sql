@@ -1,4 +1,4 @@
-{% macro postgres__apply_grants(relation, grant_config, should_revoke=True) %}
+{% macro apply_grants(relation, grant_config, should_revoke=True) %}
     {#-
         dbt's own macro, but only for roles that exist here and may use the schema, as they do
         after `loader roles`. When there are none, what was granted by hand stays.

@@ -4,7 +4,7 @@
     PostgreSQL can replace a view in place as long as its first columns stay as they are. A view
     that stays as it is is left alone: to replace it would make its readers wait for each other.
 -#}
-{% materialization view, adapter='postgres' %}
+{% materialization stable_view, adapter='postgres' %}
     {%- set existing = load_cached_relation(this) -%}
     {%- set target = this.incorporate(type='view') -%}
     {%- set grants = config.get('grants') -%}

@@ -1,4 +1,4 @@
-{% macro postgres__load_csv_rows(model, agate_table) %}
+{% macro load_csv_rows(model, agate_table) %}
     {%- set seed = checked_seed() -%}
     {%- if not seed -%}
         {{ return(default__load_csv_rows(model, agate_table)) }}

@@ -1,4 +1,4 @@
-{% macro postgres__reset_csv_table(model, full_refresh, old_relation, agate_table) %}
+{% macro reset_csv_table(model, full_refresh, old_relation, agate_table) %}
     {#-
         dbt truncates a seed, or drops it with every view that reads it when it is refreshed: a
         query at that moment sees no categories, or no view. Here its rows are replaced, and its

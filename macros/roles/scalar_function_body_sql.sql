@@ -1,4 +1,4 @@
-{% macro postgres__scalar_function_body_sql() %}
+{% macro scalar_function_body_sql() %}
     {%- set meta = config.get('meta') or {} -%}
     {%- set requirements = meta.get('requires', {}) -%}
     {%- if requirements %}

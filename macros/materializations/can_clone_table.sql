@@ -1,0 +1,3 @@
+{% macro can_clone_table() -%}
+    {{ return(true) }}
+{%- endmacro %}
