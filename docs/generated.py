@@ -61,7 +61,7 @@ def _command(path: str, found: click.Command) -> str:
 
 
 def _options(options: Iterable[click.Parameter]) -> str:
-    context = click.Context(cli)
+    context = click.Context(cli, show_default=True)
     records = filter(None, (option.get_help_record(context) for option in options))
     return _table(("option", "meaning"), ((f"`{left}`", right) for left, right in records))
 

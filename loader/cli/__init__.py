@@ -110,7 +110,11 @@ def _check_dsn(context: click.Context, _: click.Parameter, value: str | None) ->
     return value
 
 
-@click.group("loader", cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    "loader",
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+)
 @click.version_option(__version__, prog_name="loader")
 @click.option(
     "--dsn",

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from typing import Any, TypeVar
 
 import click
 
 from loader.cli.builds import Builds
 from loader.cli.destinations import destinations_of
-from loader.cli.options import SOME_ROWS_REJECTED, some_duration
-from loader.cli.report import as_json, print_load
+from loader.cli.options import SOME_ROWS_REJECTED, read_by, read_some_seconds, with_options
+from loader.cli.report import Output, as_json, print_load
 from loader.database.connection import redact
 from loader.database.conninfo import with_connection
 from loader.delivery.destinations import Destination
@@ -19,14 +18,12 @@ from loader.settings import Settings
 from loader.signals import StopRequest, stopping_gently
 from loader.terminal import echo
 
-_Function = TypeVar("_Function", bound=Any)
-
-_OPTIONS = (
+# ``every`` and ``once`` are fields of what the command is given as its own; ``build`` is beside it.
+with_batches = with_options(
     click.option(
         "--every",
         default="5m",
-        show_default=True,
-        callback=some_duration,
+        callback=read_by(read_some_seconds),
         metavar="DURATION",
         help="Between two batches: 30s, 5m, 1h.",
     ),
@@ -34,16 +31,7 @@ _OPTIONS = (
     click.option(
         "--build", is_flag=True, help="Run dbt build after each batch; if it fails, go on."
     ),
-    click.option("--json", "json_", is_flag=True, help="Print each load as a line of JSON."),
-    click.option("--quiet", is_flag=True, help="Print nothing but errors."),
 )
-
-
-def with_batches(command: _Function) -> _Function:
-    """Give a command ``--every``, ``--once``, ``--build``, ``--json`` and ``--quiet``."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
 
 
 class Batching:
@@ -52,15 +40,18 @@ class Batching:
     def __init__(
         self,
         destinations: Sequence[Destination],
-        given: dict[str, Any],
+        output: Output,
         must_stop: StopRequest,
+        *,
+        once: bool,
     ) -> None:
         self.destinations = destinations
         self.first = destinations[0]
-        self.dsn = self.first.dsn(create=True)
         self.must_stop = must_stop
         self._settings = self.first.settings
-        self._given = given
+        self._dsn = self.first.dsn(create=True)
+        self._once = once
+        self._output = output
         self._builds: Builds | None = None
         # Destinations that models are behind in; None for the only database.
         self._changed: set[str | None] = set()
@@ -75,7 +66,7 @@ class Batching:
             if one.name is not None
         }
         project = self._settings.project_dir
-        self._builds = Builds(self.dsn, project, self.say, environments=environments)
+        self._builds = Builds(self._dsn, project, self.say, environments)
         return self._builds
 
     def say(self, text: str) -> None:
@@ -87,9 +78,9 @@ class Batching:
         if not result.already_loaded:
             self._rejected += result.rows_rejected
         self._changed.add(result.destination)
-        if self._given["json_"]:
+        if self._output.json:
             echo(as_json(result))
-        print_load(result, quiet=self._given["quiet"], err=self._given["json_"])
+        print_load(result, self._output)
 
     def unusable(self, message: str) -> None:
         """Report an input of which nothing was loaded."""
@@ -109,7 +100,7 @@ class Batching:
 
         Who runs it for good learns of rejects from each load, and its end is no failure.
         """
-        if not self._given["once"]:
+        if not self._once:
             return 0
         if self._unusable:
             return InputError.exit_code
@@ -117,16 +108,13 @@ class Batching:
 
 
 @contextmanager
-def batching(settings: Settings, given: dict[str, Any]) -> Iterator[Batching]:
-    """Give what such a command needs; its end waits for the models that are being built.
-
-    Args:
-        settings: the environment.
-        given: the values of the options of ``with_batches``.
-    """
+def batching(
+    settings: Settings, to: Sequence[str], output: Output, *, once: bool, build: bool
+) -> Iterator[Batching]:
+    """Give what such a command needs; its end waits for the models that are being built."""
     with ExitStack() as stack:
-        destinations = destinations_of(settings, given)
-        parts = Batching(destinations, given, stack.enter_context(stopping_gently()))
-        if given["build"]:
+        destinations = destinations_of(settings, to)
+        parts = Batching(destinations, output, stack.enter_context(stopping_gently()), once=once)
+        if build:
             stack.callback(parts.begin_builds().close)
         yield parts

@@ -23,8 +23,7 @@ class Builds:
         dsn: str,
         project_dir: Path,
         say: Callable[[str], None],
-        *,
-        environments: Mapping[str, Mapping[str, str]] | None = None,
+        environments: Mapping[str, Mapping[str, str]],
     ) -> None:
         """Prepare to build the project into a database, or into several.
 
@@ -32,8 +31,8 @@ class Builds:
             dsn: the database.
             project_dir: the project.
             say: tells the user of a build that failed.
-            environments: of several databases, by name, those in which each is found. They are
-                built by processes of their own: this one has one environment.
+            environments: of named databases, those in which each is found. They are built by
+                processes of their own: this one has one environment.
 
         Raises:
             UsageError: dbt is not installed, or there is no project.
@@ -44,7 +43,7 @@ class Builds:
             raise UsageError(f"--build needs dbt: {how_to_install('dbt')}") from None
         if not (project_dir / "dbt_project.yml").is_file():
             raise UsageError("--build: there is no dbt_project.yml here or above")
-        self._environments = environments or {}
+        self._environments = environments
         if not self._environments:
             export(connection_variables(dsn))
         self._runner = dbtRunner
@@ -57,11 +56,11 @@ class Builds:
         self._thread = threading.Thread(target=self._work, name="dbt build")
         self._thread.start()
 
-    def ask(self, name: str | None = None) -> None:
+    def ask(self, name: str | None) -> None:
         """Have the models built, now or after the build that runs.
 
         Args:
-            name: of the database, where there are several.
+            name: of the database; None for the only one.
         """
         with self._wanted:
             self._names[name] = None

@@ -2,14 +2,14 @@
 
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import click
 
-from loader.cli.alerts import begin_alerts, with_alerts
+from loader.cli.alerts import AlertOptions, with_alerts
 from loader.cli.batches import batching, with_batches
 from loader.cli.destinations import with_destinations
-from loader.cli.options import mapping_of, with_dsn, with_mapping, with_workers
+from loader.cli.options import options_as, with_mapping, with_output, with_workers
+from loader.cli.report import Output
 from loader.delivery.destinations import Destination
 from loader.kafka.client import Client, read_options
 from loader.kafka.consumer import TopicConsumer
@@ -17,6 +17,7 @@ from loader.kafka.options import ConsumeOptions
 from loader.kafka.sessions import Sessions
 from loader.loading.load import LoadResult
 from loader.loading.options import LoadOptions
+from loader.reading.mapping import Mapping
 from loader.settings import Settings
 from loader.signals import StopRequest
 
@@ -29,40 +30,42 @@ from loader.signals import StopRequest
 @click.option(
     "--group",
     default="video-events",
-    show_default=True,
     metavar="NAME",
     help="Each group loads all.",
 )
-@with_batches
-@click.option(
-    "--max-rows",
-    type=click.IntRange(1),
-    default=1_000_000,
-    show_default=True,
-    metavar="N",
-    help="Load earlier when so many messages wait, or 256 MiB of them.",
-)
-@click.option(
-    "--from",
-    "begin",
-    type=click.Choice(["beginning", "end"]),
-    default="beginning",
-    show_default=True,
-    help="Where a group starts that is new to the topic.",
-)
-@click.option(
-    "--new-topic",
-    type=click.Choice(["stop", "restart"]),
-    default="stop",
-    show_default=True,
-    help="When the topic was deleted and made anew: stop with exit code 4, or load the new one.",
-)
-@click.option(
-    "--lost",
-    type=click.Choice(["stop", "skip"]),
-    default="stop",
-    show_default=True,
-    help="When messages were deleted before they were loaded: exit code 4, or say so and go on.",
+@options_as(
+    "consuming",
+    ConsumeOptions,
+    with_batches,
+    with_output("Print each load as a line of JSON."),
+    click.option(
+        "--max-rows",
+        type=click.IntRange(1),
+        default=1_000_000,
+        metavar="N",
+        help="Load earlier when so many messages wait, or 256 MiB of them.",
+    ),
+    click.option(
+        "--from",
+        "begin",
+        type=click.Choice(["beginning", "end"]),
+        default="beginning",
+        help="Where a group starts that is new to the topic.",
+    ),
+    click.option(
+        "--new-topic",
+        type=click.Choice(["stop", "restart"]),
+        default="stop",
+        help="When the topic was deleted and made anew: stop with exit code 4, or load the "
+        "new one.",
+    ),
+    click.option(
+        "--lost",
+        type=click.Choice(["stop", "skip"]),
+        default="stop",
+        help="When messages were deleted before they were loaded: exit code 4, or say so "
+        "and go on.",
+    ),
 )
 @click.option(
     "--kafka-option",
@@ -74,31 +77,33 @@ from loader.signals import StopRequest
 @with_workers
 @with_alerts
 @with_destinations
-@with_dsn
-@click.pass_obj
-def consume(settings: Settings, /, topic: str, **given: Any) -> int:
+def consume(
+    settings: Settings,
+    *,
+    topic: str,
+    brokers: str | None,
+    group: str,
+    consuming: ConsumeOptions,
+    kafka_option: tuple[str, ...],
+    mapping: Mapping,
+    options: LoadOptions,
+    alerts: AlertOptions,
+    build: bool,
+    output: Output,
+    to: tuple[str, ...],
+) -> int:
     """Load the messages of a Kafka topic, each exactly once, until it is stopped.
 
     SIGTERM or Ctrl-C loads what is buffered, and ends it.
     """
-    mapping = mapping_of(given | {"format": "ndjson", "delimiter": ",", "columns": None})
-    kafka_options = read_options(given["kafka_option"], settings.kafka_options)
-    options = ConsumeOptions(
-        every=given["every"].total_seconds(),
-        max_rows=given["max_rows"],
-        once=given["once"],
-        begin=given["begin"],
-        new_topic=given["new_topic"],
-        lost=given["lost"],
-    )
-
+    kafka_options = read_options(kafka_option, settings.kafka_options)
     with (
-        batching(settings, given) as batches,
-        begin_alerts(batches.first.settings, batches.dsn, given) as observers,
+        batching(settings, to, output, once=consuming.once, build=build) as batches,
+        alerts.begin(batches.first) as observers,
     ):
 
         def consume_into(destination: Destination, must_stop: StopRequest) -> None:
-            name, group = destination.name, given["group"]
+            name = destination.name
 
             def loaded(result: LoadResult) -> None:
                 batches.loaded(replace(result, destination=name))
@@ -107,15 +112,15 @@ def consume(settings: Settings, /, topic: str, **given: Any) -> int:
             TopicConsumer(
                 dsn=destination.prepare(),
                 client=Client(
-                    brokers=given["brokers"] or settings.kafka_brokers,
+                    brokers=brokers or settings.kafka_brokers,
                     group=group,
                     member_of=None if name is None else f"{group}.{name}",
                     options=kafka_options,
                 ),
                 topic=topic,
-                mapping=destination.mapping(mapping),
-                load_options=destination.options(LoadOptions(workers=given["workers"])),
-                options=options,
+                mapping=destination.mapping(replace(mapping, format="ndjson")),
+                load_options=destination.options(options),
+                options=consuming,
                 observers=observers if destination is batches.first else (),
                 loaded=loaded,
                 say=batches.say if name is None else lambda text: batches.say(f"{name}: {text}"),
@@ -125,5 +130,5 @@ def consume(settings: Settings, /, topic: str, **given: Any) -> int:
             consume_into(batches.first, batches.must_stop)
             return batches.exit_code
         sessions = {str(one.name): partial(consume_into, one) for one in batches.destinations}
-        failure = Sessions(sessions, once=given["once"], say=batches.say).run(batches.must_stop)
+        failure = Sessions(sessions, once=consuming.once, say=batches.say).run(batches.must_stop)
     return batches.exit_code if failure is None else failure.exit_code

@@ -6,7 +6,6 @@ import sys
 import click
 
 from loader.cli.destinations import with_one_destination
-from loader.cli.options import with_dsn
 from loader.database.connection import connect, database_dsn
 from loader.database.conninfo import connection_variables
 from loader.server.embedded import embedded_cluster, find_cluster, leads_to, start_embedded
@@ -53,9 +52,8 @@ def status(settings: Settings) -> None:
 
 
 @db.command()
-@with_dsn
 @with_one_destination
-def env(settings: Settings, /) -> None:
+def env(settings: Settings) -> None:
     """Print the PG* variables of the database, however it is named: eval "$(loader db env)".
 
     With them dbt, psql and others reach the database that the loader uses. The embedded server is

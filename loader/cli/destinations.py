@@ -1,40 +1,41 @@
-"""``--to``: which of the databases in ``loader.toml`` a command is about."""
+"""``--to`` and ``--dsn``: which databases a command is about."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
+from loader.cli.options import with_dsn, with_options
 from loader.delivery.destinations import Destination, find_destination, find_destinations
 from loader.settings import Settings
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
-
-with_destinations = click.option(
-    "--to",
-    multiple=True,
-    metavar="NAME",
-    help="A destination in loader.toml; repeatable. Default: all of them.",
+with_destinations = with_options(
+    click.option(
+        "--to",
+        multiple=True,
+        metavar="NAME",
+        help="A destination in loader.toml; repeatable. Default: all of them.",
+    ),
+    with_dsn,
+    click.pass_obj,
 )
 
 
-def destinations_of(settings: Settings, given: dict[str, Any]) -> tuple[Destination, ...]:
-    """Return the destinations that ``with_destinations`` and the file say, or the one database.
-
-    Args:
-        settings: the environment.
-        given: the values of the options.
-    """
-    found = find_destinations(settings, given["to"], needs_dsn=not given.get("dry_run", False))
+def destinations_of(
+    settings: Settings, to: Sequence[str], *, needs_dsn: bool = True
+) -> tuple[Destination, ...]:
+    """Return the destinations that ``--to`` and the file say, or the one database."""
+    found = find_destinations(settings, to, needs_dsn=needs_dsn)
     _keep_secret(found[0].settings)
     return found
 
 
-def with_one_destination(command: _Function) -> _Function:
-    """Give a command ``--to``, and settings that are those of the database that it names."""
+def with_one_destination(command: Callable[..., Any]) -> Any:
+    """Give a command ``--dsn`` and ``--to``, and settings of the database that they name."""
 
+    @with_dsn
     @click.option(
         "--to",
         metavar="NAME",
@@ -47,7 +48,7 @@ def with_one_destination(command: _Function) -> _Function:
         _keep_secret(destination.settings)
         return command(destination.settings, *arguments, **given)
 
-    return wrapped  # type: ignore[return-value]
+    return wrapped
 
 
 def _keep_secret(settings: Settings) -> None:

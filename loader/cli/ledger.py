@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from psycopg import Connection
 
 from loader.cli import report
 from loader.cli.destinations import with_one_destination
-from loader.cli.options import read_moment, with_dsn
+from loader.cli.options import Decorator, options_as, read_by, read_moment
 from loader.database import activity
 from loader.database.connection import connect, database_dsn
 from loader.database.ledger import list_loads
@@ -26,9 +27,8 @@ from loader.terminal import echo
 
 @click.command()
 @click.option("--json", "json_", is_flag=True, help="Print the status as JSON.")
-@with_dsn
 @with_one_destination
-def status(settings: Settings, /, json_: bool) -> None:
+def status(settings: Settings, json_: bool) -> None:
     """Show what is loaded, and how far behind the models are."""
     with _database(settings) as conn:
         ledger, models = ledger_status(conn), models_status(conn)
@@ -49,9 +49,8 @@ def status(settings: Settings, /, json_: bool) -> None:
 @click.command()
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the newest N.")
 @click.option("--json", "json_", is_flag=True, help="Print the ledger as JSON.")
-@with_dsn
 @with_one_destination
-def loads(settings: Settings, /, limit: int | None, json_: bool) -> None:
+def loads(settings: Settings, limit: int | None, json_: bool) -> None:
     """Show the ledger, newest first."""
     with _database(settings) as conn:
         rows = list_loads(conn, limit)
@@ -63,9 +62,8 @@ def loads(settings: Settings, /, limit: int | None, json_: bool) -> None:
 
 @click.command()
 @click.argument("load_id", type=click.IntRange(1))
-@with_dsn
 @with_one_destination
-def withdraw(settings: Settings, /, load_id: int) -> None:
+def withdraw(settings: Settings, load_id: int) -> None:
     """Withdraw a load: its events become invisible at once."""
     with _database(settings, as_owner=True) as conn:
         row = withdraw_load(conn, load_id)
@@ -81,10 +79,9 @@ def withdraw(settings: Settings, /, load_id: int) -> None:
     metavar="FILE",
     help="Write the rows as they stood in the input, to be mended and loaded again.",
 )
-@with_dsn
 @with_one_destination
 def rejects(
-    settings: Settings, /, load_id: int | None, limit: int | None, export: Path | None
+    settings: Settings, load_id: int | None, limit: int | None, export: Path | None
 ) -> None:
     """Show rejected rows, with the reason of each."""
     with _database(settings) as conn:
@@ -102,28 +99,35 @@ def rejects(
     report.print_unkept(unkept)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Wanted:
+    since: datetime | None = None
+    until: datetime | None = None
+    schema: str | None = None
+
+
+def _with_wanted(*, since: str, until: str) -> Decorator:
+    moment = read_by(read_moment)
+    return options_as(
+        "wanted",
+        _Wanted,
+        click.option("--since", metavar="TIME", callback=moment, help=since),
+        click.option("--until", metavar="TIME", callback=moment, help=until),
+        click.option(
+            "--schema", metavar="NAME", help="dbt's target schema; else DBT_SCHEMA, analytics."
+        ),
+    )
+
+
 @click.command()
-@click.option(
-    "--since", metavar="TIME", callback=read_moment, help="Only periods that end then or later."
-)
-@click.option(
-    "--until", metavar="TIME", callback=read_moment, help="Only periods that start before."
-)
-@click.option("--schema", metavar="NAME", help="dbt's target schema; else DBT_SCHEMA, analytics.")
+@_with_wanted(since="Only periods that end then or later.", until="Only periods that start before.")
 @click.option("--json", "json_", is_flag=True, help="Print start and end times by category.")
-@with_dsn
 @with_one_destination
-def periods(
-    settings: Settings,
-    /,
-    since: datetime | None,
-    until: datetime | None,
-    schema: str | None,
-    json_: bool,
-) -> None:
+def periods(settings: Settings, wanted: _Wanted, json_: bool) -> None:
     """Show the periods of activity per category, up to the last load."""
     with _database(settings) as conn:
-        found = activity.read_periods(conn, schema or settings.dbt_schema, since, until)
+        schema = wanted.schema or settings.dbt_schema
+        found = activity.read_periods(conn, schema, wanted.since, wanted.until)
     if json_:
         echo(json.dumps(activity.periods_by_category(found)))
     else:
@@ -131,25 +135,14 @@ def periods(
 
 
 @click.command()
-@click.option(
-    "--since", metavar="TIME", callback=read_moment, help="Only alerts triggered then or later."
-)
-@click.option("--until", metavar="TIME", callback=read_moment, help="Only alerts triggered before.")
-@click.option("--schema", metavar="NAME", help="dbt's target schema; else DBT_SCHEMA, analytics.")
+@_with_wanted(since="Only alerts triggered then or later.", until="Only alerts triggered before.")
 @click.option("--json", "json_", is_flag=True, help="Print the alerts as JSON.")
-@with_dsn
 @with_one_destination
-def alerts(
-    settings: Settings,
-    /,
-    since: datetime | None,
-    until: datetime | None,
-    schema: str | None,
-    json_: bool,
-) -> None:
+def alerts(settings: Settings, wanted: _Wanted, json_: bool) -> None:
     """Show the alerts, up to the last load."""
     with _database(settings) as conn:
-        found = activity.read_alerts(conn, schema or settings.dbt_schema, since, until)
+        schema = wanted.schema or settings.dbt_schema
+        found = activity.read_alerts(conn, schema, wanted.since, wanted.until)
     if json_:
         echo(report.as_json(found))
     else:
@@ -157,7 +150,7 @@ def alerts(
 
 
 @contextmanager
-def _database(settings: Settings, *, as_owner: bool = False) -> Iterator[Connection]:
+def _database(settings: Settings, as_owner: bool = False) -> Iterator[Connection]:
     """Connect to a database that was loaded into before."""
     with connect(database_dsn(settings), as_owner=as_owner) as conn:
         require_schema(conn)

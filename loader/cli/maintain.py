@@ -9,7 +9,8 @@ import psycopg
 
 from loader.cli import report
 from loader.cli.destinations import destinations_of, with_destinations
-from loader.cli.options import with_dsn
+from loader.cli.options import read_by, with_output
+from loader.cli.report import Output
 from loader.database.connection import connect, explain, redact
 from loader.database.maintain import Maintenance
 from loader.database.maintain import maintain as maintain_database
@@ -20,44 +21,39 @@ from loader.settings import Settings
 from loader.terminal import echo
 
 
-def _age(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    try:
-        return None if value is None else read_age(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error), context, parameter) from None
-
-
 @click.command()
 @click.option(
     "--ahead",
     type=click.IntRange(0, 120),
     default=2,
-    show_default=True,
     metavar="N",
     help="For how many months (weeks, days) to come there shall be partitions.",
 )
 @click.option(
     "--retain",
     metavar="AGE",
-    callback=_age,
+    callback=read_by(read_age),
     help="Drop partitions of events that ended longer ago, old early alerts too: 90d, 13months.",
 )
-@click.option("--json", "json_", is_flag=True, help="Print what was done as JSON.")
-@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+@with_output("Print what was done as JSON.")
 @with_destinations
-@with_dsn
-@click.pass_obj
-def maintain(settings: Settings, /, retain: str | None, **given: Any) -> int:
+def maintain(
+    settings: Settings,
+    ahead: int,
+    retain: str | None,
+    output: Output,
+    to: tuple[str, ...],
+) -> int:
     """Analyze, index, create partitions, remove what is withdrawn; as often as you like.
 
     Each destination in loader.toml keeps what it says there, unless --retain says otherwise.
     """
-    destinations = destinations_of(settings, given)
+    destinations = destinations_of(settings, to)
     done: list[dict[str, Any]] = []
     exit_code = 0
     for one in destinations:
         try:
-            found = _maintain(one, given["ahead"], retain or one.retain)
+            found = _maintain(one, ahead, retain or one.retain)
         except (psycopg.Error, LoaderError) as error:
             if one.name is None:
                 raise
@@ -68,9 +64,9 @@ def maintain(settings: Settings, /, retain: str | None, **given: Any) -> int:
             exit_code = max(exit_code, known.exit_code)
             continue
         done.append(asdict(found) | ({} if one.name is None else {"destination": one.name}))
-        if not (given["json_"] or given["quiet"]):
+        if not (output.json or output.quiet):
             report.print_maintenance(found, name=one.name)
-    if given["json_"]:
+    if output.json:
         echo(json.dumps(done if len(destinations) > 1 else done[0]))
     return exit_code
 

@@ -1,58 +1,122 @@
-"""Options and types that several commands share."""
+"""Options that several commands share, and how a command gets them: as typed objects."""
 
+import functools
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from dataclasses import fields, replace
+from datetime import UTC, datetime
+from typing import Any, TypeAlias, TypeVar
 
 import click
 
+from loader.cli.report import Output
 from loader.database.conninfo import check_option
-from loader.delivery.outcomes import Missing, Outcome
 from loader.durations import read_duration
 from loader.errors import UsageError
-from loader.loading.load import LoadResult
+from loader.loading.options import LoadOptions
 from loader.reading.mapping import FORMATS, Mapping
 from loader.settings import Settings
 
 # The exit code of a command that loaded something, but not all.
 SOME_ROWS_REJECTED = 3
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
+Decorator: TypeAlias = Callable[[Any], Any]
+_Value = TypeVar("_Value")
 
 
-def read_moment(
-    context: click.Context, parameter: click.Parameter, value: str | None
-) -> datetime | None:
-    """Read a time in ISO 8601, in UTC unless it has an offset; the callback of an option."""
-    if value is None:
-        return None
+def options_as(argument: str, kind: type[Any], *options: Decorator) -> Decorator:
+    """Give a command options, and what they say as one argument.
+
+    Args:
+        argument: its name.
+        kind: its type, a dataclass. The command hands over whatever options have the names of its
+            fields; one that is not given leaves the field its default.
+        options: the options.
+    """
+    names = [field.name for field in fields(kind)]
+
+    def decorate(command: Callable[..., Any]) -> Any:
+        @functools.wraps(command)
+        def wrapped(*arguments: Any, **values: Any) -> Any:
+            given = {name: values.pop(name) for name in names if name in values}
+            made = kind(**{name: value for name, value in given.items() if value is not None})
+            return command(*arguments, **values, **{argument: made})
+
+        return with_options(*options)(wrapped)
+
+    return decorate
+
+
+def with_options(*options: Decorator) -> Decorator:
+    """Give a command options, in this order."""
+    return lambda command: functools.reduce(lambda to, option: option(to), options[::-1], command)
+
+
+def read_by(
+    read: Callable[[str], _Value],
+) -> Callable[[click.Context, click.Parameter, str | None], _Value | None]:
+    """Return the callback of an option that a function reads; its ValueError says what is wrong."""
+
+    def callback(
+        context: click.Context, parameter: click.Parameter, text: str | None
+    ) -> _Value | None:
+        try:
+            return None if text is None else read(text)
+        except ValueError as error:
+            raise click.BadParameter(str(error), context, parameter) from None
+
+    return callback
+
+
+def read_moment(text: str) -> datetime:
+    """Read a time in ISO 8601, in UTC unless it has an offset.
+
+    Raises:
+        ValueError: it is none.
+    """
     try:
-        moment = datetime.fromisoformat(value.strip())
+        moment = datetime.fromisoformat(text.strip())
     except ValueError:
-        raise click.BadParameter(
-            f'"{value}" is not a time such as 2024-05-13T15:00:00Z', context, parameter
-        ) from None
+        raise ValueError(f'"{text}" is not a time such as 2024-05-13T15:00:00Z') from None
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 
-def duration(context: click.Context, parameter: click.Parameter, value: str) -> timedelta:
-    """Read a duration such as ``5m``; the callback of an option."""
-    try:
-        return read_duration(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error), context, parameter) from None
+def read_seconds(text: str) -> float:
+    """Read a duration.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return read_duration(text).total_seconds()
 
 
-def some_duration(context: click.Context, parameter: click.Parameter, value: str) -> timedelta:
-    """Read a duration that is not zero; the callback of an option."""
-    found = duration(context, parameter, value)
-    if not found:
-        raise click.BadParameter("must be longer than nothing", context, parameter)
+def read_some_seconds(text: str) -> float:
+    """Read a duration that is not zero.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if found := read_seconds(text):
+        return found
+    raise ValueError("must be longer than nothing")
+
+
+def _read_names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(","))
+
+
+def _read_renamings(
+    _context: click.Context, _parameter: click.Parameter, texts: Sequence[str]
+) -> dict[str, str]:
+    found = {}
+    for text in texts:
+        raw, equals, renamed = text.partition("=")
+        if not equals:
+            raise UsageError(f'--type-map "{text}" is not RAW=TYPE')
+        found[raw.strip()] = renamed.strip()
     return found
 
 
-def with_dsn(command: _Function) -> _Function:
+def with_dsn(command: Any) -> Any:
     """Let ``--dsn`` stand behind the name of the command too."""
 
     def remember(context: click.Context, _: click.Parameter, value: str | None) -> None:
@@ -67,44 +131,45 @@ def with_dsn(command: _Function) -> _Function:
     return option(command)
 
 
-with_workers = click.option(
+WORKERS = click.option(
     "--workers",
     type=click.IntRange(1, 32),
     default=2,
-    show_default=True,
     metavar="N",
     help="Connections to copy over.",
 )
 
-_FILE_OPTIONS = (
+with_workers = options_as("options", LoadOptions, WORKERS)
+
+# What a file looks like; the command has ``with_mapping`` too.
+with_files = with_options(
     click.option(
         "--format", type=click.Choice(FORMATS), help="Default: from the name, before .gz or .zst."
     ),
     click.option(
         "--delimiter",
         default=",",
-        show_default=True,
         metavar="C",
         help="Between the fields of CSV.",
     ),
-    click.option("--columns", metavar="A,B,C", help="Column names of CSV without a header."),
+    click.option(
+        "--columns",
+        callback=read_by(_read_names),
+        metavar="A,B,C",
+        help="Column names of CSV without a header.",
+    ),
 )
 
-_MAPPING_OPTIONS = (
-    click.option(
-        "--time-column", default="time", show_default=True, metavar="NAME", help="When it was seen."
-    ),
-    click.option(
-        "--type-column", default="type", show_default=True, metavar="NAME", help="What was seen."
-    ),
-    click.option(
-        "--source-column", default="source", show_default=True, metavar="NAME", help="Who saw it."
-    ),
+with_mapping = options_as(
+    "mapping",
+    Mapping,
+    click.option("--time-column", default="time", metavar="NAME", help="When it was seen."),
+    click.option("--type-column", default="type", metavar="NAME", help="What was seen."),
+    click.option("--source-column", default="source", metavar="NAME", help="Who saw it."),
     click.option("--source", metavar="NAME", help="One source for the whole input."),
     click.option(
         "--time-format",
         default="iso",
-        show_default=True,
         metavar="F",
         help="iso, epoch_s, epoch_ms, epoch_us, epoch_ns or a strptime format.",
     ),
@@ -114,63 +179,26 @@ _MAPPING_OPTIONS = (
         help="Zone of times without an offset; else these are rejected.",
     ),
     click.option(
-        "--type-map", multiple=True, metavar="RAW=TYPE", help="Rename a type; repeatable."
+        "--type-map",
+        multiple=True,
+        callback=_read_renamings,
+        metavar="RAW=TYPE",
+        help="Rename a type; repeatable.",
     ),
-    click.option("--attributes", metavar="A,B", help="Extra columns to keep as JSON."),
+    click.option(
+        "--attributes",
+        callback=read_by(_read_names),
+        metavar="A,B",
+        help="Extra columns to keep as JSON.",
+    ),
 )
 
 
-def exit_code_of(outcomes: Sequence[Outcome]) -> int:
-    """Return what a command ends with that has loaded something, or could not."""
-    missing = [one for one in outcomes if isinstance(one, Missing)]
-    # A destination that can be completed matters more than an input that cannot be used.
-    for one in sorted(missing, key=lambda one: one.is_unusable):
-        return one.error.exit_code
-    rejected = any(
-        one.rows_rejected and not one.already_loaded
-        for one in outcomes
-        if isinstance(one, LoadResult)
+def with_output(meaning_of_json: str) -> Decorator:
+    """Give a command ``--json`` and ``--quiet``."""
+    return options_as(
+        "output",
+        Output,
+        click.option("--json", is_flag=True, help=meaning_of_json),
+        click.option("--quiet", is_flag=True, help="Print nothing but errors."),
     )
-    return SOME_ROWS_REJECTED if rejected else 0
-
-
-def with_files(command: _Function) -> _Function:
-    """Give a command the options that say what a file looks like."""
-    for option in reversed(_FILE_OPTIONS):
-        command = option(command)
-    return command
-
-
-def with_mapping(command: _Function) -> _Function:
-    """Give a command the options that say what an event looks like."""
-    for option in reversed(_MAPPING_OPTIONS):
-        command = option(command)
-    return command
-
-
-def mapping_of(given: dict[str, Any]) -> Mapping:
-    """Return what the options of ``with_mapping`` and ``with_files`` say."""
-    return Mapping(
-        format=given["format"],
-        delimiter=given["delimiter"],
-        columns=_names(given["columns"]),
-        time_column=given["time_column"],
-        type_column=given["type_column"],
-        source_column=given["source_column"],
-        source=given["source"],
-        time_format=given["time_format"],
-        timezone=given["timezone"],
-        type_map=dict(_renaming(text) for text in given["type_map"]),
-        attributes=_names(given["attributes"]) or (),
-    )
-
-
-def _names(text: str | None) -> tuple[str, ...] | None:
-    return None if text is None else tuple(name.strip() for name in text.split(","))
-
-
-def _renaming(text: str) -> tuple[str, str]:
-    raw, equals, renamed = text.partition("=")
-    if not equals:
-        raise UsageError(f'--type-map "{text}" is not RAW=TYPE')
-    return raw.strip(), renamed.strip()

@@ -1,7 +1,7 @@
 """What commands print: tables for people, JSON for programs."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +18,19 @@ from loader.terminal import echo, printable
 
 _NO_EDGE = 10_000
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """What a command prints.
+
+    Attributes:
+        json: the result as JSON; what is for people goes to stderr then.
+        quiet: nothing but that and errors.
+    """
+
+    json: bool
+    quiet: bool
 
 
 def as_json(value: Any) -> str:
@@ -57,12 +70,10 @@ def describe_load(result: LoadResult, *, dry_run: bool) -> str:
     return line
 
 
-def print_load(
-    result: LoadResult, *, dry_run: bool = False, quiet: bool = False, err: bool = False
-) -> None:
+def print_load(result: LoadResult, output: Output, *, dry_run: bool = False) -> None:
     """Print the line that a load ends with, and on stderr what is odd about its times."""
-    if not quiet:
-        echo(describe_load(result, dry_run=dry_run), err=err)
+    if not output.quiet:
+        echo(describe_load(result, dry_run=dry_run), err=output.json)
     if not result.already_loaded:
         times = result.first_event_at, result.last_event_at
         for doubt in doubts(*times, result.rows_loaded, datetime.now(UTC)):

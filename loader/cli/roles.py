@@ -1,13 +1,10 @@
 """``loader roles``."""
 
-from collections.abc import Callable
-from typing import Any
-
 import click
 from psycopg import errors
 
 from loader.cli.destinations import with_one_destination
-from loader.cli.options import with_dsn
+from loader.cli.options import Decorator, options_as
 from loader.database.connection import connect, database_dsn
 from loader.database.roles import Roles, set_up_roles
 from loader.errors import LoaderError
@@ -15,29 +12,22 @@ from loader.settings import Settings
 from loader.terminal import echo
 
 
-def _role(name: str, meaning: str) -> Callable[[Any], Any]:
-    return click.option(
-        f"--{name}-role", default=name, show_default=True, metavar="NAME", help=meaning
-    )
+def _role(name: str, meaning: str) -> Decorator:
+    return click.option(f"--{name}-role", name, default=name, metavar="NAME", help=meaning)
 
 
 @click.command()
 @click.option("--schema", metavar="NAME", help="dbt's target schema; else DBT_SCHEMA, analytics.")
-@_role("loader", "Loads, and owns the schema raw.")
-@_role("transformer", "Runs dbt, and owns dbt's target schema.")
-@_role("reader", "Reads the marts.")
-@with_dsn
+@options_as(
+    "wanted",
+    Roles,
+    _role("loader", "Loads, and owns the schema raw."),
+    _role("transformer", "Runs dbt, and owns dbt's target schema."),
+    _role("reader", "Reads the marts."),
+)
 @with_one_destination
-def roles(
-    settings: Settings,
-    /,
-    schema: str | None,
-    loader_role: str,
-    transformer_role: str,
-    reader_role: str,
-) -> None:
+def roles(settings: Settings, schema: str | None, wanted: Roles) -> None:
     """Create the roles that load, transform and read, and give them what they need."""
-    wanted = Roles(loader=loader_role, transformer=transformer_role, reader=reader_role)
     target = schema or settings.dbt_schema
     with connect(database_dsn(settings, create=True), purpose="roles", as_owner=False) as conn:
         try:
