@@ -11,7 +11,7 @@ import os
 import reprlib
 from collections import abc
 from dataclasses import fields
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import cache, wraps
 from numbers import Integral
 from types import NoneType, UnionType
@@ -104,7 +104,7 @@ def fitted(
 
 def shown(value: object) -> str:
     """Return a value on one line that is not long, whatever it is."""
-    text = value.isoformat() if isinstance(value, datetime) else _REPR.repr(value)
+    text = value.isoformat() if isinstance(value, date) else _REPR.repr(value)
     return " ".join(text.split())
 
 
@@ -151,7 +151,7 @@ def _fit_any(value: object, hints: tuple[Any, ...]) -> Any:
 
 def _fit_several(value: object, hint: Any) -> tuple[Any, ...]:
     if isinstance(value, str | bytes):
-        raise _UnfitError(f"is one text where several are meant; write ({shown(value)},)")
+        raise _UnfitError(f"is one text where several are meant; write [{shown(value)}]")
     if not isinstance(value, abc.Iterable) or isinstance(value, abc.Mapping):
         raise _UnfitError
     try:
