@@ -1,85 +1,31 @@
 """Bulk loader of detector events for PostgreSQL.
 
-A program needs what stands here; the modules below may change without notice.
+A program needs what stands here, which is what ``loader.api`` names; the modules below may change
+without notice.
 """
 
-import importlib
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-from loader.version import __version__
+from loader.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from loader.alerting.decorators import alert_on_consecutive, alert_on_presence
-    from loader.alerting.notify import EarlyAlert
-    from loader.api import alerts, destinations, load_files, periods
-    from loader.api_frames import load_arrow, load_events
-    from loader.database.activity import Alert, Period
-    from loader.delivery.outcomes import IncompleteError
-    from loader.errors import DatabaseError, InputError, LoaderError, UsageError
-    from loader.loading.load import LoadResult
-    from loader.loading.options import LoadOptions
-    from loader.reading.frames import Event
-    from loader.reading.mapping import Mapping
-    from loader.reading.selection import Selection
-
-__all__ = [
-    "Alert",
-    "DatabaseError",
-    "EarlyAlert",
-    "Event",
-    "IncompleteError",
-    "InputError",
-    "LoadOptions",
-    "LoadResult",
-    "LoaderError",
-    "Mapping",
-    "Period",
-    "Selection",
-    "UsageError",
-    "__version__",
-    "alert_on_consecutive",
-    "alert_on_presence",
-    "alerts",
-    "destinations",
-    "load_arrow",
-    "load_events",
-    "load_files",
-    "periods",
-]
-
-# Where each is. It is imported when somebody asks for it: the command line shows its version and
-# its help without the half second that Arrow and psycopg need.
-_HOMES = {
-    "Alert": "database.activity",
-    "DatabaseError": "errors",
-    "EarlyAlert": "alerting.notify",
-    "Event": "reading.frames",
-    "IncompleteError": "delivery.outcomes",
-    "InputError": "errors",
-    "LoadOptions": "loading.options",
-    "LoadResult": "loading.load",
-    "LoaderError": "errors",
-    "Mapping": "reading.mapping",
-    "Period": "database.activity",
-    "Selection": "reading.selection",
-    "UsageError": "errors",
-    "alert_on_consecutive": "alerting.decorators",
-    "alert_on_presence": "alerting.decorators",
-    "alerts": "api",
-    "destinations": "api",
-    "load_arrow": "api_frames",
-    "load_events": "api_frames",
-    "load_files": "api",
-    "periods": "api",
-}
-
-# Not for type checkers, which would take any name for one of ours.
-if not TYPE_CHECKING:
+    from loader.api import *  # noqa: F403 - what it says is public
+    from loader.api import __all__ as __all__
+else:
 
     def __getattr__(name: str) -> object:
-        if name not in _HOMES:
+        """Import it when somebody asks for it.
+
+        The command line shows its version and its help without the half second that Arrow and
+        psycopg need.
+        """
+        if name == "__all__":
+            return [*import_module("loader.api").__all__, "__version__"]
+        # What Python itself looks for in a module is none of ours.
+        if name.startswith("_") or name not in (api := import_module("loader.api")).__all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(importlib.import_module(f"loader.{_HOMES[name]}"), name)
+        return getattr(api, name)
 
     def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})
+        return sorted({*globals(), *__getattr__("__all__")})

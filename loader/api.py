@@ -1,27 +1,73 @@
-"""What a program needs of the loader: to load, and to read what happened."""
+"""What a program needs of the loader: to load, and to read what happened.
+
+All of it can be had from ``loader`` itself, which imports this module when somebody asks.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from os import PathLike, fspath
+from typing import Any, TypeAlias, overload
 
+import psycopg
+import pyarrow
 from psycopg import Connection
 
-from loader.api_frames import errors_explained, results_of
+from loader.alerting.decorators import alert_on_consecutive, alert_on_presence
+from loader.alerting.notify import EarlyAlert
 from loader.checks import checked
-from loader.database import activity
-from loader.database.connection import connect
+from loader.database.activity import Alert, Period, read_alerts, read_periods
+from loader.database.connection import connect, explain
 from loader.database.schema import require_schema
-from loader.delivery.delivery import Delivery
-from loader.delivery.destinations import destination_names, find_destination, find_destinations
-from loader.delivery.outcomes import Missing, Outcome
-from loader.loading.load import LoadResult
+from loader.delivery.delivery import Delivery, deliver_each
+from loader.delivery.destinations import (
+    Destination,
+    destination_names,
+    find_destination,
+    find_destinations,
+)
+from loader.delivery.outcomes import IncompleteError, Missing, Outcome
+from loader.delivery.spool import repeatable_batches
+from loader.errors import DatabaseError, InputError, LoaderError, UsageError
+from loader.loading.load import LoadResult, load_batches
 from loader.loading.options import LoadOptions
+from loader.reading.frames import Event, Frames, to_arrow, to_batches
 from loader.reading.inputs import expand
 from loader.reading.mapping import Mapping
+from loader.reading.selection import Selection
 from loader.settings import Settings, read_settings
+from loader.terminal import printable
+
+__all__ = [
+    "Alert",
+    "DatabaseError",
+    "EarlyAlert",
+    "Event",
+    "IncompleteError",
+    "InputError",
+    "LoadOptions",
+    "LoadResult",
+    "LoaderError",
+    "Mapping",
+    "Period",
+    "Selection",
+    "UsageError",
+    "alert_on_consecutive",
+    "alert_on_presence",
+    "alerts",
+    "destinations",
+    "load_arrow",
+    "load_events",
+    "load_files",
+    "periods",
+]
+
+# Whatever has __arrow_c_stream__ or __arrow_c_array__, or gives what has them.
+ArrowData: TypeAlias = Any
 
 
 def destinations() -> tuple[str, ...]:
@@ -58,11 +104,12 @@ def load_files(
         LoaderError: whatever else goes wrong.
     """
     mapping, options = mapping or Mapping(), options or LoadOptions()
-    found = find_destinations(read_settings(dsn=dsn), _names(to), needs_dsn=not options.dry_run)
+    names = (to,) if isinstance(to, str) else to or ()
+    found = find_destinations(read_settings(dsn=dsn), names, needs_dsn=not options.dry_run)
     if isinstance(paths, str | PathLike):
         paths = [paths]
     inputs = expand([fspath(path) for path in paths], mapping)
-    with errors_explained():
+    with _errors_explained():
         delivery = Delivery(found, mapping, options)
         delivery.begin()
         outcomes: list[Outcome] = []
@@ -71,7 +118,114 @@ def load_files(
                 if isinstance(outcome, Missing) and outcome.destination is None:
                     raise outcome.error
                 outcomes.append(outcome)
-    return results_of(outcomes)
+    return _results_of(outcomes)
+
+
+@overload
+def load_events(
+    events: Iterable[Event],
+    *,
+    dsn: str | None = None,
+    to: str | None = None,
+    origin: str = "python",
+    key: str | None = None,
+    options: LoadOptions | None = None,
+) -> LoadResult: ...
+@overload
+def load_events(
+    events: Iterable[Event],
+    *,
+    to: list[str] | tuple[str, ...],
+    origin: str = "python",
+    key: str | None = None,
+    options: LoadOptions | None = None,
+) -> list[LoadResult]: ...
+@checked
+def load_events(
+    events: Iterable[Event],
+    *,
+    dsn: str | None = None,
+    to: str | list[str] | tuple[str, ...] | None = None,
+    origin: str = "python",
+    key: str | None = None,
+    options: LoadOptions | None = None,
+) -> LoadResult | list[LoadResult]:
+    """Load events that a program made; all of them become visible, or none.
+
+    Args:
+        events: read once and streamed, so memory stays constant. Dicts with a time, a type and a
+            source are taken for events.
+        dsn: as for ``load_files``.
+        to: as for ``load_arrow``.
+        origin: what the ledger calls it.
+        key: names the content: loading something again under the same key changes nothing. None
+            loads it anew each time.
+        options: how to load; ``dry_run`` is for files only.
+
+    Raises:
+        InputError: something is no event; nor is what has no offset, or no text as its type.
+        LoaderError: whatever else goes wrong; then nothing was loaded.
+    """
+    batches = to_arrow(events, printable(origin))
+    return _load(batches, Mapping(), options, dsn=dsn, to=to, origin=origin, key=key)
+
+
+@overload
+def load_arrow(
+    batches: ArrowData,
+    *,
+    dsn: str | None = None,
+    to: str | None = None,
+    origin: str = "python",
+    key: str | None = None,
+    mapping: Mapping | None = None,
+    options: LoadOptions | None = None,
+) -> LoadResult: ...
+@overload
+def load_arrow(
+    batches: ArrowData,
+    *,
+    to: list[str] | tuple[str, ...],
+    origin: str = "python",
+    key: str | None = None,
+    mapping: Mapping | None = None,
+    options: LoadOptions | None = None,
+) -> list[LoadResult]: ...
+@checked
+def load_arrow(
+    batches: ArrowData,
+    *,
+    dsn: str | None = None,
+    to: str | list[str] | tuple[str, ...] | None = None,
+    origin: str = "python",
+    key: str | None = None,
+    mapping: Mapping | None = None,
+    options: LoadOptions | None = None,
+) -> LoadResult | list[LoadResult]:
+    """Load Arrow data; all of it becomes visible, or nothing.
+
+    Args:
+        batches: a table or a batch of pyarrow, a frame of pandas or polars or whatever else has
+            ``__arrow_c_stream__``, or anything that gives these, all of one schema; read once and
+            streamed.
+        dsn: as for ``load_files``.
+        to: the destination in ``loader.toml``, needed where there are several; or a list of them,
+            such as ``destinations()``, for a list of results.
+        origin: what the ledger calls it.
+        key: as for ``load_events``; several destinations need one.
+        mapping: what the columns mean; ``time``, ``type`` and ``source`` unless given.
+        options: how to load; ``dry_run`` is for files only.
+
+    Returns:
+        What the load did; rows that cannot be used are counted, and kept for ``loader rejects``.
+
+    Raises:
+        InputError: a column is missing, or of an unusable type.
+        IncompleteError: some destinations have it, others do not.
+        LoaderError: whatever else goes wrong; then nothing was loaded.
+    """
+    found = to_batches(batches, printable(origin))
+    return _load(found, mapping or Mapping(), options, dsn=dsn, to=to, origin=origin, key=key)
 
 
 @checked
@@ -82,7 +236,7 @@ def periods(
     since: datetime | None = None,
     until: datetime | None = None,
     schema: str | None = None,
-) -> list[activity.Period]:
+) -> list[Period]:
     """Return the periods of activity per category, exact up to the last load.
 
     They are sorted in SQL, by category and then by time: ``itertools.groupby`` on the category
@@ -100,7 +254,7 @@ def periods(
         LoaderError: whatever else goes wrong.
     """
     with _database(dsn, to) as (conn, settings):
-        return activity.read_periods(conn, schema or settings.dbt_schema, since, until)
+        return read_periods(conn, schema or settings.dbt_schema, since, until)
 
 
 @checked
@@ -111,7 +265,7 @@ def alerts(
     since: datetime | None = None,
     until: datetime | None = None,
     schema: str | None = None,
-) -> list[activity.Alert]:
+) -> list[Alert]:
     """Return the alerts, exact up to the last load, in the order of their times, sorted in SQL.
 
     Args:
@@ -126,18 +280,87 @@ def alerts(
         LoaderError: whatever else goes wrong.
     """
     with _database(dsn, to) as (conn, settings):
-        return activity.read_alerts(conn, schema or settings.dbt_schema, since, until)
+        return read_alerts(conn, schema or settings.dbt_schema, since, until)
 
 
-def _names(to: str | Sequence[str] | None) -> Sequence[str]:
-    if to is None:
-        return ()
-    return (to,) if isinstance(to, str) else to
+def _load(
+    batches: Iterable[pyarrow.RecordBatch],
+    mapping: Mapping,
+    options: LoadOptions | None,
+    *,
+    dsn: str | None,
+    to: str | list[str] | tuple[str, ...] | None,
+    origin: str,
+    key: str | None,
+) -> LoadResult | list[LoadResult]:
+    options, origin = options or LoadOptions(), printable(origin)
+    if options.dry_run:
+        raise UsageError("dry_run is for files only")
+    settings = read_settings(dsn=dsn)
+    load_into = partial(_load_into, origin=origin, key=key, mapping=mapping, options=options)
+    if to is None or isinstance(to, str):
+        only = find_destination(settings, to)
+        with _errors_explained():
+            return load_into(only, batches)
+    found = find_destinations(settings, to)
+    if found[0].name is None:
+        raise UsageError("to: there are no destinations to choose from")
+    if key is None and len(found) > 1:
+        raise UsageError(
+            "several destinations need a key: with it, the same call again completes those that "
+            "lack something, and loads nothing twice"
+        )
+    with repeatable_batches(batches, origin) as again:
+        return _results_of(deliver_each(found, origin, lambda one: load_into(one, again)))
+
+
+def _load_into(
+    destination: Destination,
+    batches: Iterable[pyarrow.RecordBatch],
+    *,
+    origin: str,
+    key: str | None,
+    mapping: Mapping,
+    options: LoadOptions,
+) -> LoadResult:
+    mapping = destination.mapping(mapping)
+    result = load_batches(
+        destination.prepare(),
+        Frames(batches, mapping, origin=origin, key=key),
+        origin=origin,
+        mapping=mapping,
+        options=destination.options(options),
+    )
+    return replace(result, destination=destination.name)
+
+
+def _results_of(outcomes: list[Outcome]) -> list[LoadResult]:
+    """Return the results, if there are no others.
+
+    Raises:
+        InputError: an input could not be used by anybody.
+        IncompleteError: some destinations lack something.
+    """
+    missing = [one for one in outcomes if isinstance(one, Missing)]
+    if missing and all(one.is_unusable for one in missing):
+        raise missing[0].error
+    if missing:
+        raise IncompleteError(outcomes)
+    return [one for one in outcomes if isinstance(one, LoadResult)]
+
+
+@contextmanager
+def _errors_explained() -> Iterator[None]:
+    """Raise what PostgreSQL reports as an error of ours."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise explain(error) from error
 
 
 @contextmanager
 def _database(dsn: str | None, to: str | None) -> Iterator[tuple[Connection, Settings]]:
     found = find_destination(read_settings(dsn=dsn), to)
-    with errors_explained(), connect(found.dsn(), as_owner=False) as conn:
+    with _errors_explained(), connect(found.dsn(), as_owner=False) as conn:
         require_schema(conn)
         yield conn, found.settings

@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from loader import terminal
 from loader.database.activity import Alert, Period, iso_utc
 from loader.database.ledger import LedgerRow
 from loader.database.maintain import Maintenance
@@ -14,6 +13,7 @@ from loader.database.status import LedgerStatus, Models
 from loader.delivery import outcomes
 from loader.loading.load import LoadResult
 from loader.reading.totals import doubts
+from loader.terminal import as_json as as_text
 from loader.terminal import echo, printable
 
 _NO_EDGE = 10_000
@@ -36,7 +36,7 @@ class Output:
 def as_json(value: Any) -> str:
     """Return a dataclass, or a list of them, as JSON with ISO 8601 UTC times."""
     found = [_fields(item) for item in value] if isinstance(value, list) else _fields(value)
-    return terminal.as_json(found, _plain)
+    return as_text(found, _plain)
 
 
 def _fields(value: Any) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import loader
-from loader import Event, InputError, LoaderError, LoadOptions, Mapping, UsageError, api_frames
+from loader import Event, InputError, LoaderError, LoadOptions, Mapping, UsageError
+from loader import api as api_module
 from loader.loading.load import LoadResult
 from loader.reading.frames import Frames
 
@@ -71,7 +72,7 @@ def _no_database() -> Iterator[None]:
         )
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(api_frames, "_load_into", read)
+        patch.setattr(api_module, "_load_into", read)
         yield
 
 
@@ -207,7 +208,7 @@ def test_what_gives_no_arrow_data_is_refused(frames: Any, says: str) -> None:
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: api.Selection(types="car"), r"types: 'car' is one text .*; write \('car',\)"),
+        (lambda: api.Selection(types="car"), r"types: 'car' is one text .*; write \['car'\]"),
         (lambda: api.Selection(sources=[1]), "sources: .* has 1, which is not a text"),
         (
             lambda: api.Selection(since=datetime(2024, 1, 1)),
