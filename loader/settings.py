@@ -30,7 +30,11 @@ PG_VARIABLES = "the PG* variables"
 
 # The defaults of profiles.example.yml, so that dbt and the loader see one database when only
 # some of the variables are set.
-_PROFILE_DEFAULTS = {"PGHOST": "localhost", "PGUSER": "postgres", "PGDATABASE": "postgres"}
+_PROFILE_DEFAULTS = {
+    "PGDATABASE": "dbname=postgres",
+    "PGHOST": "host=localhost",
+    "PGUSER": "user=postgres",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,12 +161,11 @@ def _find_dsn(option: str | None, env: Mapping[str, str]) -> tuple[str | None, s
         return None, "the embedded server"
     if env.get("PGSERVICE"):
         return "", PG_VARIABLES
-    missing = {name for name in _PROFILE_DEFAULTS if not env.get(name)}
-    if env.get("PGHOSTADDR"):
-        missing.discard("PGHOST")
-    keywords = {"PGHOST": "host", "PGUSER": "user", "PGDATABASE": "dbname"}
-    defaults = (f"{keywords[name]}={_PROFILE_DEFAULTS[name]}" for name in sorted(missing))
-    return " ".join(defaults), PG_VARIABLES
+    given = {name for name, value in env.items() if value}
+    if "PGHOSTADDR" in given:
+        given.add("PGHOST")
+    missing = [default for name, default in _PROFILE_DEFAULTS.items() if name not in given]
+    return " ".join(missing), PG_VARIABLES
 
 
 def _partition_size(name: str | None) -> PartitionBy | None:

@@ -6,24 +6,31 @@ from contextlib import ExitStack, contextmanager, suppress
 import click
 
 from loader.cli.builds import Builds
-from loader.cli.destinations import destinations_of
-from loader.cli.options import SOME_ROWS_REJECTED, read_by, read_some_seconds, with_options
+from loader.cli.options import SOME_ROWS_REJECTED, destinations_of, read_by, with_options
 from loader.cli.report import Output, as_json, print_load
 from loader.database.connection import redact
 from loader.database.conninfo import with_connection
 from loader.delivery.destinations import Destination
+from loader.durations import read_duration
 from loader.errors import InputError
 from loader.loading.load import LoadResult
 from loader.settings import Settings
 from loader.signals import StopRequest, stopping_gently
 from loader.terminal import echo
 
+
+def _read_every(text: str) -> float:
+    if seconds := read_duration(text).total_seconds():
+        return seconds
+    raise ValueError("must be longer than nothing")
+
+
 # ``every`` and ``once`` are fields of what the command is given as its own; ``build`` is beside it.
 with_batches = with_options(
     click.option(
         "--every",
         default="5m",
-        callback=read_by(read_some_seconds),
+        callback=read_by(_read_every),
         metavar="DURATION",
         help="Between two batches: 30s, 5m, 1h.",
     ),

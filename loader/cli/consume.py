@@ -7,8 +7,13 @@ import click
 
 from loader.cli.alerts import AlertOptions, with_alerts
 from loader.cli.batches import batching, with_batches
-from loader.cli.destinations import with_destinations
-from loader.cli.options import options_as, with_mapping, with_output, with_workers
+from loader.cli.options import (
+    options_as,
+    with_destinations,
+    with_mapping,
+    with_output,
+    with_workers,
+)
 from loader.cli.report import Output
 from loader.delivery.destinations import Destination
 from loader.kafka.client import Client, read_options

@@ -5,9 +5,10 @@ import sys
 
 import click
 
-from loader.cli.destinations import with_one_destination
+from loader.cli.options import with_one_destination
 from loader.database.connection import connect, database_dsn
 from loader.database.conninfo import connection_variables
+from loader.server.cluster import Cluster
 from loader.server.embedded import embedded_cluster, find_cluster, leads_to, start_embedded
 from loader.settings import Settings
 from loader.terminal import echo
@@ -33,10 +34,7 @@ def start(settings: Settings) -> None:
 @click.pass_obj
 def stop(settings: Settings) -> None:
     """Stop the server; the data stays."""
-    cluster = find_cluster(settings)
-    if cluster is None:
-        echo(_none_yet(settings))
-    else:
+    if cluster := _cluster(settings):
         echo(f"{'stopped' if cluster.stop() else 'not running'}: {cluster.home}")
 
 
@@ -44,10 +42,7 @@ def stop(settings: Settings) -> None:
 @click.pass_obj
 def status(settings: Settings) -> None:
     """Tell whether the server runs, and where it is."""
-    cluster = find_cluster(settings)
-    if cluster is None:
-        echo(_none_yet(settings))
-    else:
+    if cluster := _cluster(settings):
         echo(f"{'running' if cluster.is_running() else 'not running'}: {cluster.home}")
 
 
@@ -85,9 +80,8 @@ def env(settings: Settings) -> None:
 @click.pass_obj
 def reset(settings: Settings, yes: bool) -> None:
     """Stop the server and delete everything in it."""
-    cluster = find_cluster(settings)
+    cluster = _cluster(settings)
     if cluster is None:
-        echo(_none_yet(settings))
         return
     if not yes and not click.confirm(f"Delete the database in {cluster.home}?", err=True):
         echo("nothing was deleted")
@@ -101,5 +95,8 @@ def is_terminal() -> bool:
     return sys.stdout is not None and sys.stdout.isatty()
 
 
-def _none_yet(settings: Settings) -> str:
-    return f"no server yet of {settings.server_of}: {settings.server_dir}"
+def _cluster(settings: Settings) -> Cluster | None:
+    found = find_cluster(settings)
+    if found is None:
+        echo(f"no server yet of {settings.server_of}: {settings.server_dir}")
+    return found

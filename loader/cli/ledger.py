@@ -4,15 +4,14 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 from psycopg import Connection
 
 from loader.cli import report
-from loader.cli.destinations import with_one_destination
-from loader.cli.options import Decorator, options_as, read_by, read_moment
+from loader.cli.options import Decorator, options_as, read_by, with_one_destination
 from loader.database import activity
 from loader.database.connection import connect, database_dsn
 from loader.database.ledger import list_loads
@@ -106,8 +105,16 @@ class _Wanted:
     schema: str | None = None
 
 
+def _read_moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise ValueError(f'"{text}" is not a time such as 2024-05-13T15:00:00Z') from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+
+
 def _with_wanted(*, since: str, until: str) -> Decorator:
-    moment = read_by(read_moment)
+    moment = read_by(_read_moment)
     return options_as(
         "wanted",
         _Wanted,

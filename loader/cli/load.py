@@ -6,11 +6,12 @@ from functools import partial
 import click
 
 from loader.cli.alerts import AlertOptions, with_alerts
-from loader.cli.destinations import destinations_of, with_destinations
 from loader.cli.options import (
     SOME_ROWS_REJECTED,
     WORKERS,
+    destinations_of,
     options_as,
+    with_destinations,
     with_files,
     with_mapping,
     with_output,

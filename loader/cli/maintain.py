@@ -8,8 +8,7 @@ import click
 import psycopg
 
 from loader.cli import report
-from loader.cli.destinations import destinations_of, with_destinations
-from loader.cli.options import read_by, with_output
+from loader.cli.options import destinations_of, read_by, with_destinations, with_output
 from loader.cli.report import Output
 from loader.database.connection import connect, explain, redact
 from loader.database.maintain import Maintenance

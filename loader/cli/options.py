@@ -3,14 +3,13 @@
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
-from datetime import UTC, datetime
 from typing import Any, TypeAlias, TypeVar
 
 import click
 
 from loader.cli.report import Output
 from loader.database.conninfo import check_option
-from loader.durations import read_duration
+from loader.delivery.destinations import Destination, find_destination, find_destinations
 from loader.errors import UsageError
 from loader.loading.options import LoadOptions
 from loader.reading.mapping import FORMATS, Mapping
@@ -67,39 +66,6 @@ def read_by(
     return callback
 
 
-def read_moment(text: str) -> datetime:
-    """Read a time in ISO 8601, in UTC unless it has an offset.
-
-    Raises:
-        ValueError: it is none.
-    """
-    try:
-        moment = datetime.fromisoformat(text.strip())
-    except ValueError:
-        raise ValueError(f'"{text}" is not a time such as 2024-05-13T15:00:00Z') from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-
-
-def read_seconds(text: str) -> float:
-    """Read a duration.
-
-    Raises:
-        ValueError: it is none.
-    """
-    return read_duration(text).total_seconds()
-
-
-def read_some_seconds(text: str) -> float:
-    """Read a duration that is not zero.
-
-    Raises:
-        ValueError: it is none.
-    """
-    if found := read_seconds(text):
-        return found
-    raise ValueError("must be longer than nothing")
-
-
 def _read_names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(","))
 
@@ -116,7 +82,7 @@ def _read_renamings(
     return found
 
 
-def with_dsn(command: Any) -> Any:
+def _with_dsn(command: Any) -> Any:
     """Let ``--dsn`` stand behind the name of the command too."""
 
     def remember(context: click.Context, _: click.Parameter, value: str | None) -> None:
@@ -129,6 +95,53 @@ def with_dsn(command: Any) -> Any:
         "--dsn", expose_value=False, is_eager=True, callback=remember, help="The database."
     )
     return option(command)
+
+
+with_destinations = with_options(
+    click.option(
+        "--to",
+        multiple=True,
+        metavar="NAME",
+        help="A destination in loader.toml; repeatable. Default: all of them.",
+    ),
+    _with_dsn,
+    click.pass_obj,
+)
+
+
+def destinations_of(
+    settings: Settings, to: Sequence[str], *, needs_dsn: bool = True
+) -> tuple[Destination, ...]:
+    """Return the destinations that ``--to`` and the file say, or the one database."""
+    found = find_destinations(settings, to, needs_dsn=needs_dsn)
+    _keep_secret(found[0].settings)
+    return found
+
+
+def with_one_destination(command: Callable[..., Any]) -> Any:
+    """Give a command ``--dsn`` and ``--to``, and settings of the database that they name."""
+
+    @_with_dsn
+    @click.option(
+        "--to",
+        metavar="NAME",
+        help="The destination in loader.toml; needed where there are several.",
+    )
+    @click.pass_obj
+    @functools.wraps(command)
+    def wrapped(settings: Settings, /, *arguments: Any, to: str | None, **given: Any) -> Any:
+        destination = find_destination(settings, to)
+        _keep_secret(destination.settings)
+        return command(destination.settings, *arguments, **given)
+
+    return wrapped
+
+
+def _keep_secret(settings: Settings) -> None:
+    """Have whatever is reported at the end show none of the connection strings."""
+    root = click.get_current_context().find_root()
+    if isinstance(root.obj, Settings):
+        root.obj = replace(root.obj, other_dsns=(settings.dsn or "", *settings.other_dsns))
 
 
 WORKERS = click.option(

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any
 
 from loader.database.activity import Alert, Period, iso_utc
@@ -84,22 +85,11 @@ def print_loads(rows: Iterable[LedgerRow]) -> None:
     """Print the ledger."""
     columns = ("load", "origin", "state", "loaded", "rejected", "duplicate", "first event",
                "last event", "published")  # fmt: skip
+    counts = attrgetter("rows_loaded", "rows_rejected", "rows_duplicate")
+    times = attrgetter("first_event_at", "last_event_at", "published_at")
     _print_table(
         columns,
-        (
-            (
-                str(row.load_id),
-                row.origin,
-                _state(row),
-                f"{row.rows_loaded:,}",
-                f"{row.rows_rejected:,}",
-                f"{row.rows_duplicate:,}",
-                _time(row.first_event_at),
-                _time(row.last_event_at),
-                _time(row.published_at),
-            )
-            for row in rows
-        ),
+        ((str(row.load_id), row.origin, _state(row), *counts(row), *times(row)) for row in rows),
         right=("load", "loaded", "rejected", "duplicate"),
     )
 
@@ -173,10 +163,7 @@ def print_status(ledger: LedgerStatus, models: Models) -> None:
         return
     _print_table(
         ("model", "loads behind", "updated"),
-        (
-            (model.model, _loads_behind(model.loads_behind), _time(model.updated_at))
-            for model in models.found
-        ),
+        ((one.model, _loads_behind(one.loads_behind), one.updated_at) for one in models.found),
         right=("loads behind",),
     )
 
@@ -193,36 +180,19 @@ def print_problems(problems: Iterable[str]) -> None:
 
 def print_periods(periods: Sequence[Period]) -> None:
     """Print periods of activity."""
-    _print_table(
-        ("category", "from", "to", "events"),
-        (
-            (row.category, _time(row.started_at), _time(row.ended_at), f"{row.event_count:,}")
-            for row in periods
-        ),
-        right=("events",),
-    )
+    shown = attrgetter("category", "started_at", "ended_at", "event_count")
+    _print_table(("category", "from", "to", "events"), map(shown, periods), right=("events",))
 
 
 def print_alerts(alerts: Sequence[Alert]) -> None:
     """Print alerts."""
-    _print_table(
-        ("triggered", "rule", "source", "category", "events"),
-        (
-            (
-                _time(row.triggered_at),
-                row.rule_name,
-                row.source_name,
-                row.category,
-                f"{row.event_count:,}",
-            )
-            for row in alerts
-        ),
-        right=("events",),
-    )
+    columns = ("triggered", "rule", "source", "category", "events")
+    shown = attrgetter("triggered_at", "rule_name", "source_name", "category", "event_count")
+    _print_table(columns, map(shown, alerts), right=("events",))
 
 
 def _print_table(
-    columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()
+    columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()
 ) -> None:
     # Imported only where a table is printed: a load would wait for it a twentieth of a second.
     from rich import box  # noqa: PLC0415
@@ -235,12 +205,18 @@ def _print_table(
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
         # Not markup: names come from input, and may hold brackets.
-        table.add_row(*(Text(printable(cell)) for cell in row))
+        table.add_row(*(Text(printable(_cell(value))) for value in row))
     console = Console(highlight=False)
     if not console.is_terminal:
         # In a pipe or a file there is no edge to wrap at.
         console.width = _NO_EDGE
     console.print(table)
+
+
+def _cell(value: object) -> str:
+    if value is None or isinstance(value, datetime):
+        return _time(value)
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _on_one_line(row: RejectedRow) -> str:

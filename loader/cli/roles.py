@@ -3,8 +3,7 @@
 import click
 from psycopg import errors
 
-from loader.cli.destinations import with_one_destination
-from loader.cli.options import Decorator, options_as
+from loader.cli.options import Decorator, options_as, with_one_destination
 from loader.database.connection import connect, database_dsn
 from loader.database.roles import Roles, set_up_roles
 from loader.errors import LoaderError

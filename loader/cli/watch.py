@@ -7,11 +7,10 @@ import click
 
 from loader.cli.alerts import AlertOptions, with_alerts
 from loader.cli.batches import batching, with_batches
-from loader.cli.destinations import with_destinations
 from loader.cli.options import (
     options_as,
     read_by,
-    read_seconds,
+    with_destinations,
     with_files,
     with_mapping,
     with_output,
@@ -20,6 +19,7 @@ from loader.cli.options import (
 from loader.cli.progress import show_progress
 from loader.cli.report import Output
 from loader.delivery.delivery import Delivery
+from loader.durations import read_duration
 from loader.loading.options import LoadOptions
 from loader.reading.mapping import Mapping
 from loader.settings import Settings
@@ -35,7 +35,7 @@ from loader.watching.watch import Watcher, WatchOptions
     click.option(
         "--settle",
         default="10s",
-        callback=read_by(read_seconds),
+        callback=read_by(lambda text: read_duration(text).total_seconds()),
         metavar="DURATION",
         help="A file must not have changed for so long.",
     ),
