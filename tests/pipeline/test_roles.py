@@ -192,7 +192,7 @@ def test_each_role_does_its_work_and_nothing_else(
         readable = {name for name in permitted(loader, "select") if not name.startswith("raw.")}
         assert readable == {"analytics.model_progress"}
 
-    # check_rebuild_below_views_of_others(conn, dsns["reader"], dbt)
+    check_rebuild_below_views_of_others(conn, dsns["reader"], dbt)
     check_reader(dsns["reader"])
     assert oracle.differences({**MARTS, **LIVE_VIEWS}) == {}
     found = conn.execute(
@@ -200,5 +200,5 @@ def test_each_role_does_its_work_and_nothing_else(
         " where relnamespace::regnamespace::text in ('raw', 'analytics')"
     ).fetchall()
     assert sorted(found) == [("analytics", "transformer"), ("raw", "loader")]
-    # check_that_a_superuser_runs_nobodys_functions(conn, dsns["reader"], dbt, monkeypatch)
+    check_that_a_superuser_runs_nobodys_functions(conn, dsns["reader"], dbt, monkeypatch)
     check_that_everybody_can_put_nothing_in_its_way(conn, dbt, monkeypatch)
