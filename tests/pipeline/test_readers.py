@@ -46,11 +46,12 @@ def test_readers_see_whole_marts_and_no_error_while_all_is_rebuilt(
                     assert beside.wait()
                     assert beside.failure is None, beside.failure
                     builds += 1
-                    if time.monotonic() > end or any(reader.done() for reader in readers):
+                    # Twice at least, on a slow machine too; a reader that ends tells of an error.
+                    is_enough = builds > 1 and time.monotonic() > end
+                    if is_enough or any(reader.done() for reader in readers):
                         break
             finally:
                 stop.set()
-        assert builds > 1
         waits = sorted(itertools.chain.from_iterable(reader.result() for reader in readers))
         assert all(reader.result() for reader in readers)
         shown = (waits[len(waits) * share // 100] for share in (50, 95, 99))
