@@ -157,7 +157,7 @@ def alerts(settings: Settings, wanted: _Wanted, json_: bool) -> None:
 
 
 @contextmanager
-def _database(settings: Settings, as_owner: bool = False) -> Iterator[Connection]:
+def _database(settings: Settings, *, as_owner: bool = False) -> Iterator[Connection]:
     """Connect to a database that was loaded into before."""
     with connect(database_dsn(settings), as_owner=as_owner) as conn:
         require_schema(conn)
