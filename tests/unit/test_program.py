@@ -46,6 +46,8 @@ def test_no_module_stands_where_a_public_name_is() -> None:
         assert getattr(loader, name) is not None
         assert find_spec(f"loader.{name}") is None
     assert set(loader.__all__) < set(dir(loader))
+    # Nor is anything public that the module they stand in only uses.
+    assert not hasattr(loader, "psycopg")
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         loader.nothing  # type: ignore[attr-defined]  # noqa: B018
 
