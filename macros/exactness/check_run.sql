@@ -26,7 +26,8 @@
             ) -%}
         {%- endif -%}
         {%- set loads = source('raw', 'loads') -%}
-        {%- if selected and not run_query(
+        {#- To describe what may become takes no data. -#}
+        {%- if selected and flags.WHICH not in ['compile', 'generate'] and not run_query(
             "select 1 as found from pg_catalog.pg_class as relations"
             ~ " inner join pg_catalog.pg_namespace as namespaces on relations.relnamespace = namespaces.oid"
             ~ " where namespaces.nspname = " ~ dbt.string_literal(loads.schema)
