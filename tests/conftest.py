@@ -7,6 +7,7 @@ PostgreSQL 15, or any directory with its programs. Every pytest-xdist worker has
 import os
 import random
 import shutil
+import signal
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -33,6 +34,12 @@ TEMPLATE = "template_raw"
 # Tests want speed, and their data does not outlive them. Compiling a query of a thousand
 # expressions takes seconds, on the builds of PostgreSQL that do it.
 UNSAFE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "jit": "off"}
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach what tests start, though a shell has started them in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
