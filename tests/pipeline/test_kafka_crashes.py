@@ -114,6 +114,9 @@ def visible(dsn: str) -> Counter[Row]:
 def loaded(dsn: str) -> int:
     """Return how far the group has come."""
     with connect(dsn, purpose="test") as conn:
+        # All may have been killed before one has made the schema.
+        if conn.execute("select to_regclass('raw.kafka_offsets')").fetchone() == (None,):
+            return 0
         row = conn.execute("select coalesce(sum(next_offset), 0) from raw.kafka_offsets").fetchone()
     assert row is not None
     return int(row[0])
