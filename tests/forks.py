@@ -17,7 +17,7 @@ from .conftest import Outcome
 
 FORKS = multiprocessing.get_context("forkserver")
 # Far more than any process here needs: a test that hangs ends by itself.
-TIMEOUT = 120
+TIMEOUT = 300
 
 
 def loader_on(dsn: str) -> Callable[..., Outcome]:
