@@ -19,7 +19,7 @@ from .oracle import LIVE_VIEWS, MARTS, REPORTS, Oracle
 from .scenarios import rounds
 from .settings import ZONES, set_oddly
 
-SCENARIOS = 240
+SCENARIOS = 300
 ROUNDS = 6
 LOADS_PER_ROUND = 5
 

@@ -86,4 +86,4 @@ def test_bad_vars_are_refused_before_anything_is_changed(
     assert conn.execute(RELATIONS).fetchall() == []
     dbt.variables = json.dumps({"activity_gap": "1 day 12 hours", "report_timezone": "asia/tokyo"})
     dbt("seed", "--select", "event_types")
-    assert ("event_types",) in conn.execute(RELATIONS).fetchall()
+    assert conn.execute(RELATIONS).fetchall() == [("event_types",)]
