@@ -25,6 +25,7 @@ from loader.watching.writers import can_tell, has_writer
 Folder = Literal["loading", "done", "rejected", "failed"]
 _FOLDERS: Final[tuple[Folder, ...]] = ("loading", "done", "rejected", "failed")
 _NOT_EVENTS: Final = (".tmp", ".part", ".error.txt")
+_ATTEMPTS: Final = ".attempts"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +88,8 @@ class Inbox:
             for folder in _FOLDERS:
                 (self._directory / folder).mkdir(exist_ok=True)
             self._can_tell = can_tell(self._directory / "loading")
+            with self._moving():
+                self._remove_old_notes()
         except OSError as error:
             raise InputError(f"{error.filename}: {error.strerror}") from error
 
@@ -190,7 +193,7 @@ class Inbox:
         Raises:
             InputError: it cannot be noted.
         """
-        path = taken.path.with_name(f".{taken.inode}.attempts")
+        path = taken.path.with_name(f".{taken.inode}{_ATTEMPTS}")
         line = f"{taken.size} {taken.modified}\n"
         with ExitStack() as stack:
             deaths: int | None = None
@@ -214,6 +217,15 @@ class Inbox:
                 if deaths is not None:
                     with suppress(OSError), self._moving():
                         path.unlink()
+
+    def _remove_old_notes(self) -> None:
+        # A process that dies after it moved a file on leaves the note of it.
+        directory = self._directory / "loading"
+        with os.scandir(directory) as entries:
+            wanted = {f".{entry.inode()}{_ATTEMPTS}" for entry in entries}
+        for note in directory.glob(f".*{_ATTEMPTS}"):
+            if note.name not in wanted:
+                note.unlink(missing_ok=True)
 
     def _free_path(self, folder: Folder, name: str) -> Path:
         target = self._directory / folder / name

@@ -65,3 +65,21 @@ def test_deaths_are_counted_by_file_and_only_those_of_the_dead(
     with inbox.attempt(now) as deaths:
         assert deaths == 0
     assert sorted(one.name for one in (tmp_path / "loading").iterdir()) == [".lock", "a.csv"]
+
+
+def test_what_was_noted_of_a_file_that_was_moved_on_is_removed(
+    inbox: Inbox, tmp_path: Path
+) -> None:
+    """A watcher that dies after it moved a file leaves the note behind."""
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text("some")
+    notes = []
+    for seen in inbox.look().files:
+        taken = inbox.take(seen)
+        assert taken is not None
+        notes.append(tmp_path / "loading" / f".{taken.inode}.attempts")
+        notes[-1].write_text("as of a process that died\n")
+    (tmp_path / "loading" / "a.csv").rename(tmp_path / "done" / "a.csv")
+    Inbox(tmp_path, Mapping()).prepare()
+    (left,) = (note for note in notes if note.exists())
+    assert left.name == f".{(tmp_path / 'loading' / 'b.csv').stat().st_ino}.attempts"
