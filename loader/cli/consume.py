@@ -17,9 +17,8 @@ from loader.cli.options import (
 from loader.cli.report import Output
 from loader.delivery.destinations import Destination
 from loader.kafka.client import Client, read_options
-from loader.kafka.consumer import TopicConsumer
-from loader.kafka.options import ConsumeOptions
-from loader.kafka.sessions import Sessions
+from loader.kafka.consumer import ConsumeOptions, TopicConsumer
+from loader.kafka.sessions import run_sessions
 from loader.loading.load import LoadResult
 from loader.loading.options import LoadOptions
 from loader.reading.mapping import Mapping
@@ -135,5 +134,5 @@ def consume(
             consume_into(batches.first, batches.must_stop)
             return batches.exit_code
         sessions = {str(one.name): partial(consume_into, one) for one in batches.destinations}
-        failure = Sessions(sessions, once=consuming.once, say=batches.say).run(batches.must_stop)
+        failure = run_sessions(sessions, batches.must_stop, once=consuming.once, say=batches.say)
     return batches.exit_code if failure is None else failure.exit_code

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from loader.kafka.offsets import Move
 from loader.reading import objects
 from loader.reading.batch import Reject
 from loader.reading.limits import Limits, too_long
@@ -15,7 +16,7 @@ from loader.reading.prefetch import Prefetch
 from loader.reading.rows import Broken
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from loader.reading.batch import EventBatch
     from loader.reading.bounds import Gate
@@ -41,32 +42,79 @@ class Chunk:
         return self.rejects[:room]
 
 
-@dataclass
-class Buffer:
-    """Messages of one micro-batch, in memory until it is loaded.
+class Share:
+    """A consumer's share of a topic: where it began, how far it has read, what waits to be loaded.
+
+    Args:
+        begun: partition -> where the table says to begin; one without is new to the group.
 
     Attributes:
-        chunks: the messages.
+        chunks: the messages that wait, in memory.
         rows: how many, but for tombstones.
         tombstones: messages without a value, which are no events.
         size: bytes of the values.
     """
 
-    chunks: list[Chunk] = field(default_factory=list)
-    rows: int = 0
-    tombstones: int = 0
-    size: int = 0
+    def __init__(self, begun: Mapping[int, int]) -> None:
+        self.chunks: list[Chunk] = []
+        self.rows = self.tombstones = self.size = 0
+        self._begun = dict(begun)
+        self._next: dict[int, int] = {}
+        self._at_end: set[int] = set()
 
     def add(
         self, messages: Sequence[Any], limits: Limits, refused: Mapping[int, int] | None = None
     ) -> None:
-        """Append messages, none of which is an error.
+        """Keep messages, none of which is an error.
 
         Args:
             messages: as the client gives them.
             limits: how long they may be.
             refused: partition -> offset before which messages are rejected unseen.
         """
+        self._keep(messages, limits, refused or {})
+        # The offsets of a partition only grow, so its last message decides.
+        last = {message.partition(): message.offset() for message in messages}
+        for partition, offset in last.items():
+            self._next[partition] = offset + 1
+
+    def skip_to(self, partition: int, offset: int) -> None:
+        """Go on at an offset, if it lies ahead: what lies between is no message of ours."""
+        if offset > self._next.get(partition, -1):
+            self._next[partition] = offset
+
+    def end_at(self, partition: int, offset: int) -> None:
+        """Note that the broker has nothing more; the offset is past the marks of transactions."""
+        self._at_end.add(partition)
+        self.skip_to(partition, offset)
+
+    def is_at_end(self, partitions: Collection[int]) -> bool:
+        """Whether all of these were read to their end."""
+        return self._at_end.issuperset(partitions)
+
+    def is_new(self, partition: int) -> bool:
+        """Whether the table says nothing of a partition."""
+        return partition not in self._begun
+
+    def wanted(self, partition: int) -> int | None:
+        """Return the offset to be read next; None if only the broker knows."""
+        return self._next.get(partition, self._begun.get(partition))
+
+    def moves(self) -> dict[int, Move]:
+        """Return by how much a load of what is buffered moves the offsets in the table."""
+        return {
+            partition: Move(old=self._begun.get(partition), new=following)
+            for partition, following in self._next.items()
+            if following != self._begun.get(partition)
+        }
+
+    def after_load(self) -> Share:
+        """Return the share as it is when what is buffered has been loaded."""
+        following = Share({**self._begun, **self._next})
+        following._at_end = self._at_end
+        return following
+
+    def _keep(self, messages: Sequence[Any], limits: Limits, refused: Mapping[int, int]) -> None:
         values = [message.value() for message in messages]
         if None in values:
             messages = [message for message in messages if message.value() is not None]
@@ -79,7 +127,7 @@ class Buffer:
         rejects: list[Reject] = []
         data = b"\n".join(values)
         if refused or not _is_plain(data, values):
-            ends = [(refused or {}).get(partition, 0) for partition in partitions]
+            ends = [refused.get(partition, 0) for partition in partitions]
             for at, value in enumerate(values):
                 if offsets[at] < ends[at]:
                     line: bytes | Reject = _cut(_DIED, value, limits)
@@ -97,13 +145,13 @@ class Buffer:
 
 
 class Messages:
-    """The events of a buffer, as ``load_batches`` takes them; iterate once."""
+    """The events that wait in a share, as ``load_batches`` takes them; iterate once."""
 
     fingerprint: None = None
     header: None = None
 
-    def __init__(self, buffer: Buffer, mapping: Meaning, limits: Limits) -> None:
-        self._chunks = buffer.chunks
+    def __init__(self, share: Share, mapping: Meaning, limits: Limits) -> None:
+        self._chunks = share.chunks
         self._limits = limits
         self._mapping = mapping
         self._gate: Gate | None = None

@@ -9,21 +9,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, Literal
 
 import psycopg
+from psycopg import Connection
 
-from loader.database.connection import explain, may_pass
-from loader.errors import DatabaseError
-from loader.kafka.beginnings import Beginnings
-from loader.kafka.client import BrokerError, Client, FatalBrokerError, kafka
-from loader.kafka.loads import Loads
-from loader.kafka.offsets import Deaths, FencedError
-from loader.kafka.options import ConsumeOptions
-from loader.kafka.share import Share
-from loader.kafka.topics import Topic
-from loader.loading.load import LoadResult, prepare_database
-from loader.loading.observer import Observer
+from loader.database.connection import connect, explain, may_pass
+from loader.errors import DatabaseError, InputError
+from loader.kafka.batches import Messages, Share
+from loader.kafka.client import BrokerError, Client, FatalBrokerError, Topic, is_same, kafka
+from loader.kafka.offsets import (
+    Deaths,
+    FencedError,
+    Move,
+    Offsets,
+    forget_offsets,
+    move_offsets,
+    read_offsets,
+)
+from loader.loading.load import LoadResult, load_batches, prepare_database
+from loader.loading.observer import Observation, Observer
 from loader.loading.options import LoadOptions
 from loader.reading.limits import Limits
 from loader.reading.mapping import Mapping as Meaning
@@ -38,6 +44,29 @@ _MOST_ALONE: Final = 4
 _HALVINGS: Final = 5
 
 
+@dataclass(frozen=True, kw_only=True)
+class ConsumeOptions:
+    """How to consume.
+
+    Attributes:
+        every: seconds between two loads.
+        max_rows: a load begins earlier when so many messages wait.
+        max_bytes: or when their values take so much memory.
+        once: load what is there, then stop.
+        begin: where a group starts that has not loaded the topic before.
+        new_topic: what to do when the topic was made anew under the same name.
+        lost: what to do when the broker has deleted messages that were not loaded.
+    """
+
+    every: float = 300.0
+    max_rows: int = 1_000_000
+    max_bytes: int = 256 << 20
+    once: bool = False
+    begin: Literal["beginning", "end"] = "beginning"
+    new_topic: Literal["stop", "restart"] = "stop"
+    lost: Literal["stop", "skip"] = "stop"
+
+
 class TopicConsumer:
     """Loads one topic for one group until told to stop.
 
@@ -48,7 +77,7 @@ class TopicConsumer:
         mapping: how to read the messages.
         load_options: how to load them.
         options: how to consume.
-        observers: take part in the loads.
+        observers: take part in the loads, behind the offsets.
         loaded: called after every load.
         say: tells the user of what is neither a result nor the end.
     """
@@ -67,23 +96,15 @@ class TopicConsumer:
         say: Callable[[str], None],
     ) -> None:
         self._dsn = dsn
+        self._topic = Topic(topic, client)
+        self._group = client.group
+        self._mapping = mapping
+        self._load_options = load_options
         self._options = options
+        self._observers = observers
         self._loaded = loaded
         self._say = say
         self._limits = Limits()
-        self._topic = Topic(topic, client)
-        self._beginnings = Beginnings(
-            dsn=dsn, group=client.group, topic=self._topic, options=options, say=say
-        )
-        self._loads = Loads(
-            dsn=dsn,
-            group=client.group,
-            topic=self._topic,
-            mapping=mapping,
-            options=load_options,
-            limits=self._limits,
-            observers=observers,
-        )
         self._identity = ""
         self._deaths: Mapping[int, Deaths] = {}
         # None until the group has given us a share, which may be empty.
@@ -96,7 +117,7 @@ class TopicConsumer:
     @property
     def buffered(self) -> int:
         """How many messages wait to be loaded."""
-        return self._share.buffer.rows
+        return self._share.rows
 
     @property
     def is_assigned(self) -> bool:
@@ -176,7 +197,7 @@ class TopicConsumer:
             is_at_end
             or time.monotonic() >= self._next_load
             or self.buffered >= self._max_rows
-            or self._share.buffer.size >= self._options.max_bytes
+            or self._share.size >= self._options.max_bytes
         ):
             self._load()
         return is_at_end
@@ -207,8 +228,7 @@ class TopicConsumer:
         elif error.code() in (errors._AUTO_OFFSET_RESET, errors.OFFSET_OUT_OF_RANGE):
             # What is in hand is safe then, whatever the user wants to be done about the rest.
             self._load()
-            if self._beginnings.after_gap(self._share, partition):
-                self._load()
+            self._mind_gap(partition)
             self._must_restart = True
         elif error.code() in (errors.UNKNOWN_TOPIC_OR_PART, errors._UNKNOWN_TOPIC):
             self._must_restart = True
@@ -217,22 +237,106 @@ class TopicConsumer:
         elif not error.retriable():
             raise BrokerError(f"topic {self._topic.name}: {error.str()}")
 
+    def _mind_gap(self, partition: int) -> None:
+        """Deal with an offset that the broker does not have; what is skipped is noted."""
+        wanted = self._share.wanted(partition)
+        low, high = self._topic.bounds(partition)
+        if wanted is None or low <= wanted <= high:
+            return
+        if wanted > high:
+            self._check_new_topic()
+            with connect(self._dsn) as conn:
+                forget_offsets(conn, self._group, self._topic.name)
+            return
+        message = (
+            f"topic {self._topic.name} partition {partition}: {low - wanted:,} messages are lost, "
+            f"offsets {wanted:,} to {low - 1:,}; the broker deleted them before they were loaded"
+        )
+        if self._options.lost == "stop":
+            raise InputError(f"{message}; to go on behind them: loader consume --lost skip")
+        self._say(message)
+        self._share.skip_to(partition, low)
+        self._load()
+
+    def _check_new_topic(self) -> None:
+        """Refuse a topic that the group has not loaded, unless the user wants it."""
+        if self._options.new_topic == "stop":
+            raise InputError(
+                f"topic {self._topic.name} is not the one that group {self._group} has loaded: it "
+                "was deleted and made anew, or is on another cluster; to load the new one from its "
+                "beginning: loader consume --new-topic restart"
+            )
+
     def _load(self) -> None:
-        """Load what is buffered, together with the offsets."""
+        """Load what is buffered, together with the offsets.
+
+        Raises:
+            FencedError: another consumer was faster, or the topic is another one; nothing was
+                loaded.
+        """
         self._next_load = time.monotonic() + self._options.every
-        result = self._loads.load(self._share, self._identity)
+        moves = self._share.moves()
+        result = self._publish(moves) if moves else None
         self._begin(self._share.after_load())
         if result is not None:
             self._loaded(result)
 
+    def _publish(self, moves: dict[int, Move]) -> LoadResult | None:
+        """Load what is buffered and move the offsets; None when only these had to move."""
+        name = self._topic.name
+        # Offsets say nothing about another topic of this name; not even when it has as many.
+        if not is_same(self._identity, self._topic.identity()):
+            raise FencedError(f"topic {name} was deleted and made anew while it was read")
+        where = (self._group, name, self._identity)
+        result = None
+        if self._share.rows:
+            result = load_batches(
+                self._dsn,
+                Messages(self._share, self._mapping, self._limits),
+                origin=f"kafka:{name}",
+                mapping=self._mapping,
+                options=self._load_options,
+                details={"kafka": self._details(moves)},
+                # The offsets first: who is too late learns it before anything waits.
+                observers=[_Moving(*where, moves), *self._observers],
+            )
+        else:
+            with connect(self._dsn) as conn, conn.transaction():
+                move_offsets(conn, *where, moves)
+        self._topic.mirror(moves)
+        return result
+
+    def _details(self, moves: dict[int, Move]) -> dict[str, Any]:
+        """Return what the ledger keeps: from which offset to which, the latter not included."""
+        return {
+            "group": self._group,
+            "topic": self._topic.name,
+            "identity": self._identity,
+            "tombstones": self._share.tombstones,
+            "messages": self._share.rows,
+            "offsets": {
+                str(partition): [move.old, move.new] for partition, move in sorted(moves.items())
+            },
+        }
+
     def _restart(self, partitions: list[int]) -> None:
         """Begin again from the table; what is buffered is forgotten and will be read again."""
         prepare_database(self._dsn)
-        beginning = self._beginnings.find(partitions)
-        self._identity = beginning.identity
-        self._topic.assign(beginning.offsets)
-        self._deaths = beginning.deaths
-        self._begin(beginning.share)
+        found = self._topic.identity()
+        with connect(self._dsn) as conn:
+            stored = read_offsets(conn, self._group, self._topic.name)
+            if stored.identity is not None and not is_same(stored.identity, found):
+                self._check_new_topic()
+                self._say(f"topic {self._topic.name} is another one now: starting at its beginning")
+                forget_offsets(conn, self._group, self._topic.name)
+                stored = Offsets()
+        self._identity = stored.identity or found
+        # A partition that a known topic has grown is read whole.
+        at_end = self._options.begin == "end" and not stored.next
+        start = kafka().OFFSET_END if at_end else kafka().OFFSET_BEGINNING
+        self._topic.assign({one: stored.next.get(one, start) for one in partitions})
+        self._deaths = {one: stored.deaths[one] for one in partitions if one in stored.deaths}
+        self._begin(Share({one: stored.next[one] for one in partitions if one in stored.next}))
         self._tell_of_deaths()
         self._must_restart = False
 
@@ -283,3 +387,18 @@ class TopicConsumer:
         self._begin(Share({}))
         self._assigned = None
         self._must_restart = True
+
+
+class _Moving(Observer, Observation):
+    """Moves offsets in the transaction that publishes the messages before them."""
+
+    def __init__(self, group: str, topic: str, identity: str, moves: dict[int, Move]) -> None:
+        self._where = (group, topic, identity)
+        self._moves = moves
+
+    def observe(self, conn: Connection, load_id: int, *, is_deduped: bool) -> Observation:  # noqa: ARG002
+        self._conn = conn
+        return self
+
+    def settle(self) -> None:
+        move_offsets(self._conn, *self._where, self._moves)

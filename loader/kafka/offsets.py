@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from psycopg import Connection
 
@@ -29,19 +29,6 @@ class Move:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Offsets:
-    """What the table says about a group and a topic.
-
-    Attributes:
-        identity: which topic the offsets count, see ``identity``; None without rows.
-        next: partition -> offset of the next message to load.
-    """
-
-    identity: str | None
-    next: Mapping[int, int]
-
-
-@dataclass(frozen=True, kw_only=True)
 class Deaths:
     """How often consumers died while they loaded some messages of a partition, one after the other.
 
@@ -58,20 +45,32 @@ class Deaths:
     alone: int
 
 
-def read_deaths(conn: Connection, group: str, topic: str) -> dict[int, Deaths]:
-    """Return what consumers of a group died of last, by partition."""
-    rows = conn.execute(query("kafka_deaths"), {"group": group, "topic": topic}).fetchall()
-    return {
-        partition: Deaths(first=first, end=end, count=count, alone=alone)
-        for partition, first, end, count, alone in rows
-    }
+@dataclass(frozen=True, kw_only=True)
+class Offsets:
+    """What the tables say about a group and a topic; they say nothing of one that is new.
+
+    Attributes:
+        identity: which topic the offsets count, see ``Topic.identity``.
+        next: partition -> offset of the next message to load.
+        deaths: partition -> what consumers died of last.
+    """
+
+    identity: str | None = None
+    next: Mapping[int, int] = field(default_factory=dict)
+    deaths: Mapping[int, Deaths] = field(default_factory=dict)
 
 
 def read_offsets(conn: Connection, group: str, topic: str) -> Offsets:
-    """Return how far a group has come."""
-    rows = conn.execute(query("kafka_offsets"), {"group": group, "topic": topic}).fetchall()
+    """Return how far a group has come, and what its consumers died of."""
+    where = {"group": group, "topic": topic}
+    rows = conn.execute(query("kafka_offsets"), where).fetchall()
     return Offsets(
-        identity=rows[0][2] if rows else None, next={int(row[0]): int(row[1]) for row in rows}
+        identity=rows[0][2] if rows else None,
+        next={int(row[0]): int(row[1]) for row in rows},
+        deaths={
+            partition: Deaths(first=first, end=end, count=count, alone=alone)
+            for partition, first, end, count, alone in conn.execute(query("kafka_deaths"), where)
+        },
     )
 
 
@@ -106,9 +105,6 @@ def move_offsets(
 
 def forget_offsets(conn: Connection, group: str, topic: str) -> None:
     """Let a group start a topic anew."""
-    conn.execute(
-        "delete from raw.kafka_offsets where consumer_group = %s and topic = %s", [group, topic]
-    )
-    conn.execute(
-        "delete from raw.kafka_deaths where consumer_group = %s and topic = %s", [group, topic]
-    )
+    for table in ("raw.kafka_offsets", "raw.kafka_deaths"):
+        statement = f"delete from {table} where consumer_group = %s and topic = %s"  # noqa: S608
+        conn.execute(statement.encode(), [group, topic])

@@ -1,4 +1,4 @@
-"""Sessions: a consumer for each destination, which knows nothing of the others.
+"""Sessions: a consumer for each destination, beside the others, which know nothing of it.
 
 Each keeps its own offsets beside its own rows, so each is exact for the reason that one is. At the
 broker each has a group of its own, so each reads the whole topic.
@@ -6,6 +6,8 @@ broker each has a group of its own, so each reads the whole topic.
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -14,62 +16,83 @@ import psycopg
 from loader.database.connection import explain, may_pass
 from loader.errors import LoaderError
 from loader.kafka.client import BrokerError
-from loader.kafka.together import run_together
 from loader.signals import StopRequest
 
 _PAUSE_SECONDS: Final = 5.0
+# After that, what still hangs is left behind; it does not survive the end of the process.
+_PATIENCE_SECONDS: Final = 3.0
+# How long a signal, or a request to stop, may go unnoticed.
+_WAKE_SECONDS: Final = 0.2
 
 Session = Callable[[StopRequest], None]
 
 
-class Sessions:
-    """Runs sessions until told to stop, each for as long as it can go on.
+def run_sessions(
+    sessions: Mapping[str, Session],
+    must_stop: StopRequest,
+    *,
+    once: bool,
+    say: Callable[[str], None],
+) -> LoaderError | None:
+    """Run each session in a thread of its own, for as long as it can go on.
 
     Args:
         sessions: by the names of destinations; each consumes until told to stop, and raises what it
             cannot cope with.
+        must_stop: when it is set, all are told to stop.
         once: they are to end by themselves, so that nobody is waited for.
         say: tells the user of what is neither a result nor the end.
+
+    Returns:
+        The worst of what has ended one, None if nothing has.
+
+    Raises:
+        KeyboardInterrupt: somebody wants an end at once; the sessions were told.
     """
+    failures: list[LoaderError] = []
+    # One for each: a request wakes one thread.
+    requests = [StopRequest() for _ in sessions]
 
-    def __init__(
-        self, sessions: Mapping[str, Session], *, once: bool, say: Callable[[str], None]
-    ) -> None:
-        self._sessions = sessions
-        self._once = once
-        self._say = say
-        self._failures: dict[str, LoaderError] = {}
-
-    def run(self, must_stop: StopRequest) -> LoaderError | None:
-        """Run all of them; return the worst of what has ended one, None if nothing has."""
-        run_together(
-            {
-                name: lambda request, name=name: self._run(name, request)  # type: ignore[misc]
-                for name in self._sessions
-            },
-            must_stop,
-        )
-        return max(self._failures.values(), key=lambda error: error.exit_code, default=None)
-
-    def _run(self, name: str, must_stop: StopRequest) -> None:
-        while True:
+    def run(name: str, request: StopRequest) -> None:
+        while not request.is_set():
             try:
-                self._sessions[name](must_stop)
+                return sessions[name](request)
             except Exception as error:  # nothing of one session may end the others
                 known = _known(error)
                 # Of the broker the others notice too; it is not the destination that is away.
                 is_away = may_pass(error) and not isinstance(error, BrokerError)
-                if not is_away or self._once or must_stop.is_set():
-                    self._failures[name] = known
-                    self._say(f"{name}: {known}")
-                    return
-                self._say(f"{name}: {known}; trying again")
-                must_stop.wait(_PAUSE_SECONDS)
-                if must_stop.is_set():
-                    # Nothing was begun, so nothing is left undone.
-                    return
-            else:
-                return
+                if not is_away or once or request.is_set():
+                    failures.append(known)
+                    return say(f"{name}: {known}")
+            say(f"{name}: {known}; trying again")
+            request.wait(_PAUSE_SECONDS)
+        return None
+
+    threads = [
+        threading.Thread(target=run, args=pair, daemon=True)
+        for pair in zip(sessions, requests, strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        while running := [thread for thread in threads if thread.is_alive()]:
+            if must_stop.is_set():
+                _stop(requests)
+            # Never without end: a signal that comes just before this thread falls asleep does not
+            # wake it, and would be handled only when it wakes.
+            running[0].join(_WAKE_SECONDS)
+    except BaseException:
+        _stop(requests)
+        end = time.monotonic() + _PATIENCE_SECONDS
+        for thread in threads:
+            thread.join(max(0.0, end - time.monotonic()))
+        raise
+    return max(failures, key=lambda error: error.exit_code, default=None)
+
+
+def _stop(requests: list[StopRequest]) -> None:
+    for request in requests:
+        request.set()
 
 
 def _known(error: Exception) -> LoaderError:

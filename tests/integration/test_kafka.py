@@ -85,7 +85,7 @@ def test_what_is_buffered_of_a_topic_that_was_made_anew_is_not_loaded(
     running = start_consumer()
     wait_until(lambda: running.consumer.buffered == 3)
     with monkeypatch.context() as patched:
-        patched.setattr("loader.kafka.topics.Topic.identity", lambda _: "cluster/another")
+        patched.setattr("loader.kafka.client.Topic.identity", lambda _: "cluster/another")
         running.stop()
     assert running.failure is None
     assert "made anew while it was read" in running.said[0]

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from loader.kafka.client import Client
-from loader.kafka.consumer import TopicConsumer
-from loader.kafka.options import ConsumeOptions
+from loader.kafka.consumer import ConsumeOptions, TopicConsumer
 from loader.loading.load import LoadResult
 from loader.loading.options import LoadOptions
 from loader.reading.mapping import Mapping

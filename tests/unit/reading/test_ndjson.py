@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from loader.errors import InputError, LoaderError
-from loader.kafka.batches import Buffer, Messages
+from loader.kafka.batches import Messages, Share
 from loader.reading.limits import Limits
 from loader.reading.mapping import Mapping
 
@@ -318,7 +318,7 @@ class Message(NamedTuple):
 @pytest.mark.parametrize("line_end", [b"", b"\n"])
 def test_a_message_that_is_nested_too_deeply_is_rejected(line_end: bytes) -> None:
     deep = with_keys(x=0).replace(b": 0", b":" + line_end + b"[" * 20_000 + b"]" * 20_000)[:-1]
-    buffer = Buffer()
+    buffer = Share({})
     values = [ROW[:-1], deep, ROW[:-1]]
     buffer.add([Message(value, 7 + at) for at, value in enumerate(values)], Limits())
     found = list(Messages(buffer, Mapping(attributes=("x",)), Limits()))

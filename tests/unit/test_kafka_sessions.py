@@ -3,46 +3,56 @@ import threading
 
 import pytest
 
-from loader.errors import LoaderError
-from loader.kafka import together
-from loader.kafka.together import run_together
+from loader.errors import InputError, LoaderError
+from loader.kafka import sessions
+from loader.kafka.sessions import Session, run_sessions
 from loader.signals import StopRequest, stopping_gently
+
+
+def run(works: dict[str, Session], must_stop: StopRequest | None = None) -> LoaderError | None:
+    said.clear()
+    return run_sessions(works, must_stop or StopRequest(), once=True, say=said.append)
+
+
+said: list[str] = []
 
 
 def test_none_waits_for_another_one() -> None:
     meet = threading.Barrier(3, timeout=20)
-    done: list[str] = []
 
     def work(_: StopRequest) -> None:
         meet.wait()
-        done.append(threading.current_thread().name)
 
-    run_together(dict.fromkeys(("a", "b", "c"), work))
-    assert sorted(done) == ["a", "b", "c"]
+    assert run(dict.fromkeys(("a", "b", "c"), work)) is None
 
 
-def test_what_one_raises_comes_when_all_have_ended() -> None:
+def test_the_worst_that_ended_one_is_returned_when_all_have_ended() -> None:
     has_failed, ended = threading.Event(), threading.Event()
 
     def fail(_: StopRequest) -> None:
         has_failed.set()
-        raise LoaderError("out of order")
+        raise InputError("out of order")
+
+    def fail_less(_: StopRequest) -> None:
+        raise ValueError("a fault of ours")
 
     def go_on(_: StopRequest) -> None:
         assert has_failed.wait(20)
         ended.set()
 
-    with pytest.raises(LoaderError, match="out of order"):
-        run_together({"a": fail, "b": go_on})
+    failure = run({"a": fail_less, "b": fail, "c": go_on})
+    assert isinstance(failure, InputError)
+    assert sorted(said) == ["a: unexpected ValueError: a fault of ours", "b: out of order"]
     assert ended.is_set()
 
 
 def test_all_are_asked_to_end() -> None:
     must_stop, waiting = StopRequest(), threading.Barrier(3, timeout=20)
+    told: list[bool] = []
 
     def work(request: StopRequest) -> None:
         waiting.wait()
-        assert request.wait(20)
+        told.append(request.wait(20))
 
     def stop() -> None:
         waiting.wait()
@@ -50,13 +60,14 @@ def test_all_are_asked_to_end() -> None:
 
     stopper = threading.Thread(target=stop)
     stopper.start()
-    run_together({"a": work, "b": work}, must_stop)
+    assert run({"a": work, "b": work}, must_stop) is None
+    assert told == [True, True]
     stopper.join()
 
 
 def test_one_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     """As when Ctrl-C comes: the others are told, and end."""
-    monkeypatch.setattr(together, "_PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(sessions, "_PATIENCE_SECONDS", 0.2)
     release, told = threading.Event(), threading.Event()
     must_stop = StopRequest()
 
@@ -76,7 +87,7 @@ def test_one_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
         release.wait(20)
 
     with pytest.raises(PressedError):
-        run_together({"a": obey, "b": hang}, must_stop)
+        run({"a": obey, "b": hang}, must_stop)
     assert told.wait(20)
     release.set()
 
@@ -85,7 +96,7 @@ def test_a_signal_that_does_not_wake_the_main_thread_is_noticed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As when it comes just before that thread falls asleep; here another thread gets it."""
-    monkeypatch.setattr(together, "_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(sessions, "_PATIENCE_SECONDS", 0.1)
     has_ended, must_end = threading.Event(), threading.Event()
 
     def hang(request: StopRequest) -> None:
@@ -96,6 +107,6 @@ def test_a_signal_that_does_not_wake_the_main_thread_is_noticed(
         has_ended.set()
 
     with stopping_gently() as must_stop, pytest.raises(KeyboardInterrupt):
-        run_together({"a": hang}, must_stop)
+        run({"a": hang}, must_stop)
     assert not has_ended.is_set()
     must_end.set()
