@@ -3,19 +3,19 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
-from psycopg import Connection, Cursor, errors, sql
-from psycopg.rows import class_row
+from psycopg import Connection, errors, sql
 
 from loader.database.connection import refusal
-from loader.database.queries import template
+from loader.database.queries import fetch
 from loader.errors import UsageError
 
 # Always part of the answer, if only as an empty list.
 CATEGORIES = ("people", "vehicles")
 # Of event types that event_types.csv does not list: shown to people, not part of the JSON.
 CATCH_ALL = "other"
+_Row = TypeVar("_Row")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,25 +46,16 @@ def read_periods(
 
     The order is SQL's: consumers that group neighbours, as ``itertools.groupby`` does, rely on it.
     """
-    with conn.cursor(row_factory=class_row(Period)) as cursor:
-        _execute(
-            cursor,
-            name="periods",
-            schema=schema,
-            view="category_activity_periods_live",
-            since=since,
-            until=until,
-        )
-        return cursor.fetchall()
+    span = {"since": since, "until": until}
+    return _read(conn, Period, "periods", (schema, "category_activity_periods_live"), span)
 
 
 def read_alerts(
     conn: Connection, schema: str, since: datetime | None, until: datetime | None
 ) -> list[Alert]:
     """Return the alerts that were triggered in a time span, in time order."""
-    with conn.cursor(row_factory=class_row(Alert)) as cursor:
-        _execute(cursor, name="alerts", schema=schema, view="alerts_live", since=since, until=until)
-        return cursor.fetchall()
+    span = {"since": since, "until": until}
+    return _read(conn, Alert, "alerts", (schema, "alerts_live"), span)
 
 
 def periods_by_category(periods: Iterable[Period]) -> dict[str, list[Sequence[str]]]:
@@ -82,22 +73,15 @@ def iso_utc(moment: datetime) -> str:
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
 
 
-def _execute(
-    cursor: Cursor[Any],
-    *,
-    name: str,
-    schema: str,
-    view: str,
-    since: datetime | None,
-    until: datetime | None,
-) -> None:
-    statement = template(name).format(view=sql.Identifier(schema, view))
+def _read(
+    conn: Connection, kind: type[_Row], name: str, view: tuple[str, str], span: dict[str, Any]
+) -> list[_Row]:
     try:
-        cursor.execute(statement, {"since": since, "until": until})
+        return fetch(conn, kind, name, span, view=sql.Identifier(*view))
     except (errors.UndefinedTable, errors.InvalidSchemaName, UnicodeEncodeError):
         raise UsageError(
-            f'there is no {view} in schema "{schema}" yet; run: dbt build '
+            f'there is no {view[1]} in schema "{view[0]}" yet; run: dbt build '
             "(another schema: --schema or DBT_SCHEMA)"
         ) from None
     except errors.InsufficientPrivilege as error:
-        raise refusal(error, "reader", cursor.connection.info.user) from error
+        raise refusal(error, "reader", conn.info.user) from error

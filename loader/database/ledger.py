@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 from psycopg import Connection, OperationalError, sql
-from psycopg.rows import class_row
 
 from loader.database.locks import (
     LOAD,
@@ -19,7 +18,7 @@ from loader.database.locks import (
     unlock,
 )
 from loader.database.partitions import delete_events
-from loader.database.queries import query
+from loader.database.queries import fetch, query
 from loader.database.schema import keep_schema
 from loader.errors import CommitLostError, UsageError
 from loader.reading.totals import Totals
@@ -48,31 +47,26 @@ class LedgerRow:
 
 def find_visible(conn: Connection, fingerprint: str) -> LedgerRow | None:
     """Return the load of the same input that is visible now, if there is one."""
-    with conn.cursor(row_factory=class_row(LedgerRow)) as cursor:
-        cursor.execute(query("find_visible_load"), {"fingerprint": fingerprint})
-        return cursor.fetchone()
+    found = fetch(conn, LedgerRow, "find_visible_load", {"fingerprint": fingerprint})
+    return found[0] if found else None
 
 
 def list_loads(conn: Connection, limit: int | None = None) -> list[LedgerRow]:
     """Return the ledger, newest first."""
-    with conn.cursor(row_factory=class_row(LedgerRow)) as cursor:
-        cursor.execute(query("list_loads"), {"limit": limit})
-        return cursor.fetchall()
+    return fetch(conn, LedgerRow, "list_loads", {"limit": limit})
 
 
 def begin_load(conn: Connection, origin: str, options: dict[str, Any]) -> int:
     """Write an unpublished load into the ledger and show, for the session, that it lives."""
     with conn.transaction():
         keep_schema(conn)
-        row = conn.execute(
+        ((load_id,),) = conn.execute(
             query("begin_load"),
             {"origin": origin, "version": __version__, "options": json.dumps(options)},
-        ).fetchone()
-        assert row is not None  # noqa: S101 - an insert ... returning gives a row
-        load_id = int(row[0])
+        ).fetchall()
         # Before the row can be seen: a load that is seen without its lock counts as crashed.
         show_life(conn, load_id)
-    return load_id
+    return int(load_id)
 
 
 def publish(
@@ -142,20 +136,11 @@ def withdraw(conn: Connection, load_id: int) -> LedgerRow:
                 f"load {load_id} cannot be withdrawn any more: it has events that are older than "
                 "what `loader maintain --retain` keeps, and no model could take them back"
             )
-        with conn.cursor(row_factory=class_row(LedgerRow)) as cursor:
-            cursor.execute(
-                query("begin_withdrawal"),
-                {"load_id": load_id, "version": __version__},
-            )
-            row = cursor.fetchone()
-            assert row is not None  # noqa: S101 - an insert ... returning gives a row
-            # The last statement, as in publish.
-            cursor.execute(
-                query("publish_withdrawal"),
-                {"load_id": load_id, "withdrawal_id": row.load_id},
-            )
-            published = cursor.fetchone()
-            assert published is not None  # noqa: S101 - the row was inserted above
+        ids = {"load_id": load_id, "version": __version__}
+        ((withdrawal_id,),) = conn.execute(query("begin_withdrawal"), ids).fetchall()
+        # The last statement, as in publish.
+        ids = {"load_id": load_id, "withdrawal_id": withdrawal_id}
+        (published,) = fetch(conn, LedgerRow, "publish_withdrawal", ids)
     return published
 
 

@@ -2,11 +2,15 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import fields
 from functools import cache
 from importlib.resources import files
+from typing import Any, TypeVar
 
-from psycopg import sql
+from psycopg import Connection, sql
+from psycopg.rows import class_row
 
+_Row = TypeVar("_Row")
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 
@@ -18,6 +22,24 @@ def query(name: str) -> bytes:
 def template(name: str) -> sql.SQL:
     """Return a statement with ``{}`` in it, to be formatted."""
     return sql.SQL(_parts()[name])
+
+
+def select(kind: type[Any], name: str, **parts: sql.Composable) -> sql.Composed:
+    """Return a statement whose ``{columns}`` are the fields of a dataclass."""
+    columns = sql.SQL(", ").join(sql.Identifier(field.name) for field in fields(kind))
+    return template(name).format(columns=columns, **parts)
+
+
+def fetch(
+    conn: Connection,
+    kind: type[_Row],
+    name: str,
+    parameters: Mapping[str, Any] | None = None,
+    **parts: sql.Composable,
+) -> list[_Row]:
+    """Run such a statement; return an object of the dataclass for each row."""
+    with conn.cursor(row_factory=class_row(kind)) as cursor:
+        return cursor.execute(select(kind, name, **parts), parameters).fetchall()
 
 
 def read_sql(file: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from psycopg import Connection
 from psycopg.rows import class_row
 
-from loader.database.queries import query
+from loader.database.queries import query, select
 from loader.errors import UsageError
 from loader.reading.batch import Reject
 
@@ -78,7 +78,7 @@ def read_rejects(
         conn.cursor(name="rejects", row_factory=class_row(RejectedRow)) as cursor,
     ):
         cursor.itersize = 5000
-        cursor.execute(query("list_rejects"), {"load_id": load_id, "limit": limit})
+        cursor.execute(select(RejectedRow, "list_rejects"), {"load_id": load_id, "limit": limit})
         yield from cursor
 
 

@@ -6,10 +6,9 @@ from datetime import datetime
 from typing import Final
 
 from psycopg import Connection, errors
-from psycopg.rows import class_row
 
 from loader.database.models import copy_marks, progress_schemas
-from loader.database.queries import query
+from loader.database.queries import fetch, query
 
 # Of the whole table, and each process that works on one has its own locks.
 QUERIES_AT_ONCE: Final = 5
@@ -72,10 +71,7 @@ class Models:
 
 def ledger_status(conn: Connection) -> LedgerStatus:
     """Return the totals of the ledger."""
-    with conn.cursor(row_factory=class_row(LedgerStatus)) as cursor:
-        cursor.execute(query("ledger_status"))
-        status = cursor.fetchone()
-    assert status is not None  # noqa: S101 - an aggregate always gives one row
+    (status,) = fetch(conn, LedgerStatus, "ledger_status")
     return status
 
 

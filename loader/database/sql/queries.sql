@@ -1,4 +1,5 @@
--- The fixed statements of the loader, each behind a line with its name; see queries.py.
+-- The fixed statements of the loader, each behind a line with its name; see queries.py. {columns} are
+-- the fields of the dataclass that a row becomes.
 
 
 -- ==== The ledger
@@ -43,21 +44,7 @@ where loads.load_id = %(load_id)s and loads.load_seq is null
 returning loads.load_seq
 
 -- name: find_visible_load
-select
-    load_id,
-    load_seq,
-    withdrawn_seq,
-    withdraws_load_id,
-    rows_read,
-    rows_loaded,
-    rows_rejected,
-    rows_duplicate,
-    kind,
-    origin,
-    first_event_at,
-    last_event_at,
-    started_at,
-    published_at
+select {columns}
 from raw.loads
 where fingerprint = %(fingerprint)s and load_seq is not null and withdrawn_seq is null
 
@@ -91,72 +78,30 @@ insert into raw.loads (kind, withdraws_load_id, origin, loader_version)
 values (
     'withdrawal', %(load_id)s, format('withdrawal of load %%s', %(load_id)s::bigint), %(version)s
 )
-returning
-    load_id,
-    load_seq,
-    withdrawn_seq,
-    withdraws_load_id,
-    rows_read,
-    rows_loaded,
-    rows_rejected,
-    rows_duplicate,
-    kind,
-    origin,
-    first_event_at,
-    last_event_at,
-    started_at,
-    published_at
+returning load_id
 
 -- name: publish_withdrawal
 with next_load as (
     update raw.load_counter set load_seq = load_seq + 1
-    returning load_seq
+    returning load_seq as next_seq
 ),
 
 withdrawn as (
-    update raw.loads set withdrawn_seq = next_load.load_seq
+    update raw.loads set withdrawn_seq = next_load.next_seq
     from next_load
     where loads.load_id = %(load_id)s
 )
 
 update raw.loads
 set
-    load_seq = next_load.load_seq,
+    load_seq = next_load.next_seq,
     published_at = clock_timestamp()
 from next_load
 where loads.load_id = %(withdrawal_id)s
-returning
-    loads.load_id,
-    loads.load_seq,
-    loads.withdrawn_seq,
-    loads.withdraws_load_id,
-    loads.rows_read,
-    loads.rows_loaded,
-    loads.rows_rejected,
-    loads.rows_duplicate,
-    loads.kind,
-    loads.origin,
-    loads.first_event_at,
-    loads.last_event_at,
-    loads.started_at,
-    loads.published_at
+returning {columns}
 
 -- name: list_loads
-select
-    load_id,
-    load_seq,
-    withdrawn_seq,
-    withdraws_load_id,
-    rows_read,
-    rows_loaded,
-    rows_rejected,
-    rows_duplicate,
-    kind,
-    origin,
-    first_event_at,
-    last_event_at,
-    started_at,
-    published_at
+select {columns}
 from raw.loads
 order by load_id desc
 limit %(limit)s::bigint
@@ -183,22 +128,11 @@ whole_ledger as (
     from raw.loads
 )
 
-select
-    load_counter.load_seq,
-    visible.loads,
-    whole_ledger.withdrawals,
-    whole_ledger.unpublished,
-    visible.rows_read,
-    visible.rows_loaded,
-    visible.rows_rejected,
-    visible.rows_duplicate,
-    pg_database_size(current_database()) as database_bytes,
-    visible.first_event_at,
-    visible.last_event_at,
-    whole_ledger.last_published_at
+select {columns}
 from visible
 cross join whole_ledger
 cross join raw.load_counter
+cross join (select pg_database_size(current_database()) as database_bytes) as size
 
 
 -- ==== What does not fit together
@@ -355,27 +289,17 @@ copy raw.rejected_events (
 from stdin
 
 -- name: list_rejects
-select
-    loads.load_id,
-    loads.origin,
-    rejected_events.line_number,
-    rejected_events.column_name,
-    rejected_events.reason,
-    rejected_events.raw_text,
-    rejected_events.raw_bytes,
-    rejected_events.is_cut,
-    rejected_events.partition_number,
-    rejected_events.message_offset
+select {columns}
 from raw.rejected_events
-inner join raw.loads on rejected_events.load_id = loads.load_id
+inner join raw.loads using (load_id)
 where
     loads.load_seq is not null
-    and (%(load_id)s::bigint is null or loads.load_id = %(load_id)s)
+    and (%(load_id)s::bigint is null or load_id = %(load_id)s)
 order by
-    loads.load_id desc,
-    rejected_events.line_number asc,
-    rejected_events.partition_number asc,
-    rejected_events.message_offset asc
+    load_id desc,
+    line_number asc,
+    partition_number asc,
+    message_offset asc
 limit %(limit)s::bigint
 
 -- name: count_unkept_rejects
@@ -779,25 +703,14 @@ where consumer_group = %(group)s and topic = %(topic)s
 -- ==== What readers ask
 
 -- name: periods
-select
-    category,
-    event_count,
-    started_at,
-    ended_at
-from {view}
+select {columns} from {view}
 where
     (%(since)s::timestamptz is null or ended_at >= %(since)s)
     and (%(until)s::timestamptz is null or started_at < %(until)s)
 order by category collate "C", started_at
 
 -- name: alerts
-select
-    rule_name,
-    source_name,
-    category,
-    event_count,
-    triggered_at
-from {view}
+select {columns} from {view}
 where
     (%(since)s::timestamptz is null or triggered_at >= %(since)s)
     and (%(until)s::timestamptz is null or triggered_at < %(until)s)
