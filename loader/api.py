@@ -105,7 +105,9 @@ def load_files(
     """
     mapping, options = mapping or Mapping(), options or LoadOptions()
     names = (to,) if isinstance(to, str) else to or ()
-    found = find_destinations(read_settings(dsn=dsn), names, needs_dsn=not options.dry_run)
+    found = find_destinations(
+        read_settings(dsn=dsn, is_program=True), names, needs_dsn=not options.dry_run
+    )
     if isinstance(paths, str | PathLike):
         paths = [paths]
     inputs = expand([fspath(path) for path in paths], mapping)
@@ -296,7 +298,7 @@ def _load(
     options, origin = options or LoadOptions(), printable(origin)
     if options.dry_run:
         raise UsageError("dry_run is for files only")
-    settings = read_settings(dsn=dsn)
+    settings = read_settings(dsn=dsn, is_program=True)
     load_into = partial(_load_into, origin=origin, key=key, mapping=mapping, options=options)
     if to is None or isinstance(to, str):
         only = find_destination(settings, to)
@@ -360,7 +362,7 @@ def _errors_explained() -> Iterator[None]:
 
 @contextmanager
 def _database(dsn: str | None, to: str | None) -> Iterator[tuple[Connection, Settings]]:
-    found = find_destination(read_settings(dsn=dsn), to)
+    found = find_destination(read_settings(dsn=dsn, is_program=True), to)
     with _errors_explained(), connect(found.dsn(), as_owner=False) as conn:
         require_schema(conn)
         yield conn, found.settings

@@ -61,6 +61,7 @@ class Settings:
         other_dsns: further connection strings that must not be shown.
         partition_by: how long new partitions shall be (``LOADER_PARTITION_BY``).
         alert_urls: services that get early alerts (``LOADER_ALERT_URLS``); they hold secrets.
+        is_program: a program calls us, and what commands call ``--to`` is ``to`` for it.
     """
 
     dsn: str | None = field(repr=False)
@@ -78,12 +79,25 @@ class Settings:
     other_dsns: tuple[str, ...] = field(default=(), repr=False)
     partition_by: PartitionBy | None = None
     alert_urls: tuple[str, ...] = field(default=(), repr=False)
+    is_program: bool = False
+
+    def option(self, name: str, value: str = "") -> str:
+        """Return an option as whoever calls us writes it."""
+        if self.is_program:
+            return f'{name}="{value}"' if value else name
+        return f"--{name} {value}".rstrip()
+
+    @property
+    def is_dsn_given(self) -> bool:
+        """Whether the connection string is an option, which wins over ``loader.toml``."""
+        return self.dsn_origin == self.option("dsn")
 
 
 def read_settings(
     *,
     dsn: str | None = None,
     debug: bool = False,
+    is_program: bool = False,
     environ: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     installed_from: Path | None = None,
@@ -93,6 +107,7 @@ def read_settings(
     Args:
         dsn: the value of ``--dsn``.
         debug: the value of ``--debug``.
+        is_program: whether a program calls us.
         environ: the environment, ``os.environ`` unless given.
         cwd: the current directory, where the search for the project starts.
         installed_from: where the package is, the folder of this module's unless given.
@@ -101,7 +116,7 @@ def read_settings(
         UsageError: a variable has a value that makes no sense.
     """
     env = os.environ if environ is None else environ
-    found, origin = _find_dsn(dsn, env)
+    found, origin = (dsn, "dsn" if is_program else "--dsn") if dsn else _find_dsn(env)
     here = Path.cwd() if cwd is None else cwd
     project = _find_project(here, installed_from or Path(__file__).resolve().parents[1])
     user_dir = _user_dir(env, here)
@@ -109,6 +124,7 @@ def read_settings(
     return Settings(
         dsn=found,
         dsn_origin=origin,
+        is_program=is_program,
         project_dir=project or here,
         server_dir=server_dir,
         server_of=server_of,
@@ -152,9 +168,7 @@ def with_environment(variables: Mapping[str, str]) -> Iterator[None]:
         export(before)
 
 
-def _find_dsn(option: str | None, env: Mapping[str, str]) -> tuple[str | None, str]:
-    if option:
-        return option, "--dsn"
+def _find_dsn(env: Mapping[str, str]) -> tuple[str | None, str]:
     if env.get("LOADER_DSN"):
         return env["LOADER_DSN"], "LOADER_DSN"
     if not any(env.get(name) for name in _CONNECTION_VARIABLES):

@@ -24,6 +24,10 @@ _DEFAULTS: Final = {
     "tcp_user_timeout": 900_000,
 }
 
+_ANOTHER_OWNER: Final = (
+    "; PGREQUIREPEER, which `loader db env` sets, keeps who used the embedded server from going on "
+    "to that of another user by mistake; if that is what you want: unset PGREQUIREPEER"
+)
 _DISK_FULL = "53100"
 _OUT_OF_MEMORY = "53200"
 
@@ -71,7 +75,8 @@ def connect(dsn: str, *, purpose: str = "main", as_owner: bool = True) -> Connec
     try:
         return Session.begin(dsn, as_owner=as_owner, **parameters)
     except psycopg.OperationalError as error:
-        raise DatabaseError(f"cannot connect: {_last_line(error)}") from error
+        hint = _ANOTHER_OWNER if "requirepeer specifies" in str(error) else ""
+        raise DatabaseError(f"cannot connect: {_last_line(error)}{hint}") from error
 
 
 # States of SQL after which another attempt may succeed: what the connection, the server, its memory

@@ -99,7 +99,7 @@ def find_destinations(
             set.
     """
     config = _config(settings)
-    if not config.entries or settings.dsn_origin == "--dsn":
+    if not config.entries or settings.is_dsn_given:
         if to:
             raise UsageError(_without_names(settings))
         size = settings.partition_by or config.partition_by
@@ -107,7 +107,8 @@ def find_destinations(
     known = [entry.name for entry in config.entries]
     for name in to:
         if name not in known:
-            raise UsageError(f'--to "{name}" is not one of {", ".join(known)} in {FILE_NAME}')
+            option = settings.option("to")
+            raise UsageError(f'{option} "{name}" is not one of {", ".join(known)} in {FILE_NAME}')
     chosen = [entry for entry in config.entries if not to or entry.name in to]
     found = tuple(_resolve(entry, settings, config, needs_dsn=needs_dsn) for entry in chosen)
     if needs_dsn:
@@ -126,7 +127,7 @@ def find_destination(settings: Settings, to: str | None = None) -> Destination:
     if to is None and len(names) > 1:
         raise UsageError(
             f"{FILE_NAME} has several databases, each with a ledger of its own; say which one: "
-            + " or ".join(f"--to {name}" for name in names)
+            + " or ".join(settings.option("to", name) for name in names)
         )
     (found,) = find_destinations(settings, () if to is None else (to,))
     return found
@@ -134,7 +135,7 @@ def find_destination(settings: Settings, to: str | None = None) -> Destination:
 
 def destination_names(settings: Settings) -> tuple[str, ...]:
     """Return the names in ``loader.toml``; none where one database is all there is."""
-    if settings.dsn_origin == "--dsn":
+    if settings.is_dsn_given:
         return ()
     return tuple(entry.name for entry in _config(settings).entries)
 
@@ -181,7 +182,8 @@ def _check_different(destinations: Sequence[Destination]) -> None:
 
 
 def _without_names(settings: Settings) -> str:
-    if settings.dsn_origin == "--dsn":
-        return "--dsn and --to both say which database; give one of them"
+    to = settings.option("to")
+    if settings.is_dsn_given:
+        return f"{settings.dsn_origin} and {to} both say which database; give one of them"
     where = settings.config_file or settings.project_dir / FILE_NAME
-    return f"--to: there are no destinations in {where}; write [destinations.NAME] there"
+    return f"{to}: there are no destinations in {where}; write [destinations.NAME] there"

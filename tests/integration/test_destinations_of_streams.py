@@ -304,7 +304,7 @@ def test_programs_are_told_what_they_have_to_say(
     configure: Configure, write_events: Write, tmp_path: Path
 ) -> None:
     configure(realtime='types = ["van"]')
-    with pytest.raises(UsageError, match="--to realtime or --to archive"):
+    with pytest.raises(UsageError, match='to="realtime" or to="archive"'):
         loader.load_events([])
     with pytest.raises(UsageError, match="several destinations need a key"):
         loader.load_events([], to=loader.destinations())

@@ -6,6 +6,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from loader import UsageError, load_files, periods
 from loader.cli import ledger as cli_ledger
 from loader.database.schema import ensure_schema
 from loader.server.cluster import Cluster
@@ -76,6 +77,21 @@ def test_a_dsn_of_another_library_is_told_the_form_that_works(
     for outcome in (given, kept):
         assert (outcome.exit_code, outcome.stderr.count("\n")) == (2, 1)
         assert PASSWORD not in outcome.stderr
+
+
+def test_the_server_of_another_user_is_told_how_to_reach_it(run_loader: Run, dsn: str) -> None:
+    outcome = run_loader("status", LOADER_DSN=f"{dsn} requirepeer=somebody")
+    assert (outcome.exit_code, outcome.stderr.count("\n")) == (5, 1)
+    assert outcome.stderr.endswith("if that is what you want: unset PGREQUIREPEER\n")
+
+
+def test_a_program_is_told_of_its_own_arguments(
+    write_events: Callable[..., Path], dsn: str
+) -> None:
+    with pytest.raises(UsageError, match=r"of dsn cannot be read.*percent-encoded password"):
+        periods(dsn="mysql://db/events")
+    with pytest.raises(UsageError, match=r"^dsn and to both say which database"):
+        load_files([write_events()], dsn=dsn, to="archive")
 
 
 def test_a_wrong_database_is_a_connection_error(run_loader: Run, cluster: Cluster) -> None:
