@@ -36,7 +36,7 @@ def status(settings: Settings, json_: bool) -> None:
         parts = {
             "ledger": json.loads(report.as_json(ledger)),
             "models": json.loads(report.as_json(models.found)),
-            "unreadable_models": models.unreadable,
+            "unreadable_models": list(models.unreadable),
             "problems": problems,
         }
         echo(json.dumps(parts))

@@ -152,11 +152,8 @@ def print_status(ledger: LedgerStatus, models: Models) -> None:
     }
     for name, text in lines.items():
         echo(f"{name + ':':<11}{text}")
-    for schema in models.unreadable:
-        echo(
-            f"models:    those in schema {schema} are not shown: this user may not read "
-            f"{schema}.model_progress"
-        )
+    for schema, reason in models.unreadable.items():
+        echo(f"models:    those in schema {schema} are not shown: {reason}")
     if not models.found:
         if not models.unreadable:
             echo("models:    none built yet; run: dbt build")

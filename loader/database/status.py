@@ -7,6 +7,7 @@ from typing import Final
 
 from psycopg import Connection, errors
 
+from loader.database.locks import SHORT_TRY
 from loader.database.models import copy_marks, progress_schemas
 from loader.database.queries import fetch, query
 
@@ -62,11 +63,11 @@ class Models:
 
     Attributes:
         found: how far each is.
-        unreadable: schemas of models that this user may not ask about.
+        unreadable: schemas of models that cannot be asked about now, each with the reason.
     """
 
     found: list[ModelStatus]
-    unreadable: list[str]
+    unreadable: dict[str, str]
 
 
 def ledger_status(conn: Connection) -> LedgerStatus:
@@ -78,15 +79,21 @@ def ledger_status(conn: Connection) -> LedgerStatus:
 def models_status(conn: Connection) -> Models:
     """Return how far the models are."""
     marks: list[tuple[str, int, datetime | None]] = []
-    unreadable: list[str] = []
+    unreadable: dict[str, str] = {}
     for schema in progress_schemas(conn):
         try:
+            with conn.transaction():
+                # Who asks how things stand does not wait for who repairs or moves that table.
+                conn.execute(f"set local lock_timeout = '{SHORT_TRY}'".encode())
+                found = copy_marks(conn, schema, "updated_at")
             marks += [
                 (f"{schema}.{name}", load_seq, _moment(updated_at))
-                for name, load_seq, updated_at in sorted(copy_marks(conn, schema, "updated_at"))
+                for name, load_seq, updated_at in sorted(found)
             ]
         except errors.InsufficientPrivilege:
-            unreadable.append(schema)
+            unreadable[schema] = f"this user may not read {schema}.model_progress"
+        except errors.LockNotAvailable:
+            unreadable[schema] = f"somebody keeps {schema}.model_progress locked"
         except (errors.UndefinedTable, errors.UndefinedColumn, errors.WrongObjectType, ValueError):
             # Dropped or changed this moment.
             continue

@@ -48,6 +48,12 @@ def test_status_tells_what_is_loaded_and_how_far_behind_models_are(
     text = run_loader("status").stdout
     assert "4 read = 3 loaded + 1 rejected + 0 duplicate" in text
     assert "analytics.a" in text
+    with conn.transaction():
+        # As VACUUM FULL keeps it.
+        conn.execute("lock table analytics.model_progress in access exclusive mode")
+        outcome = run_loader("status", PGOPTIONS="-c video_events.lock_timeout=1s")
+    assert outcome.exit_code == 0
+    assert "not shown: somebody keeps analytics.model_progress locked" in outcome.stdout
 
 
 def test_loads_are_listed_newest_first(run_loader: Run, write_events: Write) -> None:
