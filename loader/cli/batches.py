@@ -56,7 +56,6 @@ class Batching:
         self.first = destinations[0]
         self.must_stop = must_stop
         self._settings = self.first.settings
-        self._dsn = self.first.dsn(create=True)
         self._once = once
         self._output = output
         self._builds: Builds | None = None
@@ -68,12 +67,10 @@ class Batching:
     def begin_builds(self) -> Builds:
         """Have the models built from now on."""
         environments = {
-            one.name: with_connection(one.settings.variables, one.dsn())
+            one.name: with_connection(one.settings.variables, one.dsn(create=True))
             for one in self.destinations
-            if one.name is not None
         }
-        project = self._settings.project_dir
-        self._builds = Builds(self._dsn, project, self.say, environments)
+        self._builds = Builds(self._settings.project_dir, self.say, environments)
         return self._builds
 
     def say(self, text: str) -> None:

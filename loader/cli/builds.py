@@ -1,5 +1,6 @@
 """``dbt build`` beside the loader, one at a time."""
 
+import importlib.util
 import subprocess
 import sys
 import threading
@@ -7,46 +8,36 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from loader.database.conninfo import connection_variables
 from loader.errors import UsageError
-from loader.settings import export, how_to_install
+from loader.settings import how_to_install
 
 
 class Builds:
-    """Runs ``dbt build`` in a thread, so that consuming goes on meanwhile.
+    """Runs ``dbt build`` in processes of its own, so that consuming goes on meanwhile.
 
     What is asked for during a build is done by one more build after it.
+
+    Args:
+        project_dir: the project.
+        say: tells the user of a build that failed.
+        environments: by the names of databases, None for the only one, those in which dbt finds
+            them.
+
+    Raises:
+        UsageError: dbt is not installed, or there is no project.
     """
 
     def __init__(
         self,
-        dsn: str,
         project_dir: Path,
         say: Callable[[str], None],
-        environments: Mapping[str, Mapping[str, str]],
+        environments: Mapping[str | None, Mapping[str, str]],
     ) -> None:
-        """Prepare to build the project into a database, or into several.
-
-        Args:
-            dsn: the database.
-            project_dir: the project.
-            say: tells the user of a build that failed.
-            environments: of named databases, those in which each is found. They are built by
-                processes of their own: this one has one environment.
-
-        Raises:
-            UsageError: dbt is not installed, or there is no project.
-        """
-        try:
-            from dbt.cli.main import dbtRunner  # noqa: PLC0415 - an extra
-        except ImportError:
-            raise UsageError(f"--build needs dbt: {how_to_install('dbt')}") from None
+        if importlib.util.find_spec("dbt") is None:
+            raise UsageError(f"--build needs dbt: {how_to_install('dbt')}")
         if not (project_dir / "dbt_project.yml").is_file():
             raise UsageError("--build: there is no dbt_project.yml here or above")
         self._environments = environments
-        if not self._environments:
-            export(connection_variables(dsn))
-        self._runner = dbtRunner
         self._project_dir = project_dir
         self._say = say
         self._wanted = threading.Condition()
@@ -57,11 +48,7 @@ class Builds:
         self._thread.start()
 
     def ask(self, name: str | None) -> None:
-        """Have the models built, now or after the build that runs.
-
-        Args:
-            name: of the database; None for the only one.
-        """
+        """Have the models of a database built, now or after the build that runs."""
         with self._wanted:
             self._names[name] = None
             self._wanted.notify()
@@ -83,16 +70,14 @@ class Builds:
                 del self._names[name]
             try:
                 reason = self._build(name)
-            except BaseException as error:  # nothing of dbt may end the consumption
+            except Exception as error:  # nothing of dbt may end the consumption
                 reason = str(error)
-            if reason is not None:
+            if reason:
                 where = "" if name is None else f"{name}: "
                 self._say(f"{where}dbt build failed: {reason}; the events are loaded, going on")
 
-    def _build(self, name: str | None) -> str | None:
-        """Build into a database; return why that failed, None if it did not."""
-        if name is None:
-            return _build(self._runner, self._project_dir)
+    def _build(self, name: str | None) -> str:
+        """Build into a database; return why that failed, nothing if it did not."""
         done = subprocess.run(
             [sys.executable, "-m", "loader.cli.builds"],
             cwd=self._project_dir,
@@ -100,17 +85,11 @@ class Builds:
             check=False,
             capture_output=True,
             text=True,
+            # Ctrl-C ends the consumption, and not the build that is under way.
+            process_group=0,
         )
-        if done.returncode == 0:
-            return None
-        return (done.stdout.strip() or done.stderr.strip()).splitlines()[-1]
-
-
-def _build(runner: Any, project_dir: Path) -> str | None:
-    """Build in this process; return why that failed, None if it did not."""
-    arguments = ["--log-level", "none", "build", "--project-dir", str(project_dir)]
-    result = runner().invoke(arguments)
-    return None if result.success else _reason(result)
+        said = (done.stdout.strip() or done.stderr.strip()).splitlines()
+        return "" if done.returncode == 0 else said[-1] if said else f"exit code {done.returncode}"
 
 
 def _reason(result: Any) -> str:
@@ -126,10 +105,10 @@ def main() -> int:
     """Build the project in the current directory; print why that failed."""
     from dbt.cli.main import dbtRunner  # noqa: PLC0415 - an extra
 
-    reason = _build(dbtRunner, Path.cwd())
-    if reason is None:
+    result = dbtRunner().invoke(["--log-level", "none", "build", "--project-dir", str(Path.cwd())])
+    if result.success:
         return 0
-    print(reason)  # noqa: T201 - for whoever started this process
+    print(_reason(result))  # noqa: T201 - for whoever started this process
     return 1
 
 
