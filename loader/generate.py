@@ -18,13 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _HOUR_MS: Final = 3_600_000
-_DAY_MS: Final = 24 * _HOUR_MS
-# The form of a time as text, and its digits: where they stand and how many values each takes.
-_TEXT: Final = b"YYYY-MM-DDThh:mm:ss.mmmZ"
-_DIGITS: Final = (
-    *((11, 3), (12, 10), (14, 6), (15, 10), (17, 6), (18, 10)),
-    *((20, 10), (21, 10), (22, 10)),
-)
 _ROWS_AT_ONCE: Final = 200_000
 # How busy each hour of a working day is, from midnight on; two rush hours, a quiet night.
 _BUSY: Final = (
@@ -267,37 +260,24 @@ def _empty() -> _Events:
     return _Events(time=np.empty(0, np.int64), kind=none, source=none)
 
 
-def _texts(batch: RecordBatch) -> list[Array]:
+def _texts(batch: RecordBatch) -> tuple[Array, Array, Array]:
+    """Times without their Z, types and sources as texts."""
+    # Cast without its zone: to format times with one takes three times as long.
+    times = batch["time"].cast(pa.timestamp("ms")).cast(pa.string())
     kinds, sources = (batch[name].cast(pa.string()) for name in ("type", "source"))
-    return [_times(np.asarray(batch["time"].cast(pa.int64()))), kinds, sources]
-
-
-def _times(milliseconds: NDArray[np.int64]) -> Array:
-    """ISO 8601 texts; digit by digit, because Arrow's own formatting takes ten times as long."""
-    days, rest = np.divmod(milliseconds, _DAY_MS)
-    known, at = np.unique(days, return_inverse=True)
-    dates = np.datetime_as_string(known.astype("datetime64[D]")).astype("S10")
-    texts = np.empty((len(days), len(_TEXT)), np.uint8)
-    texts[:] = np.frombuffer(_TEXT, np.uint8)
-    texts[:, :10] = dates.view(np.uint8).reshape(len(known), 10)[at]
-    for place, base in reversed(_DIGITS):
-        rest, digit = np.divmod(rest, base)
-        texts[:, place] = digit + ord("0")
-    offsets = np.arange(len(days) + 1, dtype=np.int32) * len(_TEXT)
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(texts)]
-    return pa.Array.from_buffers(pa.string(), len(days), buffers)
+    return pc.replace_substring(times, " ", "T"), kinds, sources
 
 
 def _csv(batch: RecordBatch) -> bytes:
     time, kind, source = _texts(batch)
-    return _bytes(pc.binary_join_element_wise(time, ",", kind, ",", source, "\n", ""))
+    return _bytes(pc.binary_join_element_wise(time, "Z,", kind, ",", source, "\n", ""))
 
 
 def _ndjson(batch: RecordBatch) -> bytes:
     time, kind, source = _texts(batch)
     return _bytes(
         pc.binary_join_element_wise(
-            '{"time": "', time, '", "type": "', kind, '", "source": "', source, '"}\n', ""
+            '{"time": "', time, 'Z", "type": "', kind, '", "source": "', source, '"}\n', ""
         )
     )
 
