@@ -12,7 +12,7 @@ import sys
 
 from benchmarks.processor import children_seconds, seconds, server_seconds
 from benchmarks.server import bench_database, bench_server
-from tests.brokers import running_broker
+from tests.support.brokers import running_broker
 
 PARTITIONS = 4
 

@@ -10,11 +10,10 @@ import pytest
 from psycopg import Connection
 
 from loader.database.connection import connect
-from tests.brokers import Broker
 from tests.conftest import Outcome
-from tests.mock_brokers import MockBrokers
-
-from .topics import Running, Topic, start
+from tests.support.brokers import Broker
+from tests.support.mock_brokers import MockBrokers
+from tests.support.topics import Running, Topic, start
 
 HEADER = "time,type,source\n"
 _numbers = count(1)

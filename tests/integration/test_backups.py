@@ -16,7 +16,7 @@ from psycopg import Connection
 
 from loader.database.connection import connect
 from loader.server.cluster import Cluster, as_user
-from tests.waits import wait_until
+from tests.support.waits import wait_until
 
 Run = Callable[..., Any]
 Write = Callable[..., Path]

@@ -26,8 +26,8 @@ from loader.errors import ServerError
 from loader.server.cluster import Cluster, make_private
 from loader.server.embedded import SYSTEM_USER, create_user_command
 from tests.conftest import Outcome
-from tests.forks import FORKS, TIMEOUT
-from tests.waits import wait_until
+from tests.support.forks import FORKS, TIMEOUT
+from tests.support.waits import wait_until
 
 NOBODY = 65534
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs things of another user")

@@ -17,9 +17,8 @@ from loader.database import aftermath
 from loader.database.connection import connect
 from loader.server.cluster import Cluster
 from tests.conftest import Outcome
-
-from .cut import Cut, When
-from .killed import OPTIONS, Killed
+from tests.support.cut import Cut, When
+from tests.support.killed import OPTIONS, Killed
 
 Run = Callable[..., Outcome]
 Write = Callable[..., Path]

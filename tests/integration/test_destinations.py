@@ -25,8 +25,7 @@ from loader.reading.mapping import Mapping
 from loader.server.cluster import Cluster
 from loader.settings import read_settings
 from tests.conftest import Outcome
-
-from .cut import Cut
+from tests.support.cut import Cut
 
 Run = Callable[..., Outcome]
 Write = Callable[..., Path]

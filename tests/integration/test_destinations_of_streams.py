@@ -18,13 +18,13 @@ from psycopg import Connection, sql
 import loader
 from loader import Event, IncompleteError, InputError, Selection, UsageError
 from loader.server.cluster import Cluster
-from tests.brokers import Broker, running_broker
 from tests.conftest import Outcome
-from tests.waits import wait_until
+from tests.support.brokers import Broker, running_broker
+from tests.support.topics import event
+from tests.support.waits import wait_until
 
 from .test_destinations import EVENTS, rows
 from .test_watch import files_in
-from .topics import event
 
 Run = Callable[..., Outcome]
 Write = Callable[..., Path]

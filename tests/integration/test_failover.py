@@ -14,7 +14,7 @@ from loader.database.schema import ensure_schema
 from loader.errors import DatabaseError
 from loader.server.cluster import Cluster
 from tests.conftest import Outcome
-from tests.waits import wait_until
+from tests.support.waits import wait_until
 
 Write = Callable[..., Path]
 

@@ -10,10 +10,9 @@ import pytest
 from psycopg import Connection
 
 from loader.database.connection import connect
-from tests.brokers import Broker, running_broker
-from tests.waits import wait_until
-
-from .topics import OFFSET, Running, Topic, event, results
+from tests.support.brokers import Broker, running_broker
+from tests.support.topics import OFFSET, Running, Topic, event, results
+from tests.support.waits import wait_until
 
 Start = Callable[..., "subprocess.Popen[str]"]
 Scalar = Callable[[str], object]

@@ -11,10 +11,9 @@ from psycopg import Connection
 
 from loader.errors import InputError
 from loader.kafka.client import FatalBrokerError
-from tests.mock_brokers import MockBrokers, Request, running_mocks
-from tests.waits import wait_until
-
-from .topics import OFFSET, Running, Topic, event, results
+from tests.support.mock_brokers import MockBrokers, Request, running_mocks
+from tests.support.topics import OFFSET, Running, Topic, event, results
+from tests.support.waits import wait_until
 
 Scalar = Callable[[str], object]
 StartConsumer = Callable[..., Running]

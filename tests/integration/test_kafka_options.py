@@ -20,10 +20,9 @@ from loader.reading.batch import EventBatch
 from loader.reading.lines import Block
 from loader.reading.ndjson import NdjsonReader
 from tests.conftest import Outcome
-from tests.mock_brokers import MockBrokers, running_mocks
-from tests.waits import wait_until
-
-from .topics import OFFSET, Running, Topic, event, results
+from tests.support.mock_brokers import MockBrokers, running_mocks
+from tests.support.topics import OFFSET, Running, Topic, event, results
+from tests.support.waits import wait_until
 
 Run = Callable[..., Outcome]
 Scalar = Callable[[str], object]

@@ -11,8 +11,7 @@ from loader.database.connection import connect
 from loader.database.locks import FINGERPRINT, unlock
 from loader.errors import UsageError
 from loader.server.cluster import Cluster
-
-from .poolers import check_unchanged, noise, pooler, what_others_see
+from tests.support.poolers import check_unchanged, noise, pooler, what_others_see
 
 LOCKS = "select count(*) from pg_locks where locktype = 'advisory' and database ="
 LOCKS += " (select oid from pg_database where datname = current_database())"

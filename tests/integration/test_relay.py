@@ -14,7 +14,7 @@ from loader.alerting import relay
 from loader.alerting.notify import EarlyAlert
 from loader.alerting.relay import Relay
 from tests.conftest import Outcome
-from tests.waits import wait_until
+from tests.support.waits import wait_until
 
 LEFT = "select count(*) from raw.early_alerts where passed_on_at is null"
 

@@ -15,7 +15,7 @@ from loader.database.maintain import Maintenance, maintain
 from loader.database.partitions import Partitions
 from loader.database.retention import retained_from
 from loader.server.cluster import Cluster
-from tests.waits import wait_until
+from tests.support.waits import wait_until
 
 Run = Callable[..., Any]
 Write = Callable[..., Path]

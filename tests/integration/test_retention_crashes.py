@@ -14,9 +14,8 @@ from psycopg.rows import TupleRow
 from loader.database.connection import connect
 from loader.server.cluster import Cluster
 from tests.conftest import Outcome
-
-from .killed import Death, die, maintain_until, was_reached
-from .servers import durable_database, dying, server_death
+from tests.support.killed import Death, die, maintain_until, was_reached
+from tests.support.servers import durable_database, dying, server_death
 
 Run = Callable[..., Outcome]
 

@@ -15,10 +15,9 @@ from psycopg.rows import TupleRow
 from loader.database.connection import connect
 from loader.server.cluster import Cluster
 from tests.conftest import Outcome
-from tests.waits import wait_until
-
-from .killed import OPTIONS, Killed, was_reached
-from .servers import durable_database, dying, revive, server_death
+from tests.support.killed import OPTIONS, Killed, was_reached
+from tests.support.servers import durable_database, dying, revive, server_death
+from tests.support.waits import wait_until
 
 Run = Callable[..., Outcome]
 

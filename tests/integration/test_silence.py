@@ -13,8 +13,7 @@ from loader.database.connection import connect, explain
 from loader.database.locks import FINGERPRINT, SCHEMA, lock, lock_key
 from loader.server.cluster import Cluster
 from tests.conftest import Outcome
-
-from .deaf import Deaf
+from tests.support.deaf import Deaf
 
 Write = Callable[..., Path]
 StartLoader = Callable[..., "subprocess.Popen[str]"]

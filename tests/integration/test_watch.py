@@ -28,10 +28,10 @@ from loader.signals import StopRequest
 from loader.watching.inbox import Inbox, see
 from loader.watching.watch import Watcher, WatchOptions
 from tests.conftest import Outcome
-from tests.forks import FORKS, TIMEOUT, loader_on
-from tests.waits import wait_until
+from tests.support.forks import FORKS, TIMEOUT, loader_on
+from tests.support.killed import Killed
+from tests.support.waits import wait_until
 
-from .killed import Killed
 from .test_crashes import NO_LOADER_IS_CONNECTED
 
 Run = Callable[..., Outcome]

@@ -21,8 +21,7 @@ import pytest
 from psycopg import Connection
 
 from tests.conftest import Outcome
-
-from .conftest import PROJECT, Dbt
+from tests.support.dbt import PROJECT, Dbt
 
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 WIDE, PHONE = (1440, 1840), (390, 2260)

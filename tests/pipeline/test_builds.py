@@ -9,11 +9,10 @@ import psycopg
 import pytest
 from psycopg import Connection
 
-from tests.brokers import running_broker
 from tests.conftest import Outcome
-
-from .conftest import Ledger
-from .scenarios import Event
+from tests.support.brokers import running_broker
+from tests.support.ledger import Ledger
+from tests.support.scenarios import Event
 
 NOON = datetime(2024, 5, 13, 12, tzinfo=UTC)
 EVENTS = "select sum(event_count) from analytics.fct_activity_periods"

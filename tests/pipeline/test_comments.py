@@ -7,8 +7,9 @@ from dbt.contracts.graph.nodes import ModelNode, SeedNode
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from .conftest import PROJECT, Dbt, Ledger
-from .scenarios import Event
+from tests.support.dbt import PROJECT, Dbt
+from tests.support.ledger import Ledger
+from tests.support.scenarios import Event
 
 NOON = datetime(2024, 5, 13, 12, tzinfo=UTC)
 # None for the relation itself, which has no column.

@@ -11,12 +11,11 @@ from psycopg.rows import TupleRow
 from loader.database.connection import connect
 from loader.database.schema import ensure_schema
 from loader.server.cluster import Cluster
-from tests.forks import FORKS, TIMEOUT
-
-from .conftest import Ledger
-from .oracle import LIVE_VIEWS, MARTS, Oracle
-from .processes import processes
-from .scenarios import BASE, Event
+from tests.support.forks import FORKS, TIMEOUT
+from tests.support.ledger import Ledger
+from tests.support.oracle import LIVE_VIEWS, MARTS, Oracle
+from tests.support.processes import processes
+from tests.support.scenarios import BASE, Event
 
 LOADERS = 4
 ROUNDS = 3

@@ -17,9 +17,10 @@ from dbt.cli.main import dbtRunner, dbtRunnerResult
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from .conftest import PROJECT, Dbt, Ledger, dbt_options, messages
-from .oracle import LIVE_VIEWS, MARTS, Oracle
-from .scenarios import Event
+from tests.support.dbt import PROJECT, Dbt, dbt_options, messages
+from tests.support.ledger import Ledger
+from tests.support.oracle import LIVE_VIEWS, MARTS, Oracle
+from tests.support.scenarios import Event
 
 PAGE = PROJECT / "docs/reference/dbt-commands.md"
 ROW = re.compile(r"^\| `dbt ([^`]+)` \| (works|stops) \| (.*?) ?\|$", re.MULTILINE)

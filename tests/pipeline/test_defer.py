@@ -8,9 +8,10 @@ import pytest
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from .conftest import Dbt, Ledger, messages
-from .oracle import LIVE_VIEWS, MARTS, Oracle
-from .scenarios import Event
+from tests.support.dbt import Dbt, messages
+from tests.support.ledger import Ledger
+from tests.support.oracle import LIVE_VIEWS, MARTS, Oracle
+from tests.support.scenarios import Event
 
 NOON = datetime(2024, 5, 13, 12, tzinfo=UTC)
 # Those that go as far as the models they are made of, or show what came after these.

@@ -7,9 +7,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.brokers import Broker, running_broker
-
-from .checkouts import ROOT, Checkout, blocks, checkout, is_as_shown
+from tests.support.brokers import Broker, running_broker
+from tests.support.checkouts import ROOT, Checkout, blocks, checkout, is_as_shown
 
 PAGES = sorted(
     path.relative_to(ROOT) for pattern in ("*.md", "docs/**/*.md") for path in ROOT.glob(pattern)

@@ -14,14 +14,13 @@ import pytest
 
 from loader.database.connection import connect
 from loader.server.cluster import Cluster
-from tests.brokers import Broker, running_broker
-from tests.integration.consumers import Consumers
-from tests.integration.servers import kill_server
-from tests.proxies import Proxy
-from tests.waits import wait_until
-
-from .conftest import Dbt
-from .oracle import MARTS, Oracle
+from tests.support.brokers import Broker, running_broker
+from tests.support.consumers import Consumers
+from tests.support.dbt import Dbt
+from tests.support.oracle import MARTS, Oracle
+from tests.support.proxies import Proxy
+from tests.support.servers import kill_server
+from tests.support.waits import wait_until
 
 KILLS = int(os.environ.get("KAFKA_KILLS", "30"))
 KILLS_BETWEEN_RESTS = 6

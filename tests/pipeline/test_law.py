@@ -13,11 +13,11 @@ from psycopg.rows import TupleRow
 from loader.database.connection import connect
 from loader.database.schema import ensure_schema
 from loader.server.cluster import Cluster
-
-from .conftest import Dbt, Ledger
-from .oracle import LIVE_VIEWS, MARTS, REPORTS, Oracle
-from .scenarios import rounds
-from .settings import ZONES, set_oddly
+from tests.support.dbt import Dbt
+from tests.support.ledger import Ledger
+from tests.support.oracle import LIVE_VIEWS, MARTS, REPORTS, Oracle
+from tests.support.scenarios import rounds
+from tests.support.settings import ZONES, set_oddly
 
 SCENARIOS = 300
 ROUNDS = 6

@@ -11,11 +11,11 @@ from psycopg import Connection, errors
 from psycopg.rows import TupleRow
 
 from tests.conftest import Outcome
-
-from .breaking import unnoticed
-from .conftest import Dbt, Ledger, messages
-from .oracle import LIVE_VIEWS, MARTS, REPORTS, Oracle
-from .scenarios import UNLISTED, Event, scenario
+from tests.support.breaking import unnoticed
+from tests.support.dbt import Dbt, messages
+from tests.support.ledger import Ledger
+from tests.support.oracle import LIVE_VIEWS, MARTS, REPORTS, Oracle
+from tests.support.scenarios import UNLISTED, Event, scenario
 
 NOON = datetime(2024, 5, 13, 12, tzinfo=UTC)
 

@@ -14,9 +14,10 @@ import pytest
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from .conftest import PROJECT, Dbt, Ledger
-from .oracle import ALERTS, EVENTS, PERIODS
-from .scenarios import scenario
+from tests.support.dbt import PROJECT, Dbt
+from tests.support.ledger import Ledger
+from tests.support.oracle import ALERTS, EVENTS, PERIODS
+from tests.support.scenarios import scenario
 
 # Clocks change in the night after the first events, and summer days begin at 22:00 UTC.
 ZONE = "Europe/Berlin"

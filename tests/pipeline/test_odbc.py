@@ -12,10 +12,10 @@ import pytest
 
 from loader.server.cluster import Cluster
 from tests.conftest import Outcome
-
-from .conftest import PROJECT, Dbt, Ledger
-from .oracle import LIVE_VIEWS, MARTS, REPORTS
-from .scenarios import Event
+from tests.support.dbt import PROJECT, Dbt
+from tests.support.ledger import Ledger
+from tests.support.oracle import LIVE_VIEWS, MARTS, REPORTS
+from tests.support.scenarios import Event
 
 MONDAY = datetime(2024, 5, 13, 12, tzinfo=UTC)
 PAGE = PROJECT / "docs/howto/query-from-a-spreadsheet.md"

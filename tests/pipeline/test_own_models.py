@@ -7,7 +7,7 @@ import pytest
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from .conftest import Dbt, copy_project
+from tests.support.dbt import Dbt, copy_project
 
 ALONE = """
 name: alone

@@ -13,8 +13,9 @@ from dbt.cli.main import dbtRunner
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from .conftest import PROJECT, Dbt, Ledger
-from .scenarios import Event
+from tests.support.dbt import PROJECT, Dbt
+from tests.support.ledger import Ledger
+from tests.support.scenarios import Event
 
 OTHER = Path(__file__).parent / "other_project"
 NOON = datetime(2024, 5, 13, 12, tzinfo=UTC)

@@ -8,10 +8,10 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import TupleRow
 
 from loader.server.cluster import Cluster
-from tests.integration.poolers import check_unchanged, noise, pooler, what_others_see
-
-from .conftest import Dbt, Ledger
-from .scenarios import Event
+from tests.support.dbt import Dbt
+from tests.support.ledger import Ledger
+from tests.support.poolers import check_unchanged, noise, pooler, what_others_see
+from tests.support.scenarios import Event
 
 NOON = datetime(2024, 5, 13, 12, tzinfo=UTC)
 

@@ -10,11 +10,10 @@ from psycopg import Connection, sql
 from psycopg.rows import TupleRow
 
 from loader.database.connection import connect
-
-from .conftest import Ledger
-from .oracle import LIVE_VIEWS, MARTS, Oracle
-from .processes import processes
-from .scenarios import BASE, Event
+from tests.support.ledger import Ledger
+from tests.support.oracle import LIVE_VIEWS, MARTS, Oracle
+from tests.support.processes import processes
+from tests.support.scenarios import BASE, Event
 
 READERS = 20
 SECONDS = 60

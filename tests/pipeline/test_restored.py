@@ -7,10 +7,10 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from loader.server.cluster import Cluster
-
-from .conftest import Dbt, Ledger, messages
-from .oracle import LIVE_VIEWS, MARTS, Oracle
-from .scenarios import rounds
+from tests.support.dbt import Dbt, messages
+from tests.support.ledger import Ledger
+from tests.support.oracle import LIVE_VIEWS, MARTS, Oracle
+from tests.support.scenarios import rounds
 
 
 def test_marts_that_were_restored_alone(

@@ -11,11 +11,11 @@ from psycopg.rows import TupleRow
 from loader.database.maintain import Maintenance, maintain
 from loader.database.partitions import set_partition_by
 from loader.settings import PARTITION_SIZES
-from tests.integration.killed import maintain_until
-
-from .conftest import Dbt, Ledger, messages
-from .oracle import LIVE_VIEWS, MARTS, Oracle
-from .scenarios import Event
+from tests.support.dbt import Dbt, messages
+from tests.support.killed import maintain_until
+from tests.support.ledger import Ledger
+from tests.support.oracle import LIVE_VIEWS, MARTS, Oracle
+from tests.support.scenarios import Event
 
 SOURCES = 120
 LOADS_PER_ROUND = 3

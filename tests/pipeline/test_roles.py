@@ -10,10 +10,10 @@ from psycopg import Connection, errors
 from psycopg.conninfo import make_conninfo
 
 from tests.conftest import Outcome
-
-from .conftest import Dbt, Ledger, dbt_options, messages
-from .oracle import LIVE_VIEWS, MARTS, REPORTS, Oracle
-from .scenarios import Event
+from tests.support.dbt import Dbt, dbt_options, messages
+from tests.support.ledger import Ledger
+from tests.support.oracle import LIVE_VIEWS, MARTS, REPORTS, Oracle
+from tests.support.scenarios import Event
 
 NOON = datetime(2024, 5, 13, 12, tzinfo=UTC)
 ROLES = ("loader", "transformer", "reader")

@@ -10,10 +10,10 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from loader.database.connection import connect
-
-from .conftest import Dbt, Ledger, copy_project, messages
-from .oracle import LIVE_VIEWS, MARTS, Oracle
-from .scenarios import Event
+from tests.support.dbt import Dbt, copy_project, messages
+from tests.support.ledger import Ledger
+from tests.support.oracle import LIVE_VIEWS, MARTS, Oracle
+from tests.support.scenarios import Event
 
 NOON = datetime(2024, 5, 13, 12, tzinfo=UTC)
 DOUBLED = "event_type,category\npedestrian,people\ncar,vehicles\nvan,vehicles\ncar,vehicles\n"

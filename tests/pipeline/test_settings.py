@@ -9,10 +9,11 @@ import pytest
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from .conftest import Dbt, Ledger, messages
-from .oracle import LIVE_VIEWS, MARTS, REPORTS, Oracle
-from .scenarios import Event
-from .settings import ZONES, set_oddly
+from tests.support.dbt import Dbt, messages
+from tests.support.ledger import Ledger
+from tests.support.oracle import LIVE_VIEWS, MARTS, REPORTS, Oracle
+from tests.support.scenarios import Event
+from tests.support.settings import ZONES, set_oddly
 
 RELATIONS = (
     "select relname from pg_class"

@@ -17,11 +17,11 @@ from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 
 from tests.conftest import Outcome
-
-from .checkouts import blocks
-from .conftest import Dbt, Ledger
-from .oracle import LIVE_VIEWS, MARTS, REPORTS, Oracle
-from .scenarios import Event
+from tests.support.checkouts import blocks
+from tests.support.dbt import Dbt
+from tests.support.ledger import Ledger
+from tests.support.oracle import LIVE_VIEWS, MARTS, REPORTS, Oracle
+from tests.support.scenarios import Event
 
 MONDAY = datetime(2024, 5, 13, 12, tzinfo=UTC)
 SHARED = {

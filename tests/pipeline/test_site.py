@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from .checkouts import ROOT, Checkout, checkout, is_as_shown
+from tests.support.checkouts import ROOT, Checkout, checkout, is_as_shown
 
 TUTORIAL = ROOT / "docs/tutorial.md"
 FENCE = re.compile(r"^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -23,9 +23,10 @@ from dbt_common.events.base_types import EventMsg
 
 from loader.database.conninfo import connection_variables
 from loader.settings import export
-from tests.forks import FORKS, TIMEOUT, loader_on
+from tests.support.dbt import dbt_options, messages
+from tests.support.forks import FORKS, TIMEOUT, loader_on
+from tests.support.ledger import Ledger
 
-from .conftest import Ledger, dbt_options, messages
 from .scenarios import scenario
 
 FORKS.set_forkserver_preload([__name__, "dbt.adapters.postgres"])

@@ -12,7 +12,7 @@ import psycopg
 
 from loader.errors import ServerError
 from loader.server.cluster import Cluster
-from tests.waits import wait_until
+from tests.support.waits import wait_until
 
 from .killed import Death, kill_backend, kill_process
 

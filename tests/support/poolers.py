@@ -18,7 +18,7 @@ from psycopg import Connection
 
 from loader.server.cluster import Cluster
 from tests.conftest import is_root
-from tests.waits import wait_until
+from tests.support.waits import wait_until
 
 # All that one client of a pool could leave to the next one, but for statistics.
 STATE = (

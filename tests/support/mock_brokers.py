@@ -12,7 +12,7 @@ from enum import IntEnum
 
 from confluent_kafka import cimpl
 
-from tests.brokers import Producing
+from tests.support.brokers import Producing
 
 # What is linked to the module is found through it.
 _LIBRARY = ctypes.CDLL(cimpl.__file__)

@@ -11,7 +11,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 from loader.errors import DatabaseError
-from tests.forks import FORKS, TIMEOUT, loader_on
+from tests.support.forks import FORKS, TIMEOUT, loader_on
 
 from .killed import die_at_step
 

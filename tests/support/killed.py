@@ -25,7 +25,7 @@ from loader.database.connection import connect
 from loader.database.maintain import maintain
 from loader.reading import inputs
 from loader.reading.limits import Limits
-from tests.forks import FORKS, TIMEOUT, loader_on
+from tests.support.forks import FORKS, TIMEOUT, loader_on
 
 FORKS.set_forkserver_preload([__name__])
 # So that a file of some lines is read in several batches, and copied over several connections.

