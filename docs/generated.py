@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from loader.cli import cli
+from loader.reading.known import KnownFormat, as_toml, shipped_formats
 
 # --- the command line -------------------------------------------------------------------------
 
@@ -64,6 +65,23 @@ def _options(options: Iterable[click.Parameter]) -> str:
     context = click.Context(cli, show_default=True)
     records = filter(None, (option.get_help_record(context) for option in options))
     return _table(("option", "meaning"), ((f"`{left}`", right) for left, right in records))
+
+
+# --- known formats ----------------------------------------------------------------------------
+
+
+def formats() -> str:
+    """Return a section on each known format that is shipped, with a made-up sample."""
+    return "\n".join(_format(one) for one in shipped_formats().values())
+
+
+def _format(one: KnownFormat) -> str:
+    (sample,) = (Path(__file__).parent / "samples").glob(f"{one.name}.*")
+    options, text = as_toml(one, texts=()), sample.read_text().rstrip()
+    parts = [f"### {one.name}", f"{one.about}: [as it is described there]({one.see})."]
+    parts += [one.note] if one.note else []
+    parts += [f"```toml\n{options}\n```", f"Such as `{sample.name}`:", f"```text\n{text}\n```"]
+    return "\n\n".join(parts) + "\n"
 
 
 # --- relations --------------------------------------------------------------------------------

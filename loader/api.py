@@ -23,6 +23,7 @@ from loader.checks import checked
 from loader.database.activity import Alert, Period, read_alerts, read_periods
 from loader.database.connection import connect, explain
 from loader.database.schema import require_schema
+from loader.delivery.config import known_options
 from loader.delivery.delivery import Delivery, deliver_each
 from loader.delivery.destinations import (
     Destination,
@@ -37,6 +38,7 @@ from loader.loading.load import LoadResult, load_batches
 from loader.loading.options import LoadOptions
 from loader.reading.frames import Event, Frames, to_arrow, to_batches
 from loader.reading.inputs import expand
+from loader.reading.known import mapping_of
 from loader.reading.mapping import Mapping
 from loader.reading.selection import Selection
 from loader.settings import Settings, read_settings
@@ -60,6 +62,7 @@ __all__ = [
     "alert_on_presence",
     "alerts",
     "destinations",
+    "known_format",
     "load_arrow",
     "load_events",
     "load_files",
@@ -73,6 +76,20 @@ ArrowData: TypeAlias = Any
 def destinations() -> tuple[str, ...]:
     """Return the names of the databases in ``loader.toml``; none where there is no such file."""
     return destination_names(read_settings())
+
+
+@checked
+def known_format(name: str, **options: Any) -> Mapping:
+    """Return how to read a known format; ``loader formats`` lists them.
+
+    Args:
+        name: one that is shipped, or of ``loader.toml``.
+        options: fields of ``Mapping`` and ``Selection`` that are to be different.
+
+    Raises:
+        UsageError: there is no such format, or the options make no sense.
+    """
+    return mapping_of(known_options(read_settings(is_program=True), name), options)
 
 
 @checked

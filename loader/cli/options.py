@@ -6,13 +6,16 @@ from dataclasses import fields, replace
 from typing import Any, TypeAlias, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from loader.cli.report import Output
 from loader.database.conninfo import check_option
+from loader.delivery.config import known_options
 from loader.delivery.destinations import Destination, find_destination, find_destinations
 from loader.errors import UsageError
 from loader.loading.options import LoadOptions
-from loader.reading.mapping import FORMATS, Mapping
+from loader.reading.known import OPTIONS, mapping_of
+from loader.reading.mapping import FORMATS
 from loader.settings import Settings
 
 # The exit code of a command that loaded something, but not all.
@@ -173,9 +176,13 @@ with_files = with_options(
     ),
 )
 
-with_mapping = options_as(
-    "mapping",
-    Mapping,
+_with_mapping_options = with_options(
+    click.option(
+        "--as",
+        "known",
+        metavar="NAME",
+        help="A known format, such as frigate; other options override it. See: loader formats.",
+    ),
     click.option("--time-column", default="time", metavar="NAME", help="When it was seen."),
     click.option("--type-column", default="type", metavar="NAME", help="What was seen."),
     click.option("--source-column", default="source", metavar="NAME", help="Who saw it."),
@@ -205,6 +212,24 @@ with_mapping = options_as(
         help="Extra columns to keep as JSON.",
     ),
 )
+
+
+def with_mapping(command: Callable[..., Any]) -> Any:
+    """Give a command the options that say how to read, and what they say as ``mapping``."""
+
+    @functools.wraps(command)
+    def wrapped(*arguments: Any, known: str | None, **values: Any) -> Any:
+        context = click.get_current_context()
+        options = {name: values.pop(name) for name in OPTIONS if name in values}
+        given = {
+            name: value
+            for name, value in options.items()
+            if context.get_parameter_source(name) is not ParameterSource.DEFAULT
+        }
+        mapping = mapping_of(known_options(context.find_root().obj, known), given)
+        return command(*arguments, **values, mapping=mapping)
+
+    return _with_mapping_options(wrapped)
 
 
 def with_output(meaning_of_json: str) -> Decorator:

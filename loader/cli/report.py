@@ -87,7 +87,7 @@ def print_loads(rows: Iterable[LedgerRow]) -> None:
                "last event", "published")  # fmt: skip
     counts = attrgetter("rows_loaded", "rows_rejected", "rows_duplicate")
     times = attrgetter("first_event_at", "last_event_at", "published_at")
-    _print_table(
+    print_table(
         columns,
         ((str(row.load_id), row.origin, _state(row), *counts(row), *times(row)) for row in rows),
         right=("load", "loaded", "rejected", "duplicate"),
@@ -158,7 +158,7 @@ def print_status(ledger: LedgerStatus, models: Models) -> None:
         if not models.unreadable:
             echo("models:    none built yet; run: dbt build")
         return
-    _print_table(
+    print_table(
         ("model", "loads behind", "updated"),
         ((one.model, _loads_behind(one.loads_behind), one.updated_at) for one in models.found),
         right=("loads behind",),
@@ -178,19 +178,20 @@ def print_problems(problems: Iterable[str]) -> None:
 def print_periods(periods: Sequence[Period]) -> None:
     """Print periods of activity."""
     shown = attrgetter("category", "started_at", "ended_at", "event_count")
-    _print_table(("category", "from", "to", "events"), map(shown, periods), right=("events",))
+    print_table(("category", "from", "to", "events"), map(shown, periods), right=("events",))
 
 
 def print_alerts(alerts: Sequence[Alert]) -> None:
     """Print alerts."""
     columns = ("triggered", "rule", "source", "category", "events")
     shown = attrgetter("triggered_at", "rule_name", "source_name", "category", "event_count")
-    _print_table(columns, map(shown, alerts), right=("events",))
+    print_table(columns, map(shown, alerts), right=("events",))
 
 
-def _print_table(
+def print_table(
     columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()
 ) -> None:
+    """Print a table, on a terminal as wide as that."""
     # Imported only where a table is printed: a load would wait for it a twentieth of a second.
     from rich import box  # noqa: PLC0415
     from rich.console import Console  # noqa: PLC0415

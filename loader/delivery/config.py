@@ -1,18 +1,20 @@
-"""``loader.toml``: the databases that are loaded into, by name, and what each takes and keeps."""
+"""``loader.toml``: the databases that are loaded into, and formats of one's own, by name."""
 
 from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from loader.checks import check_fields
 from loader.durations import read_age
 from loader.errors import UsageError
+from loader.reading.known import KnownFormat, all_formats, find_format
 from loader.reading.selection import Selection
-from loader.settings import PartitionBy
+from loader.settings import PartitionBy, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,13 +55,46 @@ class Config:
     Attributes:
         partition_by: how long new partitions are where nothing else is said.
         entries: the destinations, in the order of the file.
+        formats: tables of known formats, by name, as they stand there.
     """
 
     partition_by: PartitionBy | None = None
     entries: tuple[Entry, ...] = ()
+    formats: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+
+def find_config(settings: Settings) -> Config:
+    """Read the file of this project, or the one that ``LOADER_CONFIG`` names; there may be none.
+
+    Raises:
+        UsageError: as for ``read_config``.
+    """
+    if settings.config_file is None:
+        path = settings.project_dir / FILE_NAME
+        return read_config(path) if path.exists() else Config()
+    return read_config(settings.config_file)
+
+
+def find_formats(settings: Settings) -> dict[str, KnownFormat]:
+    """Return the formats that are shipped, and those of the file.
+
+    Raises:
+        UsageError: the file makes no sense.
+    """
+    with _at(FILE_NAME):
+        return all_formats(find_config(settings).formats)
+
+
+def known_options(settings: Settings, name: str | None) -> Mapping[str, Any]:
+    """Return the options of a known format; none without a name.
+
+    Raises:
+        UsageError: there is no such format, or the file makes no sense.
+    """
+    return {} if name is None else find_format(name, find_formats(settings)).options
 
 
 def read_config(path: Path) -> Config:
@@ -75,11 +110,17 @@ def read_config(path: Path) -> Config:
             raise UsageError(f"cannot be read: {error.strerror}") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UsageError(f"is no TOML: {error}") from error
-        _check_keys(found, "partition_by", "destinations")
-        tables = found.pop("destinations", {})
-        if not isinstance(tables, dict):
-            raise UsageError("destinations: is no table; write [destinations.NAME] for each")
-        return Config(**found, entries=tuple(_entry(*item) for item in tables.items()))
+        _check_keys(found, "partition_by", "destinations", "formats")
+        tables, formats = (_tables(found, name) for name in ("destinations", "formats"))
+        entries = tuple(_entry(*item) for item in tables.items())
+        return Config(**found, entries=entries, formats=formats)
+
+
+def _tables(found: dict[str, Any], name: str) -> dict[str, Any]:
+    tables = found.pop(name, {})
+    if not isinstance(tables, dict):
+        raise UsageError(f"{name}: is no table; write [{name}.NAME] for each")
+    return tables
 
 
 def _entry(name: str, table: Any) -> Entry:

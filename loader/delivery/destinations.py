@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from psycopg.conninfo import conninfo_to_dict
 
 from loader.database.connection import database_dsn
-from loader.delivery.config import FILE_NAME, Config, Entry, read_config
+from loader.delivery.config import FILE_NAME, Config, Entry, find_config
 from loader.errors import UsageError
 from loader.loading.load import prepare_database
 
@@ -98,7 +98,7 @@ def find_destinations(
         UsageError: the file makes no sense, has no such name, or a variable that it names is not
             set.
     """
-    config = _config(settings)
+    config = find_config(settings)
     if not config.entries or settings.is_dsn_given:
         if to:
             raise UsageError(_without_names(settings))
@@ -137,14 +137,7 @@ def destination_names(settings: Settings) -> tuple[str, ...]:
     """Return the names in ``loader.toml``; none where one database is all there is."""
     if settings.is_dsn_given:
         return ()
-    return tuple(entry.name for entry in _config(settings).entries)
-
-
-def _config(settings: Settings) -> Config:
-    if settings.config_file is None:
-        path = settings.project_dir / FILE_NAME
-        return read_config(path) if path.exists() else Config()
-    return read_config(settings.config_file)
+    return tuple(entry.name for entry in find_config(settings).entries)
 
 
 def _resolve(entry: Entry, settings: Settings, config: Config, *, needs_dsn: bool) -> Destination:
