@@ -188,6 +188,12 @@ _with_mapping_options = with_options(
     click.option("--source-column", default="source", metavar="NAME", help="Who saw it."),
     click.option("--source", metavar="NAME", help="One source for the whole input."),
     click.option(
+        "--type-pattern",
+        metavar="REGEX",
+        help="The type is what its ( ) finds in the column: '([^/]+)$' the last part of a path.",
+    ),
+    click.option("--source-pattern", metavar="REGEX", help="The same for the source."),
+    click.option(
         "--time-format",
         default="iso",
         metavar="F",

@@ -26,7 +26,7 @@ OPTIONS: Final = (
     *(field.name for field in fields(Mapping) if field.name != "selection"),
     *_SELECTING,
 )
-# Each of these says the same thing in another way; the last word counts.
+# Each of these says the same in another way, so the last word counts; a pattern is of a column.
 _ONE_OF: Final = (("type", "type_column"), ("source", "source_column", "source_from_path"))
 _TEXTS: Final = ("about", "see", "note")
 
@@ -151,7 +151,8 @@ def _combined(*layers: abc.Mapping[str, Any]) -> dict[str, Any]:
     for layer in layers:
         for group in _ONE_OF:
             if not layer.keys().isdisjoint(group):
-                found = {name: value for name, value in found.items() if name not in group}
+                for name in (*group, f"{group[0]}_pattern"):
+                    found.pop(name, None)
         merged = dict(layer)
         renames = found.get("type_map"), layer.get("type_map")
         if all(isinstance(one, abc.Mapping) for one in renames):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zoneinfo
 from collections import abc
 from dataclasses import dataclass, field, fields
@@ -32,6 +33,8 @@ class Mapping:
         type_column: input column with its type.
         source_column: input column with its source; not read when ``source`` is given.
         source: one source for the whole input.
+        type_pattern: a regular expression; what its one group finds in that column is the type.
+        source_pattern: the same for the source.
         time_format: ``iso``, ``epoch_s``, ``epoch_ms``, ``epoch_us``, ``epoch_ns`` or a strptime
             format.
         timezone: IANA name of the zone of times that carry no offset; None rejects these.
@@ -50,6 +53,8 @@ class Mapping:
     type_column: str = "type"
     source_column: str = "source"
     source: str | None = None
+    type_pattern: str | None = None
+    source_pattern: str | None = None
     time_format: str = "iso"
     timezone: str | None = None
     type_map: abc.Mapping[str, str] = field(default_factory=dict)
@@ -65,6 +70,8 @@ class Mapping:
         Clock(self.time_format, self.timezone)
         _check_names("--columns", self.columns or ())
         _check_names("--attributes", self.attributes)
+        _check_pattern("--type-pattern", self.type_pattern)
+        _check_pattern("--source-pattern", self.source_pattern)
         needed = [("--time-column", self.time_column), ("--type-column", self.type_column)]
         if self.source is None:
             needed.append(("--source-column", self.source_column))
@@ -116,7 +123,10 @@ class Mapping:
         }
         if of == "csv":
             options |= {"delimiter": self.delimiter, "columns": self.columns}
-        # Only if there is one, so that who wants everything finds what was loaded before.
+        # Only if they are there, so that who does without finds what was loaded before.
+        for name in ("type_pattern", "source_pattern"):
+            if (pattern := getattr(self, name)) is not None:
+                options[name] = pattern
         if self.selection is not None and (selected := self.selection.described()):
             options["selection"] = selected
         return json.dumps(options, sort_keys=True, ensure_ascii=True).encode()
@@ -149,6 +159,19 @@ def _check_timezone(timezone: str | None) -> None:
         raise UsageError(
             f'--timezone "{timezone}" is not a known zone; use a name such as Europe/Berlin'
         ) from error
+
+
+def _check_pattern(option: str, pattern: str | None) -> None:
+    if pattern is None:
+        return
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as error:
+        raise UsageError(f"{option} {pattern!r} is no regular expression: {error}") from error
+    if groups != 1:
+        raise UsageError(
+            f"{option} {pattern!r} needs one group, such as '([^/]+)$'; (?:...) groups without that"
+        )
 
 
 def _check_names(option: str, names: tuple[str, ...]) -> None:

@@ -11,6 +11,7 @@ from loader.reading.arrow import Array, InvalidError, pa, pc
 from loader.reading.texts import is_utf8
 
 if TYPE_CHECKING:
+    import re
     from collections import abc
 
     from numpy.typing import NDArray
@@ -28,10 +29,14 @@ class NameFault(IntEnum):
     LONG = 2
     ENCODING = 3
     CONTROL = 4
+    PATTERN = 5
 
 
 def read(
-    column: Array, renames: abc.Mapping[str, str], longest: int
+    column: Array,
+    renames: abc.Mapping[str, str],
+    longest: int,
+    pattern: re.Pattern[str] | None = None,
 ) -> tuple[Array, NDArray[np.uint8]]:
     """Make clean names of a column; white space around them is not part of them.
 
@@ -39,6 +44,7 @@ def read(
         column: text (of any bytes), integers, or a dictionary of these; nulls count as empty.
         renames: names as they stand in the input, trimmed -> names to load.
         longest: bytes that a name may have.
+        pattern: its first group finds the name in the text; None when that is the name.
 
     Returns:
         dictionary<int32, string> with nulls where a `NameFault` is, and the fault of each row.
@@ -49,7 +55,7 @@ def read(
     values = column.dictionary
     if not (pa.types.is_string(values.type) or pa.types.is_binary(values.type)):
         values = values.cast(pa.string())
-    names, faults = _clean(values.view(pa.binary()), renames, longest)
+    names, faults = _clean(values.view(pa.binary()), renames, longest, pattern)
     # Values that differ only by white space or were renamed to the same become one.
     merged = names.dictionary_encode()
     is_same = len(merged.dictionary) == len(names)
@@ -74,11 +80,16 @@ def reason(fault: int, text: str, what: str, longest: int) -> str:
             return f"the {what} {shown} is longer than {longest} bytes"
         case NameFault.ENCODING:
             return f"the {what} is not UTF-8"
+        case NameFault.PATTERN:
+            return f"--{what}-pattern finds nothing in {shown}"
     return f"the {what} {shown} holds a control character"
 
 
 def _clean(
-    values: Array, renames: abc.Mapping[str, str], longest: int
+    values: Array,
+    renames: abc.Mapping[str, str],
+    longest: int,
+    pattern: re.Pattern[str] | None,
 ) -> tuple[Array, NDArray[np.uint8]]:
     """Trim, check and rename distinct values; the faulty ones become null."""
     values = values.fill_null(b"")
@@ -90,11 +101,20 @@ def _clean(
         encoding = np.array([not is_utf8(value) for value in values.to_pylist()], np.bool_)
         texts = pc.if_else(pa.array(encoding), b"", values).cast(pa.string())
     texts = pc.utf8_trim_whitespace(texts)
+    is_empty = pc.equal(texts, "").to_numpy(zero_copy_only=False)
+    if pattern is not None:
+        texts = pc.utf8_trim_whitespace(_found(pattern, texts))
     lengths = pc.binary_length(texts).to_numpy(zero_copy_only=False)
     control = pc.match_substring_regex(texts, _CONTROL).to_numpy(zero_copy_only=False)
     faults = np.select(
-        [encoding, lengths == 0, lengths > longest, control],
-        [NameFault.ENCODING, NameFault.EMPTY, NameFault.LONG, NameFault.CONTROL],
+        [encoding, is_empty, lengths == 0, lengths > longest, control],
+        [
+            NameFault.ENCODING,
+            NameFault.EMPTY,
+            NameFault.PATTERN,
+            NameFault.LONG,
+            NameFault.CONTROL,
+        ],
         NameFault.NONE,
     ).astype(np.uint8)
     if renames:
@@ -102,3 +122,9 @@ def _clean(
         mapped = pa.array([name.strip() for name in renames.values()], pa.string())
         texts = pc.coalesce(mapped.take(pc.index_in(texts, raws)), texts)
     return pc.if_else(pa.array(faults == 0), texts, pa.scalar(None, pa.string())), faults
+
+
+def _found(pattern: re.Pattern[str], texts: Array) -> Array:
+    """Return what the first group of a pattern finds in each text; an empty text for nothing."""
+    matches = map(pattern.search, texts.to_pylist())
+    return pa.array([match[1] or "" if match else "" for match in matches], pa.string())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -97,6 +98,8 @@ class Assembler:
         self._limits = limits
         self._room = limits.rejects_kept
         self.clock = Clock(mapping.time_format, mapping.timezone)
+        self._type_pattern = _compiled(mapping.type_pattern)
+        self._source_pattern = _compiled(mapping.source_pattern)
         self.gate: Gate | None = None
 
     def batch(self, rows: Rows, broken: Broken | None = None) -> EventBatch:
@@ -107,14 +110,16 @@ class Assembler:
         else:
             micros, time_faults = self.clock.read(Texts(rows.time))
         mapping, longest = self._mapping, self._limits.name_bytes
-        types, type_faults = names.read(rows.event_type, mapping.type_map, longest)
+        types, type_faults = names.read(
+            rows.event_type, mapping.type_map, longest, self._type_pattern
+        )
         if rows.source is None:
             only = pa.array([(mapping.source or "").strip()], pa.string())
             at = pa.array(np.zeros(len(micros), np.int32))
             sources = pa.DictionaryArray.from_arrays(at, only)
             source_faults = np.zeros(len(micros), np.uint8)
         else:
-            sources, source_faults = names.read(rows.source, {}, longest)
+            sources, source_faults = names.read(rows.source, {}, longest, self._source_pattern)
         columns: dict[str, Array] = {
             "event_time": pa.array(micros).cast(EVENT_TIME),
             "source": sources,
@@ -209,6 +214,10 @@ class _Faults:
     event_type: NDArray[np.uint8]
     source: NDArray[np.uint8]
     refusal: NDArray[np.uint8]
+
+
+def _compiled(pattern: str | None) -> re.Pattern[str] | None:
+    return None if pattern is None else re.compile(pattern)
 
 
 def _text(column: Array | None, row: int) -> str:
