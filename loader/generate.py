@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
+from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 import numpy as np
@@ -33,7 +34,7 @@ _VEHICLES: Final = (0.0, 0.0, 0.78, 0.12, 0.1)
 _EPISODE_EVENTS: Final = 8
 _GAP_MS: Final = 5_000
 _LONGEST_GAP_MS: Final = 45_000
-_LATEST_HOURS: Final = 30 * 24
+_LATEST_MS: Final = 30 * 24 * _HOUR_MS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,12 +80,8 @@ class _Events:
     kind: NDArray[np.int32]
     source: NDArray[np.int32]
 
-    def take(self, at: NDArray[np.int64] | NDArray[np.bool_]) -> _Events:
+    def take(self, at: NDArray[np.int64] | slice) -> _Events:
         return _Events(time=self.time[at], kind=self.kind[at], source=self.source[at])
-
-    def until(self, end: int) -> _Events:
-        """The same, with no time after the last millisecond before ``end``."""
-        return _Events(time=np.minimum(self.time, end - 1), kind=self.kind, source=self.source)
 
     @staticmethod
     def join(parts: list[_Events]) -> _Events:
@@ -96,24 +93,25 @@ class _Events:
 
 
 def generate(options: GenerateOptions) -> Iterator[RecordBatch]:
-    """Make up events, ordered by time but for the late ones.
+    """Make up events, ordered by time but for the late ones; all of them are in memory.
 
     Yields:
-        ``time`` timestamp[ms, UTC], ``type`` and ``source`` each dictionary<int32, string>.
+        ``time`` timestamp[ms, UTC], ``type`` and ``source`` each dictionary<int32, string>; at
+        least one batch.
     """
     width = max(2, len(str(options.sources)))
     names = [f"camera-{number + 1:0{width}d}" for number in range(options.sources)]
     types, sources = pa.array(_TYPES), pa.array(names)
-    for events in _slots(options):
-        for first in range(0, len(events.time), _ROWS_AT_ONCE):
-            part = events.take(np.arange(first, min(first + _ROWS_AT_ONCE, len(events.time))))
-            yield pa.RecordBatch.from_pydict(
-                {
-                    "time": pa.array(part.time).cast(pa.timestamp("ms", "UTC")),
-                    "type": pa.DictionaryArray.from_arrays(pa.array(part.kind), types),
-                    "source": pa.DictionaryArray.from_arrays(pa.array(part.source), sources),
-                }
-            )
+    events = _rows(options)
+    for first in range(0, max(len(events.time), 1), _ROWS_AT_ONCE):
+        some = events.take(slice(first, first + _ROWS_AT_ONCE))
+        yield pa.RecordBatch.from_pydict(
+            {
+                "time": pa.array(some.time).cast(pa.timestamp("ms", "UTC")),
+                "type": pa.DictionaryArray.from_arrays(pa.array(some.kind), types),
+                "source": pa.DictionaryArray.from_arrays(pa.array(some.source), sources),
+            }
+        )
 
 
 def write(options: GenerateOptions, output: BinaryIO, output_format: Format = "csv") -> int:
@@ -124,113 +122,66 @@ def write(options: GenerateOptions, output: BinaryIO, output_format: Format = "c
     """
     if output_format not in FORMATS:
         raise UsageError(f'--format "{output_format}" is not one of {", ".join(FORMATS)}')
+    batches = generate(options)
     if output_format == "parquet":
-        return _write_parquet(options, output)
-    count = 0
-    if output_format == "csv":
+        _write_parquet(batches, output)
+    elif output_format == "csv":
         output.write(b"time,type,source\n")
-    for batch in generate(options):
-        count += batch.num_rows
-        output.write(_csv(batch) if output_format == "csv" else _ndjson(batch))
-    return count
+        output.writelines(map(_csv, batches))
+    else:
+        output.writelines(map(_ndjson, batches))
+    return options.events
 
 
-def _write_parquet(options: GenerateOptions, output: BinaryIO) -> int:
-    schema = next(generate(GenerateOptions(events=1))).schema
+def _write_parquet(batches: Iterator[RecordBatch], output: BinaryIO) -> None:
+    first = next(batches)
     # A pipe gets it as a whole, for Parquet is written with positions.
     sink = None if output.seekable() else pa.BufferOutputStream()
-    waiting: list[RecordBatch] = []
-    count = 0
-    with pq.ParquetWriter(pa.PythonFile(output) if sink is None else sink, schema) as writer:
-        for batch in generate(options):
-            count += batch.num_rows
-            waiting.append(batch)
-            # Row groups of many rows, however little happens in an hour.
-            if sum(one.num_rows for one in waiting) >= _ROWS_AT_ONCE:
-                writer.write_table(pa.Table.from_batches(waiting, schema))
-                waiting.clear()
-        writer.write_table(pa.Table.from_batches(waiting, schema))
+    with pq.ParquetWriter(pa.PythonFile(output) if sink is None else sink, first.schema) as writer:
+        for batch in chain([first], batches):
+            writer.write_batch(batch)
     if sink is not None:
         output.write(sink.getvalue())
-    return count
 
 
-def _slots(options: GenerateOptions) -> Iterator[_Events]:
-    """Yield the rows of the file, some for each slot of time; a slot is an hour at most."""
+def _rows(options: GenerateOptions) -> _Events:
+    """Make up all events, in the order in which they stand in the file."""
     # Rounded down, so that there is something to repeat.
     repeats = int(options.events * options.duplicates)
-    per_hour = max(1, -(-options.events // (_ROWS_AT_ONCE * 24 * options.days)))
-    slots = options.days * 24 * per_hour
-    length = _HOUR_MS // per_hour
     random = np.random.default_rng([options.seed, 0])
-    counts = random.multinomial(options.events - repeats, _weights(options, per_hour))
-    made_before = np.cumsum(counts)
-    lates = np.diff(np.floor(made_before * options.late).astype(np.int64), prepend=0)
-    repeated = np.diff(made_before * repeats // max(int(made_before[-1]), 1), prepend=0)
-    waiting: dict[int, list[_Events]] = {}
-    carried = _empty()
-    for slot in range(slots):
-        # A generator for each slot: what one draws does not shift the others.
-        random = np.random.default_rng([options.seed, 1, slot])
-        start = _milliseconds(options.start) + slot * length
-        end = start + length
-        made = _episodes(random, int(counts[slot]), start, length, options.sources)
-        if slot == slots - 1:
-            # Episodes that go on past midnight of the last day end there.
-            made, carried = made.until(end), carried.until(end)
-        copies = made.take(random.integers(0, max(len(made.time), 1), int(repeated[slot])))
-        is_late = np.zeros(len(made.time), np.bool_)
-        is_late[random.permutation(len(made.time))[: int(lates[slot])]] = True
-        for target, events in _delayed(random, made.take(is_late), slot, slots, per_hour):
-            waiting.setdefault(target, []).append(events)
-        now = _Events.join([carried, made.take(~is_late), copies])
-        now = now.take(np.lexsort((now.source, now.kind, now.time)))
-        split = int(np.searchsorted(now.time, end))
-        carried, now = now.take(np.arange(split, len(now.time))), now.take(np.arange(split))
-        yield _mix(random, now, waiting.pop(slot, []), at_end=slot == slots - 1)
+    counts = random.multinomial(options.events - repeats, _weights(options))
+    start = _milliseconds(options.start)
+    # A generator for each hour: what one draws does not shift the others.
+    made = [
+        _episodes(
+            np.random.default_rng([options.seed, 1, hour]),
+            count,
+            start + hour * _HOUR_MS,
+            options.sources,
+        )
+        for hour, count in enumerate(counts.tolist())
+    ]
+    events = _Events.join(made)
+    # Episodes that go on past midnight of the last day end there.
+    end = start + len(counts) * _HOUR_MS
+    events = replace(events, time=np.minimum(events.time, end - 1))
+    copies = events.take(random.integers(0, max(len(events.time), 1), repeats))
+    events = _Events.join([events, copies])
+    arrival = events.time.copy()
+    late = np.flatnonzero(random.random(len(arrival)) < options.late)
+    arrival[late] += random.integers(0, np.minimum(end - arrival[late], _LATEST_MS))
+    return events.take(np.lexsort((events.source, events.kind, arrival)))
 
 
-def _mix(
-    random: np.random.Generator, now: _Events, arrived: list[_Events], *, at_end: bool
-) -> _Events:
-    """Put late events between the others, anywhere, or behind them."""
-    if not arrived:
-        return now
-    late = _Events.join(arrived)
-    count = len(now.time)
-    places = np.full(len(late.time), float(count))
-    if not at_end:
-        places *= random.random(len(places))
-    order = np.argsort(np.concatenate([np.arange(count), places]), kind="stable")
-    return _Events.join([now, late]).take(order)
-
-
-def _delayed(
-    random: np.random.Generator, events: _Events, slot: int, slots: int, per_hour: int
-) -> Iterator[tuple[int, _Events]]:
-    """Spread late events over the slots to come, up to a month, or to the end of the file."""
-    if len(events.time) == 0:
-        return
-    furthest = min(slots - 1 - slot, _LATEST_HOURS * per_hour)
-    targets = slot + (random.integers(1, furthest + 1, len(events.time)) if furthest else 0)
-    targets = np.broadcast_to(targets, len(events.time))
-    for target in np.unique(targets).tolist():
-        yield target, events.take(targets == target)
-
-
-def _episodes(
-    random: np.random.Generator, count: int, start: int, length: int, sources: int
-) -> _Events:
-    """Make up this many events that begin in a slot; the last ones may go beyond its end."""
-    if count == 0:
-        return _empty()
+def _episodes(random: np.random.Generator, count: int, start: int, sources: int) -> _Events:
+    """Make up this many events that begin in an hour; the last ones may go beyond its end."""
     lengths = random.geometric(1 / _EPISODE_EVENTS, count)
     lengths = lengths[: int(np.searchsorted(np.cumsum(lengths), count)) + 1]
     episode = np.repeat(np.arange(len(lengths)), lengths)[:count]
     firsts = np.searchsorted(episode, np.arange(len(lengths)))
     gaps = np.minimum(random.exponential(_GAP_MS, count), _LONGEST_GAP_MS).astype(np.int64)
     passed = np.cumsum(gaps)
-    begins = start + random.integers(0, length, len(lengths))
+    begins = start + random.integers(0, _HOUR_MS, len(lengths))
     busy = 1 / (1 + 0.3 * np.arange(sources))
     places = random.choice(sources, len(lengths), p=busy / busy.sum()).astype(np.int32)
     people = random.random(len(lengths)) < _PEOPLE_SHARE
@@ -243,21 +194,15 @@ def _episodes(
     )
 
 
-def _weights(options: GenerateOptions, per_hour: int) -> NDArray[np.float64]:
-    """Share of the events that each slot gets."""
+def _weights(options: GenerateOptions) -> NDArray[np.float64]:
+    """Share of the events that each hour gets."""
     weekdays = (options.start.weekday() + np.arange(options.days)) % 7
-    busy = np.where(weekdays < 5, 1.0, _WEEKEND)[:, None] * np.array(_BUSY)[None, :]
-    weights = np.repeat(busy.ravel(), per_hour)
+    weights = np.outer(np.where(weekdays < 5, 1.0, _WEEKEND), _BUSY).ravel()
     return np.asarray(weights / weights.sum(), np.float64)
 
 
 def _milliseconds(day: date) -> int:
     return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000)
-
-
-def _empty() -> _Events:
-    none = np.empty(0, np.int32)
-    return _Events(time=np.empty(0, np.int64), kind=none, source=none)
 
 
 def _texts(batch: RecordBatch) -> tuple[Array, Array, Array]:
