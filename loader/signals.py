@@ -5,7 +5,7 @@ import queue
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from types import FrameType
 from typing import Final
 
@@ -51,7 +51,7 @@ def stopping_gently() -> Iterator[StopRequest]:
     """Take SIGTERM and Ctrl-C as a wish to finish; the second one ends the command at once."""
     request = StopRequest()
 
-    def ask() -> None:
+    def ask(_: int) -> None:
         if request.is_set():
             raise KeyboardInterrupt
         request.set()
@@ -61,8 +61,8 @@ def stopping_gently() -> Iterator[StopRequest]:
 
 
 @contextmanager
-def handling(action: Callable[[], None], *signals: signal.Signals) -> Iterator[None]:
-    """Call ``action`` when one of the signals comes, instead of what happened before.
+def handling(action: Callable[[int], None], *signals: signal.Signals) -> Iterator[None]:
+    """Call ``action`` with a signal when one of these comes, instead of what happened before.
 
     Only the main thread of a process may ask for that; in another one nothing changes.
     """
@@ -70,15 +70,16 @@ def handling(action: Callable[[], None], *signals: signal.Signals) -> Iterator[N
         yield
         return
 
-    def handler(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        action()
-
-    before = {number: signal.signal(number, handler) for number in signals}
+    before = {number: signal.signal(number, _calling(action)) for number in signals}
     try:
         yield
     finally:
         for number, handler_before in before.items():
             signal.signal(number, handler_before)
+
+
+def _calling(action: Callable[[int], None]) -> Callable[[int, FrameType | None], None]:
+    return lambda number, _frame: action(number)
 
 
 def unless_ignored(*signals: signal.Signals) -> list[signal.Signals]:
@@ -92,25 +93,15 @@ def end_at_once() -> None:
     An exception instead would show the import that it came into, or be taken for a failure of it.
     """
     for number in unless_ignored(*_ENDS):
-        signal.signal(number, _end)
+        signal.signal(number, _calling(_end))
 
 
-@contextmanager
-def ending_at_once() -> Iterator[None]:
+def ending_at_once() -> AbstractContextManager[None]:
     """End at once, as above, during what is only imports."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in _ENDS}
-    end_at_once()
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    return handling(_end, *unless_ignored(*_ENDS))
 
 
-def _end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+def _end(number: int) -> None:
     line, exit_code = _ENDS[signal.Signals(number)]
     with suppress(OSError):
         os.write(2, line)

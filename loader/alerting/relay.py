@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from psycopg.rows import dict_row
+
 from loader.alerting.notify import Destination, EarlyAlert, ToPostgres, ToServices
 from loader.database.connection import connect
 from loader.database.queries import query
@@ -19,8 +21,6 @@ from loader.errors import UsageError
 from loader.terminal import echo
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from psycopg import Connection
 
 # An alert that nobody passed on for so long was left by a loader that crashed.
@@ -95,22 +95,18 @@ class Relay:
     def _waiting(self) -> Iterator[dict[int, EarlyAlert]]:
         """Yield the alerts that wait, in the order of their times, as many as are told at once."""
         while True:
-            rows = (
-                self._connected()
-                .execute(
-                    query("find_early_alerts"),
-                    {
-                        "load_ids": list(self._load_ids),
-                        "forgotten_after": FORGOTTEN_AFTER,
-                        "limit": READ_AT_ONCE,
-                    },
-                )
-                .fetchall()
-            )
+            wanted = {
+                "load_ids": list(self._load_ids),
+                "forgotten_after": FORGOTTEN_AFTER,
+                "limit": READ_AT_ONCE,
+            }
+            with self._connected().cursor(row_factory=dict_row) as cursor:
+                rows = cursor.execute(query("find_early_alerts"), wanted).fetchall()
             if not rows:
                 return
             for start in range(0, len(rows), self._at_once):
-                yield {row[0]: _alert(*row[1:]) for row in rows[start : start + self._at_once]}
+                some = rows[start : start + self._at_once]
+                yield {row.pop("early_alert_id"): EarlyAlert(**row) for row in some}
 
     def _tell(self, alerts: Sequence[EarlyAlert]) -> None:
         for number, destination in enumerate(self._destinations):
@@ -144,18 +140,6 @@ class Relay:
         if about not in self._warned:
             self._warned.add(about)
             self._warn(text)
-
-
-def _alert(
-    rule_name: str, source_name: str, category: str, started_at: datetime, triggered_at: datetime
-) -> EarlyAlert:
-    return EarlyAlert(
-        rule_name=rule_name,
-        source_name=source_name,
-        category=category,
-        started_at=started_at,
-        triggered_at=triggered_at,
-    )
 
 
 def _reason(error: Exception) -> Any:

@@ -144,8 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     context: click.Context | None = None
     try:
         with (
-            handling(_interrupt, *unless_ignored(signal.SIGINT)),
-            handling(_terminate, signal.SIGTERM),
+            handling(_end, signal.SIGTERM, *unless_ignored(signal.SIGINT)),
             cli.make_context("loader", given) as context,
         ):
             result = cli.invoke(context)
@@ -170,12 +169,8 @@ class _ToStderr(logging.Handler):
         echo(f"loader: {redact(record.getMessage(), None)}", err=True)
 
 
-def _interrupt() -> None:
-    raise KeyboardInterrupt
-
-
-def _terminate() -> None:
-    raise _Terminated
+def _end(number: int) -> None:
+    raise _Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
 
 def _report(error: BaseException, settings: Settings | None) -> int:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 import psycopg
-from psycopg import Connection
+from psycopg import Connection, Cursor, sql
 
-from loader.database.queries import query
+from loader.database.queries import query, template
 from loader.errors import InputError
 from loader.reading.bounds import NameGate
+
+_COLUMNS: Final = {
+    "sources": ("source_name", "source_id"),
+    "event_types": ("event_type", "event_type_id"),
+}
 
 
 class Dictionary:
@@ -21,10 +26,16 @@ class Dictionary:
     never wait for each other's load. A name whose load then fails stays, and harms nobody.
     """
 
-    def __init__(self, conn: Connection, table: str) -> None:
-        """Take ``sources`` or ``event_types``, over a connection in autocommit mode."""
+    def __init__(self, conn: Connection, table: Literal["sources", "event_types"]) -> None:
+        """Take one of them, over a connection in autocommit mode."""
         self._conn = conn
         self._table = table
+        name, number = _COLUMNS[table]
+        self._parts = {
+            "table": sql.Identifier("raw", table),
+            "name": sql.Identifier(name),
+            "number": sql.Identifier(number),
+        }
         self._ids: dict[str, int] = {}
         self.has_new_names = False
 
@@ -50,7 +61,7 @@ class Dictionary:
             return
         try:
             # Sorted, so that two loaders with the same new names cannot deadlock.
-            self._conn.execute(self._statement("add"), {"names": sorted(missing)})
+            self._execute("add_names", sorted(missing))
         except psycopg.errors.SequenceGeneratorLimitExceeded:
             raise InputError(
                 f"more different values than raw.{self._table} can number; is the right column "
@@ -60,11 +71,10 @@ class Dictionary:
         self._look_up(missing)
 
     def _look_up(self, names: list[str]) -> None:
-        rows = self._conn.execute(self._statement("find"), {"names": names})
-        self._ids.update((name, number) for name, number in rows)
+        self._ids.update(self._execute("find_names", names))
 
-    def _statement(self, verb: str) -> bytes:
-        return query(f"{verb}_{self._table}")
+    def _execute(self, statement: str, names: list[str]) -> Cursor:
+        return self._conn.execute(template(statement).format(**self._parts), {"names": names})
 
 
 def type_gate(conn: Connection, max_new: int) -> NameGate:

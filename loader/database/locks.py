@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 from psycopg import Connection, errors
 
-from loader.database.poolers import REFUSAL
+from loader.database.session import REFUSAL
 from loader.database.waiting import LOGGER, SECONDS_UNTIL_TOLD
 from loader.errors import UsageError
 

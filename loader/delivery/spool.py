@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -45,7 +46,9 @@ def repeatable(an_input: Input) -> Iterator[Input | InputError]:
 
 
 @contextmanager
-def repeatable_batches(batches: Iterable[RecordBatch], origin: str) -> Iterator[_Batches]:
+def repeatable_batches(
+    batches: Iterable[RecordBatch], origin: str
+) -> Iterator[Iterable[RecordBatch]]:
     """Give batches of Arrow data so that they can be iterated over more than once.
 
     Raises:
@@ -55,36 +58,32 @@ def repeatable_batches(batches: Iterable[RecordBatch], origin: str) -> Iterator[
     if isinstance(batches, Sequence):
         yield batches
         return
+    all_of_them = iter(batches)
+    first = next(all_of_them, None)
+    if first is None:
+        yield ()
+        return
     with tempfile.NamedTemporaryFile(prefix="loader-") as file:
-        writer = None
         with _out_of_room(origin):
-            for batch in batches:
-                if writer is None:
-                    writer = pa.ipc.new_stream(file, batch.schema)
-                try:
-                    writer.write_batch(batch)
-                except ArrowError as error:
-                    raise InputError(f"{origin}: {error}") from error
-            if writer is not None:
-                writer.close()
+            with pa.ipc.new_stream(file, first.schema) as writer:
+                for batch in chain([first], all_of_them):
+                    try:
+                        writer.write_batch(batch)
+                    except ArrowError as error:
+                        raise InputError(f"{origin}: {error}") from error
             file.flush()
-        yield _Stored(file.name, is_empty=writer is None)
-
-
-_Batches = Iterable[RecordBatch]
+        yield _Stored(file.name)
 
 
 class _Stored:
     """Batches in a file; each iteration begins at the first one, also beside another one."""
 
-    def __init__(self, path: str, *, is_empty: bool) -> None:
+    def __init__(self, path: str) -> None:
         self._path = path
-        self._is_empty = is_empty
 
     def __iter__(self) -> Iterator[RecordBatch]:
-        if not self._is_empty:
-            with pa.OSFile(self._path) as file, pa.ipc.open_stream(file) as reader:
-                yield from reader
+        with pa.OSFile(self._path) as file, pa.ipc.open_stream(file) as reader:
+            yield from reader
 
 
 def _may_be_read_again(path: Path) -> bool:

@@ -10,8 +10,8 @@ from loader.signals import handling, stopping_gently
 
 def test_a_signal_is_handled_as_asked_and_only_then() -> None:
     came: list[str] = []
-    with handling(lambda: came.append("outer"), signal.SIGUSR1):
-        with handling(lambda: came.append("inner"), signal.SIGUSR1, signal.SIGUSR2):
+    with handling(lambda _: came.append("outer"), signal.SIGUSR1):
+        with handling(lambda _: came.append("inner"), signal.SIGUSR1, signal.SIGUSR2):
             os.kill(os.getpid(), signal.SIGUSR1)
             os.kill(os.getpid(), signal.SIGUSR2)
         os.kill(os.getpid(), signal.SIGUSR1)
@@ -23,7 +23,7 @@ def test_in_another_thread_nothing_changes() -> None:
     during: list[object] = []
 
     def ask() -> None:
-        with handling(lambda: None, signal.SIGUSR1):
+        with handling(lambda _: None, signal.SIGUSR1):
             during.append(signal.getsignal(signal.SIGUSR1))
 
     thread = threading.Thread(target=ask)

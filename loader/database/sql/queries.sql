@@ -173,22 +173,18 @@ order by marks.model
 
 -- name: used_up_numbers
 -- Identity columns that would give a number that is taken, as after a restore without setval.
-with numbers as (
-    select
-        pg_get_serial_sequence('raw.loads', 'load_id') as sequence_name,
-        (select max(load_id) from raw.loads) as taken
-    union all
-    select
-        pg_get_serial_sequence('raw.sources', 'source_id') as sequence_name,
-        (select max(source_id) from raw.sources) as taken
-    union all
-    select
-        pg_get_serial_sequence('raw.event_types', 'event_type_id') as sequence_name,
-        (select max(event_type_id) from raw.event_types) as taken
-    union all
-    select
-        pg_get_serial_sequence('raw.early_alerts', 'early_alert_id') as sequence_name,
-        (select max(early_alert_id) from raw.early_alerts) as taken
+with numbers (sequence_name, taken) as (
+    values
+    (pg_get_serial_sequence('raw.loads', 'load_id'), (select max(load_id) from raw.loads)),
+    (pg_get_serial_sequence('raw.sources', 'source_id'), (select max(source_id) from raw.sources)),
+    (
+        pg_get_serial_sequence('raw.event_types', 'event_type_id'),
+        (select max(event_type_id) from raw.event_types)
+    ),
+    (
+        pg_get_serial_sequence('raw.early_alerts', 'early_alert_id'),
+        (select max(early_alert_id) from raw.early_alerts)
+    )
 )
 
 select
@@ -239,29 +235,13 @@ where partitions.inhparent = 'raw.events'::regclass
 
 -- ==== Names and their numbers
 
--- name: find_sources
-select
-    source_name,
-    source_id
-from raw.sources
-where source_name = any(%(names)s)
+-- name: find_names
+select {name}, {number} from {table} where {name} = any(%(names)s)
 
--- name: add_sources
-insert into raw.sources (source_name)
+-- name: add_names
+insert into {table} ({name})
 select unnest(%(names)s::text [])
-on conflict (source_name) do nothing
-
--- name: find_event_types
-select
-    event_type,
-    event_type_id
-from raw.event_types
-where event_type = any(%(names)s)
-
--- name: add_event_types
-insert into raw.event_types (event_type)
-select unnest(%(names)s::text [])
-on conflict (event_type) do nothing
+on conflict ({name}) do nothing
 
 -- name: event_type_room
 -- The names there are, and how many more can be numbered: a number once taken is never given back.
