@@ -51,12 +51,14 @@ class Batching:
         must_stop: StopRequest,
         *,
         once: bool,
+        dry_run: bool,
     ) -> None:
         self.destinations = destinations
         self.first = destinations[0]
         self.must_stop = must_stop
         self._settings = self.first.settings
         self._once = once
+        self._dry_run = dry_run
         self._output = output
         self._builds: Builds | None = None
         # Destinations that models are behind in; None for the only database.
@@ -84,7 +86,7 @@ class Batching:
         self._changed.add(result.destination)
         if self._output.json:
             echo(as_json(result))
-        print_load(result, self._output)
+        print_load(result, self._output, dry_run=self._dry_run)
 
     def unusable(self, message: str) -> None:
         """Report an input of which nothing was loaded."""
@@ -113,12 +115,19 @@ class Batching:
 
 @contextmanager
 def batching(
-    settings: Settings, to: Sequence[str], output: Output, *, once: bool, build: bool
+    settings: Settings,
+    to: Sequence[str],
+    output: Output,
+    *,
+    once: bool,
+    build: bool,
+    dry_run: bool = False,
 ) -> Iterator[Batching]:
     """Give what such a command needs; its end waits for the models that are being built."""
     with ExitStack() as stack:
-        destinations = destinations_of(settings, to)
-        parts = Batching(destinations, output, stack.enter_context(stopping_gently()), once=once)
+        destinations = destinations_of(settings, to, needs_dsn=not dry_run)
+        must_stop = stack.enter_context(stopping_gently())
+        parts = Batching(destinations, output, must_stop, once=once, dry_run=dry_run)
         if build:
             stack.callback(parts.begin_builds().close)
         yield parts

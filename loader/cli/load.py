@@ -7,6 +7,9 @@ import click
 
 from loader.cli.alerts import AlertOptions, with_alerts
 from loader.cli.options import (
+    DEDUPE,
+    DRY_RUN,
+    MAX_REJECTS,
     SOME_ROWS_REJECTED,
     WORKERS,
     destinations_of,
@@ -35,13 +38,7 @@ from loader.terminal import echo
 @options_as(
     "options",
     LoadOptions,
-    click.option(
-        "--dedupe",
-        type=click.Choice(["none", "exact"]),
-        default="none",
-        callback=lambda _context, _parameter, value: value == "exact",
-        help="exact: drop, and count, rows equal in source, time and type to one already loaded.",
-    ),
+    DEDUPE,
     WORKERS,
     click.option(
         "--shard-by",
@@ -49,12 +46,7 @@ from loader.terminal import echo
         default="source",
         help="What decides which connection an event goes over; none: only whose turn it is.",
     ),
-    click.option(
-        "--max-rejects",
-        type=click.IntRange(0),
-        metavar="N",
-        help="More rejected rows than that: nothing is loaded, exit 4.",
-    ),
+    MAX_REJECTS,
     click.option(
         "--max-new-partitions",
         type=click.IntRange(0),
@@ -84,7 +76,7 @@ from loader.terminal import echo
         help="keep: they grow with every row; rebuild: the large ones of new partitions come last; "
         "auto: where many rows come.",
     ),
-    click.option("--dry-run", is_flag=True, help="Read and check everything, write nothing."),
+    DRY_RUN,
 )
 @with_output("Print the result as JSON.")
 @with_alerts

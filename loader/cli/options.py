@@ -147,6 +147,23 @@ def _keep_secret(settings: Settings) -> None:
         root.obj = replace(root.obj, other_dsns=(settings.dsn or "", *settings.other_dsns))
 
 
+DEDUPE = click.option(
+    "--dedupe",
+    type=click.Choice(["none", "exact"]),
+    default="none",
+    callback=lambda _context, _parameter, value: value == "exact",
+    help="exact: drop, and count, rows equal in source, time and type to one already loaded.",
+)
+
+MAX_REJECTS = click.option(
+    "--max-rejects",
+    type=click.IntRange(0),
+    metavar="N",
+    help="More rejected rows than that: nothing is loaded, exit 4.",
+)
+
+DRY_RUN = click.option("--dry-run", is_flag=True, help="Read and check everything, write nothing.")
+
 WORKERS = click.option(
     "--workers",
     type=click.IntRange(1, 32),
@@ -174,6 +191,12 @@ with_files = with_options(
         metavar="A,B,C",
         help="Column names of CSV without a header.",
     ),
+    click.option(
+        "--source-from-path",
+        metavar="PATTERN",
+        help="The source is a part of the path: {source}/* its folder, cam_{source}_*.csv some of "
+        "its name.",
+    ),
 )
 
 _with_mapping_options = with_options(
@@ -183,9 +206,15 @@ _with_mapping_options = with_options(
         metavar="NAME",
         help="A known format, such as frigate; other options override it. See: loader formats.",
     ),
-    click.option("--time-column", default="time", metavar="NAME", help="When it was seen."),
+    click.option(
+        "--time-column",
+        default="time",
+        metavar="NAME",
+        help="When it was seen; date,time where that is in two columns.",
+    ),
     click.option("--type-column", default="type", metavar="NAME", help="What was seen."),
     click.option("--source-column", default="source", metavar="NAME", help="Who saw it."),
+    click.option("--type", metavar="NAME", help="One type for the whole input."),
     click.option("--source", metavar="NAME", help="One source for the whole input."),
     click.option(
         "--type-pattern",
@@ -216,6 +245,23 @@ _with_mapping_options = with_options(
         callback=read_by(_read_names),
         metavar="A,B",
         help="Extra columns to keep as JSON.",
+    ),
+    click.option(
+        "--types",
+        callback=read_by(_read_names),
+        metavar="A,B",
+        help="Only these types, as they are loaded; other rows are left out, and counted.",
+    ),
+    click.option(
+        "--sources", callback=read_by(_read_names), metavar="A,B", help="Only these sources."
+    ),
+    click.option("--since", metavar="TIME", help="Only events at that time or later."),
+    click.option("--until", metavar="TIME", help="Only events before that time."),
+    click.option(
+        "--where",
+        multiple=True,
+        metavar="COLUMN>=VALUE",
+        help="Only rows of which that is true; =, !=, <, <=, > or >=. Repeatable: all must be.",
     ),
 )
 

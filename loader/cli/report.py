@@ -56,6 +56,8 @@ def describe_load(result: LoadResult, *, dry_run: bool) -> str:
         counts.append(f"{result.rows_duplicate:,} duplicate")
     if result.rows_rejected:
         counts.append(f"{result.rows_rejected:,} rejected")
+    if result.rows_left_out:
+        counts.append(f"{result.rows_left_out:,} left out")
     line = f"{origin}: {', '.join(counts)} in {result.seconds:.1f} s"
     if not dry_run:
         line += f", load {result.load_id}"
@@ -83,14 +85,14 @@ def print_load(result: LoadResult, output: Output, *, dry_run: bool = False) -> 
 
 def print_loads(rows: Iterable[LedgerRow]) -> None:
     """Print the ledger."""
-    columns = ("load", "origin", "state", "loaded", "rejected", "duplicate", "first event",
-               "last event", "published")  # fmt: skip
-    counts = attrgetter("rows_loaded", "rows_rejected", "rows_duplicate")
+    columns = ("load", "origin", "state", "loaded", "rejected", "duplicate", "left out",
+               "first event", "last event", "published")  # fmt: skip
+    counts = attrgetter("rows_loaded", "rows_rejected", "rows_duplicate", "rows_left_out")
     times = attrgetter("first_event_at", "last_event_at", "published_at")
     print_table(
         columns,
         ((str(row.load_id), row.origin, _state(row), *counts(row), *times(row)) for row in rows),
-        right=("load", "loaded", "rejected", "duplicate"),
+        right=("load", "loaded", "rejected", "duplicate", "left out"),
     )
 
 
@@ -143,7 +145,8 @@ def print_status(ledger: LedgerStatus, models: Models) -> None:
         "loads": f"{ledger.loads:,} visible, {ledger.withdrawals:,} withdrawn, "
         f"{ledger.unpublished:,} unpublished",
         "rows": f"{ledger.rows_read:,} read = {ledger.rows_loaded:,} loaded + "
-        f"{ledger.rows_rejected:,} rejected + {ledger.rows_duplicate:,} duplicate",
+        f"{ledger.rows_rejected:,} rejected + {ledger.rows_duplicate:,} duplicate + "
+        f"{ledger.rows_left_out:,} left out",
         "events": f"{_time(ledger.first_event_at)} to {_time(ledger.last_event_at)}"
         if ledger.first_event_at
         else "none",

@@ -8,13 +8,16 @@ import click
 from loader.cli.alerts import AlertOptions, with_alerts
 from loader.cli.batches import batching, with_batches
 from loader.cli.options import (
+    DEDUPE,
+    DRY_RUN,
+    MAX_REJECTS,
+    WORKERS,
     options_as,
     read_by,
     with_destinations,
     with_files,
     with_mapping,
     with_output,
-    with_workers,
 )
 from loader.cli.progress import show_progress
 from loader.cli.report import Output
@@ -44,7 +47,7 @@ from loader.watching.watch import Watcher, WatchOptions
 @with_output("Print each load as a line of JSON.")
 @with_files
 @with_mapping
-@with_workers
+@options_as("options", LoadOptions, DEDUPE, WORKERS, MAX_REJECTS, DRY_RUN)
 @with_alerts
 @with_destinations
 def watch(
@@ -64,8 +67,11 @@ def watch(
     Files are moved into done, rejected (some rows were) or failed (not usable) in it. SIGTERM or
     Ctrl-C finishes the file that is being loaded, and ends it.
     """
+    dry_run = options.dry_run
+    if dry_run:
+        alerts, build = AlertOptions(), False
     with (
-        batching(settings, to, output, once=watching.once, build=build) as batches,
+        batching(settings, to, output, once=watching.once, build=build, dry_run=dry_run) as batches,
         alerts.begin(batches.first) as observers,
     ):
         delivery = Delivery(

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -18,7 +18,7 @@ from loader.database.locks import (
     unlock,
 )
 from loader.database.partitions import delete_events
-from loader.database.queries import fetch, query
+from loader.database.queries import LEFT_OUT, fetch, query
 from loader.database.schema import keep_schema
 from loader.errors import CommitLostError, UsageError
 from loader.reading.totals import Totals
@@ -37,6 +37,7 @@ class LedgerRow:
     rows_loaded: int
     rows_rejected: int
     rows_duplicate: int
+    rows_left_out: int = field(metadata=LEFT_OUT)
     kind: str
     origin: str
     first_event_at: datetime | None

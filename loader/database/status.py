@@ -1,7 +1,7 @@
 """What is loaded, and how far behind the models are."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -9,7 +9,7 @@ from psycopg import Connection, errors
 
 from loader.database.locks import SHORT_TRY
 from loader.database.models import copy_marks, progress_schemas
-from loader.database.queries import fetch, query
+from loader.database.queries import LEFT_OUT, fetch, query
 
 # Of the whole table, and each process that works on one has its own locks.
 QUERIES_AT_ONCE: Final = 5
@@ -37,6 +37,7 @@ class LedgerStatus:
     rows_loaded: int
     rows_rejected: int
     rows_duplicate: int
+    rows_left_out: int = field(metadata=LEFT_OUT)
     database_bytes: int
     first_event_at: datetime | None
     last_event_at: datetime | None

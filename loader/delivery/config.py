@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 FILE_NAME: Final = "loader.toml"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_SELECTION: Final = ("types", "sources", "since", "until")
+_SELECTION: Final = ("types", "sources", "since", "until", "where")
 
 
 @dataclass(frozen=True, kw_only=True)

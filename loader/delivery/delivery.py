@@ -51,9 +51,6 @@ class Delivery:
         options: how to load them.
         observers: take part in the loads into the first destination: nobody wants an alert twice.
         show_progress: shows how far each load is.
-
-    Raises:
-        UsageError: the mapping has a selection, and so has a destination.
     """
 
     def __init__(
@@ -90,6 +87,11 @@ class Delivery:
                 if one.name is None:
                     raise
                 self._failures[one.name] = explained(error, one)
+
+    @property
+    def is_dry_run(self) -> bool:
+        """Whether nothing is to be written."""
+        return self._options.dry_run
 
     @property
     def failures(self) -> list[str]:

@@ -61,18 +61,12 @@ class Destination:
         return dsn
 
     def mapping(self, mapping: Mapping) -> Mapping:
-        """Return how to read an input for this database.
-
-        Raises:
-            UsageError: the mapping has a selection of its own.
-        """
+        """Return how to read an input for this database, which takes a part of what is wanted."""
         if self.selection is None:
             return mapping
-        if mapping.selection is not None:
-            raise UsageError(
-                f"the mapping has a selection, and so has {self.name} in {FILE_NAME}; take one away"
-            )
-        return replace(mapping, selection=self.selection)
+        if mapping.selection is None:
+            return replace(mapping, selection=self.selection)
+        return replace(mapping, selection=replace(self.selection, within=mapping.selection))
 
     def options(self, options: LoadOptions) -> LoadOptions:
         """Return how to load into this database."""

@@ -74,6 +74,7 @@ def as_dict(outcome: Outcome) -> dict[str, Any]:
         rows_loaded=0,
         rows_rejected=0,
         rows_duplicate=0,
+        rows_left_out=0,
         already_loaded=False,
         seconds=0.0,
         first_event_at=None,

@@ -87,6 +87,7 @@ class LoadResult:
     rows_loaded: int
     rows_rejected: int
     rows_duplicate: int
+    rows_left_out: int
     already_loaded: bool
     seconds: float
     first_event_at: datetime | None

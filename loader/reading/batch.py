@@ -44,13 +44,15 @@ class EventBatch:
         rejects: the first rejected rows in full; how many is bounded over the whole input, so
             that a wrong file of any size does not fill the memory.
         rows_rejected: all rejected rows of this batch, kept in ``rejects`` or not.
+        rows_left_out: rows that nobody wanted.
     """
 
     events: pa.RecordBatch
     rejects: tuple[Reject, ...]
     rows_rejected: int
+    rows_left_out: int = 0
 
     @property
     def rows_read(self) -> int:
         """Rows of the input that this batch stands for."""
-        return self.events.num_rows + self.rows_rejected
+        return self.events.num_rows + self.rows_rejected + self.rows_left_out

@@ -150,7 +150,7 @@ class Gate:
             retained_from: older times are refused; None refuses none.
             types: which types are refused; None refuses none.
             sources: which sources are refused; None refuses none.
-            leaves_out_old: rows with such times are no rows of the load, and not rejected.
+            leaves_out_old: rows with such times are left out, and not rejected.
         """
         self.leaves_out_old = leaves_out_old
         self._names = {Refusal.TYPE: types, Refusal.SOURCE: sources}

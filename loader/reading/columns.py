@@ -12,7 +12,7 @@ from loader.reading import attributes, header
 from loader.reading.arrow import Array, DataType, RecordBatch, Schema, pa, pc
 from loader.reading.limits import DEEPEST
 from loader.reading.plain import plain_batch, plain_type
-from loader.reading.rows import Assembler, Rows
+from loader.reading.rows import Assembler, Rows, put_together
 from loader.reading.texts import value_at
 from loader.reading.times import EPOCHS, Clock, Moments, TimeFault, epochs
 
@@ -47,8 +47,7 @@ class ColumnReader:
         self._mapping = mapping
         self._origin = origin
         self.assembler = Assembler(mapping, limits)
-        wanted = [*mapping.needed_columns, *mapping.attributes]
-        at = header.positions(schema.names, wanted, mapping, origin)
+        at = header.positions(schema.names, mapping, origin)
         self._names = {name: schema.names[place] for name, place in at.items()}
         for field in schema:
             if _is_deeper(field.type, DEEPEST):
@@ -69,29 +68,41 @@ class ColumnReader:
         mapping = self._mapping
         batch = plain_batch(batch)
         columns = {name: batch.column(actual) for name, actual in self._names.items()}
-        time = columns[mapping.time_column]
+        time = put_together([columns[name] for name in mapping.time_columns])
         if pa.types.is_dictionary(time.type):
             time = time.dictionary_decode()
         moments, time = _moments(time, self.assembler.clock)
         kept = {name: columns[name] for name in mapping.attributes}
+
+        def name(given: str | None, column: str) -> Array | None:
+            return _name(columns[column]) if given is None else None
+
         return self.assembler.batch(
             Rows(
                 time=time,
                 moments=moments,
-                event_type=_name(columns[mapping.type_column]),
-                source=None
-                if mapping.source is not None
-                else _name(columns[mapping.source_column]),
+                event_type=name(mapping.type, mapping.type_column),
+                source=name(mapping.source, mapping.source_column),
                 attributes=attributes.render(kept) if kept else None,
                 attribute_reason=lambda row: attributes.find_fault(kept, row),
+                compared={name: columns[name] for name in mapping.compared_columns},
                 origins=_Rows(batch, columns, first_row),
             )
         )
 
     def _check_types(self, types: dict[str, DataType], *, has_rows: bool) -> None:
         mapping = self._mapping
-        kind = _plain(types[mapping.time_column])
-        where = f'{self._origin}: column "{mapping.time_column}"'
+        if len(mapping.time_columns) == 1:
+            self._check_time(_plain(types[mapping.time_columns[0]]))
+        if not has_rows:
+            return
+        for name in mapping.needed_columns[len(mapping.time_columns) :]:
+            kind = _plain(types[name])
+            if pa.types.is_nested(kind) or pa.types.is_null(kind):
+                raise InputError(f'{self._origin}: column "{name}" holds {kind}, not names')
+
+    def _check_time(self, kind: DataType) -> None:
+        where = f'{self._origin}: column "{self._mapping.time_column}"'
         clock = self.assembler.clock
         if pa.types.is_date(kind) and (clock.is_iso or clock.per_second):
             raise InputError(f"{where} holds dates without a time of day")
@@ -105,12 +116,6 @@ class ColumnReader:
         usable = is_number or pa.types.is_timestamp(kind) or pa.types.is_date(kind)
         if not usable and not _is_text(kind):
             raise InputError(f"{where} holds {kind}, not times")
-        if not has_rows:
-            return
-        for name in mapping.needed_columns[1:]:
-            kind = _plain(types[name])
-            if pa.types.is_nested(kind) or pa.types.is_null(kind):
-                raise InputError(f'{self._origin}: column "{name}" holds {kind}, not names')
 
 
 def _moments(time: Array, clock: Clock) -> tuple[Moments | None, Array]:

@@ -15,7 +15,7 @@ from loader.reading.batch import EventBatch, Reject
 from loader.reading.limits import too_long
 from loader.reading.lines import Block, Blocks, long_lines
 from loader.reading.quoting import RecordFault, Records
-from loader.reading.rows import Assembler, Broken, Rows
+from loader.reading.rows import Assembler, Broken, Rows, put_together
 from loader.reading.texts import Texts
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class CsvReader:
 
     def _careful(self, block: Block, columns: _Columns) -> EventBatch:
         def is_row(records: Records) -> NDArray[np.bool_]:
-            lines, texts = records.line_texts(columns.time)
+            lines, texts = records.line_texts(columns.times)
             _, faults = self.assembler.clock.read(Texts(pa.array(texts, pa.binary())))
             found = np.zeros(len(block.lines), np.bool_)
             found[lines] = faults == 0
@@ -176,16 +176,15 @@ class _Columns:
     """The columns of the input that are read, and how Arrow reads them."""
 
     def __init__(self, found: tuple[str, ...], mapping: Mapping, origin: str) -> None:
-        wanted = [*mapping.needed_columns, *mapping.attributes]
-        at = header.positions(found, wanted, mapping, origin)
+        self._mapping = mapping
+        self._at = header.positions(found, mapping, origin)
         self.count = len(found)
-        self.time = at[mapping.time_column]
-        self._type = str(at[mapping.type_column])
-        self._source = None if mapping.source is not None else str(at[mapping.source_column])
-        self._attributes = {name: str(at[name]) for name in mapping.attributes}
-        types = {str(self.time): _TEXT}
-        types |= dict.fromkeys(self._attributes.values(), _TEXT)
-        types |= dict.fromkeys([self._type, self._source or self._type], _NAMES)
+        self.times = [self._at[name] for name in mapping.time_columns]
+        names = set(mapping.needed_columns) - set(mapping.time_columns)
+        types = {
+            str(at): _NAMES if name in names else _TEXT
+            for name, at in sorted(self._at.items(), key=lambda item: item[0] in names)
+        }
         self._parsing = arrow_csv.ParseOptions(
             delimiter=mapping.delimiter, newlines_in_values=True, ignore_empty_lines=False
         )
@@ -215,27 +214,29 @@ class _Columns:
 
     def has_empty_time(self, table: Table) -> bool:
         """Whether any row has nothing where the time should be."""
-        times = table[str(self.time)]
+        times = table[str(self.times[0])]
         return any((Texts(chunk, trim=False).lengths == 0).any() for chunk in times.chunks)
 
     def rows(self, table: Table, origins: _Lines | _Chosen) -> Rows:
         """Give the columns their meaning."""
 
         def column(name: str) -> Array:
-            found = table[name].combine_chunks()
+            found = table[str(self._at[name])].combine_chunks()
             return found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
 
-        kept = {key: column(name) for key, name in self._attributes.items()}
-        kept = {
-            key: values.cast(_TEXT) if pa.types.is_dictionary(values.type) else values
-            for key, values in kept.items()
-        }
+        def text(name: str) -> Array:
+            found = column(name)
+            return found.cast(_TEXT) if pa.types.is_dictionary(found.type) else found
+
+        mapping = self._mapping
+        kept = {name: text(name) for name in mapping.attributes}
         return Rows(
-            time=column(str(self.time)),
-            event_type=column(self._type),
-            source=None if self._source is None else column(self._source),
+            time=put_together([column(name) for name in mapping.time_columns]),
+            event_type=None if mapping.type is not None else column(mapping.type_column),
+            source=None if mapping.source is not None else column(mapping.source_column),
             attributes=attributes.render(kept) if kept else None,
             attribute_reason=lambda row: attributes.find_fault(kept, row),
+            compared={name: text(name) for name in mapping.compared_columns},
             origins=origins,
         )
 

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from loader.reading.mapping import Mapping
 
-_OPTIONS: Final = ("--time-column", "--type-column", "--source-column")
 _UTF_16: Final = (
     "is UTF-16, as spreadsheets save Unicode text; save it as UTF-8 (iconv -f UTF-16 -t UTF-8)"
 )
@@ -44,6 +43,7 @@ _MARKUP: Final = {
 }
 # A spreadsheet's word to itself of what separates the fields.
 _SEPARATOR: Final = re.compile(rb'"?sep=([,;|\t])"?[ \t,;|]*', re.IGNORECASE)
+_COUNTS: Final = {"enter", "exit", "enters", "exits", "entries", "in", "out", "count", "counts"}
 _LINES_LOOKED_AT: Final = 50
 BOM: Final = b"\xef\xbb\xbf"
 _LOOKED_AT: Final = 8192
@@ -103,6 +103,9 @@ def hint(lines: Sequence[bytes], first: int, mapping: Mapping) -> str:
                     f"; line {number} looks like the header: leave out what stands above it "
                     f"(tail -n +{number} FILE | loader load -{option})"
                 )
+    names = {folded(one.strip('"')) for one in lines[0].decode(errors="replace").split(",")}
+    if names & _COUNTS:
+        return "; it looks like counts per interval, not events: ask for what was seen one by one"
     if lines[0].startswith(b"#"):
         return "; it looks like a comment: leave such lines out (grep -v '^#' FILE | loader load -)"
     return ""
@@ -129,10 +132,8 @@ def parse(line: bytes, delimiter: str, origin: str) -> tuple[str, ...]:
     return tuple(fields)
 
 
-def positions(
-    found: Sequence[str], wanted: Sequence[str], mapping: Mapping, origin: str
-) -> dict[str, int]:
-    """Find columns, exactly or but for case and spaces around.
+def positions(found: Sequence[str], mapping: Mapping, origin: str) -> dict[str, int]:
+    """Find the columns that a mapping names, exactly or but for case and spaces around.
 
     Returns:
         Wanted name -> position in ``found``.
@@ -140,7 +141,7 @@ def positions(
     Raises:
         InputError: one is missing or there more than once; it names those that are there.
     """
-    return {name: _position(found, name, mapping, origin) for name in wanted}
+    return {name: _position(found, name, mapping, origin) for name in mapping.options}
 
 
 def _position(found: Sequence[str], name: str, mapping: Mapping, origin: str) -> int:
@@ -157,8 +158,10 @@ def _position(found: Sequence[str], name: str, mapping: Mapping, origin: str) ->
     there = ", ".join(f'"{column.strip()}"' for column in found[:20])
     if len(found) > 20:
         there += ", ..."
-    option = dict(zip(mapping.needed_columns, _OPTIONS, strict=False)).get(name, "--attributes")
+    option = mapping.options[name]
     advice = f"say with {option} which one it is"
+    if option == "--type-column":
+        advice += ", or with --type NAME what all of them are"
     if option == "--source-column":
         advice += ", or with --source NAME where all of it comes from"
     if len(found) == 1 and mapping.format in (None, "csv"):

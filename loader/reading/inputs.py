@@ -110,6 +110,7 @@ def open_reading(
         InputError: it cannot be opened, or nothing of it is usable.
     """
     limits = limits or Limits()
+    mapping = mapping.of_file(an_input.name or an_input.origin)
     with ExitStack() as stack:
         file = stack.enter_context(open_stored(an_input))
         if stat.S_ISREG(_mode(file)):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import os
 import re
 import zoneinfo
 from collections import abc
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import Any, Final, Literal, get_args
 
 from loader.checks import check_fields
-from loader.errors import UsageError
+from loader.errors import InputError, UsageError
 from loader.reading.limits import Limits
 from loader.reading.selection import Selection
 from loader.reading.times import Clock
@@ -19,6 +22,7 @@ Format = Literal["csv", "ndjson", "parquet"]
 # What people type for a tab, because their shell does not.
 _SPELLED_OUT: Final = {"\\t": "\t", "tab": "\t"}
 FORMATS: Final[tuple[Format, ...]] = get_args(Format)
+_SOURCE: Final = "{source}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,12 +33,18 @@ class Mapping:
         format: format of the input; None means that its name tells.
         delimiter: one character between the fields of CSV; ``\t`` may be spelled out.
         columns: names of the columns of CSV that has no header line; None when it has one.
-        time_column: input column with the time of the event.
-        type_column: input column with its type.
-        source_column: input column with its source; not read when ``source`` is given.
+        time_column: input column with the time of the event. Several, with commas between, are
+            put together with a blank between, such as a date and a time of day; a name that has a
+            comma is written in double quotes.
+        type_column: input column with its type; not read when ``type`` is given.
+        source_column: input column with its source; not read when the source is given.
+        type: one type for the whole input.
         source: one source for the whole input.
         type_pattern: a regular expression; what its one group finds in that column is the type.
         source_pattern: the same for the source.
+        source_from_path: the source is what ``{source}`` stands for in this pattern of how the path
+            of a file ends: ``{source}/*`` for its folder, ``cam_{source}_*.csv`` for a part of its
+            name.
         time_format: ``iso``, ``epoch_s``, ``epoch_ms``, ``epoch_us``, ``epoch_ns`` or a strptime
             format.
         timezone: IANA name of the zone of times that carry no offset; None rejects these.
@@ -52,9 +62,11 @@ class Mapping:
     time_column: str = "time"
     type_column: str = "type"
     source_column: str = "source"
+    type: str | None = None
     source: str | None = None
     type_pattern: str | None = None
     source_pattern: str | None = None
+    source_from_path: str | None = None
     time_format: str = "iso"
     timezone: str | None = None
     type_map: abc.Mapping[str, str] = field(default_factory=dict)
@@ -72,13 +84,16 @@ class Mapping:
         _check_names("--attributes", self.attributes)
         _check_pattern("--type-pattern", self.type_pattern)
         _check_pattern("--source-pattern", self.source_pattern)
-        needed = [("--time-column", self.time_column), ("--type-column", self.type_column)]
-        if self.source is None:
-            needed.append(("--source-column", self.source_column))
-        elif not _is_name(self.source):
-            raise UsageError(f"--source {self.source!r} is not a name")
+        _check_names("--time-column", self.time_columns)
+        for option, given in (("--type", self.type), ("--source", self.source)):
+            if given is not None and not _is_name(given):
+                raise UsageError(f"{option} {given!r} is not a name")
+        if self.source_from_path is not None:
+            if self.source is not None:
+                raise UsageError("--source and --source-from-path both say who saw it; drop one")
+            _path_pattern(self.source_from_path)
         seen: dict[str, str] = {}
-        for option, name in needed:
+        for name, option in self._needed():
             if folded(name) in seen:
                 raise UsageError(f'{seen[folded(name)]} and {option} both name column "{name}"')
             seen[folded(name)] = option
@@ -90,11 +105,54 @@ class Mapping:
                 raise UsageError(f'--type-map renames "{raw.strip()}" twice')
             raws.add(raw.strip())
 
-    @property
+    @cached_property
+    def time_columns(self) -> tuple[str, ...]:
+        """The columns of which the time is put together; one, as a rule."""
+        if "," not in self.time_column:
+            return (self.time_column,)
+        (names,) = csv.reader([self.time_column], skipinitialspace=True)
+        return tuple(names)
+
+    def _needed(self) -> list[tuple[str, str]]:
+        needed = [(name, "--time-column") for name in self.time_columns]
+        if self.type is None:
+            needed.append((self.type_column, "--type-column"))
+        if self.source is None and self.source_from_path is None:
+            needed.append((self.source_column, "--source-column"))
+        return needed
+
+    @cached_property
     def needed_columns(self) -> tuple[str, ...]:
-        """Columns without which no event can be made: time, type and, unless given, source."""
-        needed = (self.time_column, self.type_column)
-        return needed if self.source is not None else (*needed, self.source_column)
+        """Columns without which no event can be made: time, and type and source unless given."""
+        return tuple(name for name, _ in self._needed())
+
+    @cached_property
+    def compared_columns(self) -> tuple[str, ...]:
+        """Columns that the selection looks at, whatever they mean."""
+        return () if self.selection is None else self.selection.compared_columns
+
+    @cached_property
+    def options(self) -> dict[str, str]:
+        """All columns that are read, and which option names each."""
+        others = dict.fromkeys(self.compared_columns, "--where")
+        return others | dict.fromkeys(self.attributes, "--attributes") | dict(self._needed())
+
+    def of_file(self, path: str) -> Mapping:
+        """Return how to read the file at this path; ``-`` is none.
+
+        Raises:
+            InputError: its source was to be in the path, and is not.
+        """
+        if self.source_from_path is None:
+            return self
+        whole = "" if path == "-" else os.path.abspath(path)  # noqa: PTH100
+        found = _path_pattern(self.source_from_path).search(whole)
+        if found is None or not _is_name(found["source"]):
+            raise InputError(
+                f'{path}: its path does not end like "{self.source_from_path}", so that '
+                "--source-from-path finds no source in it"
+            )
+        return replace(self, source=found["source"], source_from_path=None)
 
     def described(self) -> dict[str, Any]:
         """Return all of it as JSON can hold it, for the ledger."""
@@ -113,7 +171,7 @@ class Mapping:
         options: dict[str, Any] = {
             "format": of,
             "time_column": self.time_column,
-            "type_column": self.type_column,
+            "type_column": self.type_column if self.type is None else None,
             "source_column": self.source_column if self.source is None else None,
             "source": self.source,
             "time_format": self.time_format,
@@ -127,6 +185,8 @@ class Mapping:
         for name in ("type_pattern", "source_pattern"):
             if (pattern := getattr(self, name)) is not None:
                 options[name] = pattern
+        if self.type is not None:
+            options["type"] = self.type
         if self.selection is not None and (selected := self.selection.described()):
             options["selection"] = selected
         return json.dumps(options, sort_keys=True, ensure_ascii=True).encode()
@@ -141,6 +201,22 @@ def _is_name(name: str) -> bool:
     """Whether a reader would take this for a source or a type."""
     name = name.strip()
     return bool(name) and name.isprintable() and len(name.encode()) <= Limits.name_bytes
+
+
+def _path_pattern(text: str) -> re.Pattern[str]:
+    """Compile a pattern of how a path ends.
+
+    Raises:
+        UsageError: it does not tell the source.
+    """
+    if text.count(_SOURCE) != 1:
+        raise UsageError(
+            f'--source-from-path "{text}" needs {_SOURCE} once, such as {_SOURCE}/* for the folder '
+            f"or cam_{_SOURCE}_*.csv for a part of the name"
+        )
+    wild = {"*": "[^/]*", "?": "[^/]", _SOURCE: "(?P<source>[^/]+?)"}
+    pieces = re.split(r"(\*|\?|\{source\})", text)
+    return re.compile("/" + "".join(wild.get(one) or re.escape(one) for one in pieces) + r"\Z")
 
 
 def _check_delimiter(delimiter: str) -> None:

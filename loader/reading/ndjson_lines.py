@@ -12,7 +12,7 @@ from loader.reading import objects
 from loader.reading.arrow import Array, pa
 from loader.reading.batch import Reject
 from loader.reading.limits import too_long
-from loader.reading.rows import Broken, Rows
+from loader.reading.rows import Broken, Rows, put_together
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,7 +91,7 @@ def read_lines(
         at.append(number)
 
     def column(key: str) -> Array:
-        name = keys.needed[key]
+        name = keys.needed.get(key) or keys.compared[key]
         return pa.array([objects.text(row.get(name)) for row in rows], pa.binary())
 
     def rejects(room: int) -> Sequence[Reject]:
@@ -104,14 +104,15 @@ def read_lines(
     kept_keys = tuple(keys.attributes.values())
     return (
         Rows(
-            time=column(mapping.time_column),
-            event_type=column(mapping.type_column),
+            time=put_together([column(name) for name in mapping.time_columns]),
+            event_type=None if mapping.type is not None else column(mapping.type_column),
             source=None if mapping.source is not None else column(mapping.source_column),
             attributes=(
                 pa.array([objects.attributes(row, kept_keys) for row in rows], pa.string())
                 if kept_keys
                 else None
             ),
+            compared={key: column(key) for key in keys.compared},
             origins=Origins(block, np.array(at, np.int64), keys.needed),
         ),
         Broken(

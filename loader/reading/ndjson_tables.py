@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from loader.reading import attributes
 from loader.reading.arrow import Array, ArrowError, DataType, Schema, Table, arrow_json, pa, pc
 from loader.reading.ndjson_shapes import key_count
-from loader.reading.rows import Rows
+from loader.reading.rows import Rows, put_together
 from loader.reading.times import Clock, TimeFault, epochs
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Tables:
         self._keys = keys
         self._clock = clock
         self._schema: Schema | None = None
-        if not keys.attributes:
+        if not keys.attributes and not keys.compared:
             self._schema = pa.schema([(name, pa.string()) for name in keys.needed.values()])
 
     def parse(self, data: bytes) -> Table | int | None:
@@ -98,7 +98,7 @@ class Tables:
             is_neither = pa.types.is_boolean(found.type) or pa.types.is_nested(found.type)
             return pa.nulls(len(table), pa.string()) if is_neither else found
 
-        time = needed(mapping.time_column)
+        time = put_together([needed(name) for name in mapping.time_columns])
         moments: Moments | None = None
         if pa.types.is_integer(time.type) or pa.types.is_floating(time.type):
             moments, time = _from_numbers(time, self._clock.per_second)
@@ -106,10 +106,14 @@ class Tables:
         return Rows(
             time=time,
             moments=moments,
-            event_type=needed(mapping.type_column),
+            event_type=None if mapping.type is not None else needed(mapping.type_column),
             source=None if mapping.source is not None else needed(mapping.source_column),
             attributes=attributes.render(kept) if kept else None,
             attribute_reason=lambda row: attributes.find_fault(kept, row),
+            compared={
+                key: pa.nulls(len(table), pa.string()) if pa.types.is_nested(found.type) else found
+                for key, found in ((key, column(name)) for key, name in keys.compared.items())
+            },
             origins=replace(origins, keys=keys.needed),
         )
 
@@ -118,7 +122,7 @@ class Tables:
         for field in table.schema:
             kind = field.type
             if field.name in self._keys.needed.values():
-                is_time = field.name == self._keys.needed[self._mapping.time_column]
+                is_time = field.name == self._keys.needed.get(self._mapping.time_column)
                 if pa.types.is_floating(kind) and not (is_time and self._clock.per_second):
                     return False
             if pa.types.is_nested(kind) and field.name in self._keys.attributes.values():

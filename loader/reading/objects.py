@@ -44,6 +44,7 @@ class Keys:
     Attributes:
         needed: of time, type and source.
         attributes: of the attributes.
+        compared: of what the selection looks at.
         all: the keys, each once.
     """
 
@@ -56,7 +57,8 @@ class Keys:
 
         self.needed = {name: written(name) for name in mapping.needed_columns}
         self.attributes = {name: written(name) for name in mapping.attributes}
-        self.all = tuple(dict.fromkeys([*self.needed.values(), *self.attributes.values()]))
+        self.compared = {name: written(name) for name in mapping.compared_columns}
+        self.all = tuple(dict.fromkeys(map(written, mapping.options)))
 
 
 def parse(line: bytes, keys: Sequence[str]) -> dict[str, Any] | NotAnObject:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -186,21 +186,24 @@ class Records:
         faults[(self.ends - self.starts[:-1] > self._longest)] = RecordFault.LONG
         return faults
 
-    def line_texts(self, column: int) -> tuple[NDArray[np.int64], list[bytes]]:
-        """Field of each line that has enough of them, cut at every delimiter.
+    def line_texts(self, columns: Sequence[int]) -> tuple[NDArray[np.int64], list[bytes]]:
+        """Fields of each line that has enough of them, cut at every delimiter.
 
         Returns:
-            The lines, counted from 0, and the bytes of the field, quotes around it removed.
+            The lines, counted from 0, and the bytes of the fields with a blank between them,
+            quotes around each removed.
         """
         per_line = np.searchsorted(self.delimiters, self._lines.starts)
         counts = np.diff(per_line)
         lines = np.flatnonzero(counts >= self._fields - 1)
-        firsts = per_line[:-1][lines] + column
         bounds = np.concatenate([self.delimiters, [0]])
-        starts = self._lines.starts[lines] if column == 0 else bounds[firsts - 1] + 1
-        ends = np.where(column == counts[lines], self._lines.ends[lines], bounds[firsts])
         data = self.block.data
-        return lines, [
-            data[start:end].strip(b' "')
-            for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
-        ]
+
+        def field(column: int) -> Iterator[bytes]:
+            firsts = per_line[:-1][lines] + column
+            starts = self._lines.starts[lines] if column == 0 else bounds[firsts - 1] + 1
+            ends = np.where(column == counts[lines], self._lines.ends[lines], bounds[firsts])
+            for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+                yield data[start:end].strip(b' "')
+
+        return lines, [b" ".join(texts) for texts in zip(*map(field, columns), strict=True)]

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
+from loader.errors import UsageError
 from loader.reading import names
-from loader.reading.arrow import Array, pa
+from loader.reading.arrow import Array, pa, pc
 from loader.reading.batch import EventBatch, Reject
 from loader.reading.bounds import Gate, Refusal
 from loader.reading.selection import without_unused_names
-from loader.reading.texts import Texts, value_at
+from loader.reading.texts import Texts, as_text, value_at
 from loader.reading.times import Clock, Moments
 
 if TYPE_CHECKING:
+    from collections import abc
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
@@ -64,21 +66,31 @@ class Rows:
     Attributes:
         time: text of any bytes; anything when ``moments`` are given.
         moments: the times already read, where they were no text.
-        event_type: text of any bytes, integers, or a dictionary of these.
-        source: the same; None when the mapping gives one source for all.
+        event_type: text of any bytes, integers, or a dictionary of these; None when the mapping
+            gives one type for all.
+        source: the same.
         attributes: JSON objects as string, null where they cannot be loaded; None when not
             asked for.
         attribute_reason: says of a row with null attributes which column is at fault and why.
+        compared: columns that the selection looks at, by their name in it; of any type.
         origins: where they stood.
     """
 
     time: Array
     moments: Moments | None = None
-    event_type: Array
+    event_type: Array | None
     source: Array | None
     attributes: Array | None = None
     attribute_reason: Callable[[int], tuple[str | None, str]] = lambda _: (None, _UNKEPT)
+    compared: abc.Mapping[str, Array] = field(default_factory=dict)
     origins: Origins
+
+
+def put_together(times: Sequence[Array]) -> Array:
+    """Make one column of those that the time is put together of, such as a date and a time."""
+    if len(times) == 1:
+        return times[0]
+    return pc.binary_join_element_wise(*[as_text(one).fill_null("") for one in times], " ")
 
 
 class Assembler:
@@ -91,9 +103,14 @@ class Assembler:
     Args:
         mapping: what the columns mean.
         limits: bounds of names and of kept rejects.
+
+    Raises:
+        UsageError: the source was to be found in a path that there is not.
     """
 
     def __init__(self, mapping: Mapping, limits: Limits) -> None:
+        if mapping.source_from_path is not None:
+            raise UsageError("source_from_path is for files only: here is no path to take it from")
         self._mapping = mapping
         self._limits = limits
         self._room = limits.rejects_kept
@@ -110,16 +127,13 @@ class Assembler:
         else:
             micros, time_faults = self.clock.read(Texts(rows.time))
         mapping, longest = self._mapping, self._limits.name_bytes
-        types, type_faults = names.read(
-            rows.event_type, mapping.type_map, longest, self._type_pattern
-        )
-        if rows.source is None:
-            only = pa.array([(mapping.source or "").strip()], pa.string())
-            at = pa.array(np.zeros(len(micros), np.int32))
-            sources = pa.DictionaryArray.from_arrays(at, only)
-            source_faults = np.zeros(len(micros), np.uint8)
-        else:
-            sources, source_faults = names.read(rows.source, {}, longest, self._source_pattern)
+        type_pattern = self._type_pattern if rows.event_type is not None else None
+        source_pattern = self._source_pattern if rows.source is not None else None
+        event_type = _or_all(rows.event_type, mapping.type, len(micros))
+        source = _or_all(rows.source, mapping.source, len(micros))
+        rows = replace(rows, event_type=event_type, source=source)
+        types, type_faults = names.read(event_type, mapping.type_map, longest, type_pattern)
+        sources, source_faults = names.read(source, {}, longest, source_pattern)
         columns: dict[str, Array] = {
             "event_time": pa.array(micros).cast(EVENT_TIME),
             "source": sources,
@@ -134,7 +148,9 @@ class Assembler:
         if mapping.selection is None:
             left_out = np.zeros(len(micros), np.bool_)
         else:
-            left_out = mapping.selection.leaves_out(micros, time_faults == 0, types, sources)
+            left_out = mapping.selection.leaves_out(
+                micros, time_faults == 0, types, sources, rows.compared
+            )
         refusals = self._refuse(micros, faulty | left_out)
         if self.gate is not None and self.gate.leaves_out_old:
             left_out |= refusals == Refusal.OLD
@@ -152,6 +168,7 @@ class Assembler:
             events=events,
             rejects=self._keep(rows, faults, bad, broken),
             rows_rejected=len(bad) + broken.count,
+            rows_left_out=int(np.count_nonzero(left_out)),
         )
 
     def _refuse(self, micros: NDArray[np.int64], faulty: NDArray[np.bool_]) -> NDArray[np.uint8]:
@@ -187,25 +204,30 @@ class Assembler:
     def _reason(self, rows: Rows, faults: _Faults, row: int) -> tuple[str | None, str]:
         """Name the first column at fault and what is wrong with it."""
         mapping, longest = self._mapping, self._limits.name_bytes
+        type_column = None if mapping.type is not None else mapping.type_column
+        source_column = None if mapping.source is not None else mapping.source_column
+        column: str | None
         if faults.time[row]:
             column = mapping.time_column
             reason = self.clock.reason(int(faults.time[row]), _text(rows.time, row))
-        elif faults.event_type[row]:
-            column, text = mapping.type_column, _text(rows.event_type, row)
+            told = (rows.origins.reason(row, name) for name in mapping.time_columns)
+            return column, next(filter(None, told), reason)
+        if faults.event_type[row]:
+            column, text = type_column, _text(rows.event_type, row)
             reason = names.reason(int(faults.event_type[row]), text, "type", longest)
         elif faults.source[row]:
-            column, text = mapping.source_column, _text(rows.source, row)
+            column, text = source_column, _text(rows.source, row)
             reason = names.reason(int(faults.source[row]), text, "source", longest)
         elif self.gate is not None and faults.refusal[row]:
             refusal = Refusal(faults.refusal[row])
             column, values = {
-                Refusal.TYPE: (mapping.type_column, rows.event_type),
-                Refusal.SOURCE: (mapping.source_column, rows.source),
+                Refusal.TYPE: (type_column, rows.event_type),
+                Refusal.SOURCE: (source_column, rows.source),
             }.get(refusal, (mapping.time_column, rows.time))
             return column, self.gate.reason(refusal, _text(values, row))
         else:
             return rows.attribute_reason(row)
-        return column, rows.origins.reason(row, column) or reason
+        return column, (column and rows.origins.reason(row, column)) or reason
 
 
 @dataclass(frozen=True)
@@ -218,6 +240,14 @@ class _Faults:
 
 def _compiled(pattern: str | None) -> re.Pattern[str] | None:
     return None if pattern is None else re.compile(pattern)
+
+
+def _or_all(column: Array | None, name: str | None, count: int) -> Array:
+    """Return a column, or the one name that all rows have where there is none."""
+    if column is not None:
+        return column
+    only = pa.array([name or ""], pa.string())
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), only)
 
 
 def _text(column: Array | None, row: int) -> str:

@@ -76,6 +76,15 @@ class Texts:
         return bool((data[starts] <= _BLANK).any() or (data[ends - 1] <= _BLANK).any())
 
 
+def as_text(column: Array) -> Array:
+    """Return the values as string, of which nobody has checked that it is UTF-8."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_binary(column.type):
+        return column.view(pa.string())
+    return column.cast(pa.string())
+
+
 def is_utf8(value: bytes) -> bool:
     """Whether these bytes are text."""
     try:

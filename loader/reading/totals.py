@@ -17,7 +17,7 @@ _HANDFUL = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Totals:
-    """What became of the rows of an input; always read = loaded + rejected + duplicate.
+    """What became of the rows of an input; always read = loaded + rejected + duplicate + left out.
 
     ``first_reject`` says where the first rejected row stands and what is wrong with it.
     """
@@ -26,6 +26,7 @@ class Totals:
     rows_loaded: int = 0
     rows_rejected: int = 0
     rows_duplicate: int = 0
+    rows_left_out: int = 0
     first_event_at: datetime | None = None
     last_event_at: datetime | None = None
     first_reject: str | None = None
@@ -51,6 +52,7 @@ def add_batch(totals: Totals, batch: EventBatch) -> Totals:
         rows_read=totals.rows_read + batch.rows_read,
         rows_loaded=totals.rows_loaded + count,
         rows_rejected=totals.rows_rejected + batch.rows_rejected,
+        rows_left_out=totals.rows_left_out + batch.rows_left_out,
         first_event_at=first,
         last_event_at=last,
     )

@@ -76,14 +76,16 @@ class Inbox:
         self._mapping = mapping
         self._can_tell = False
 
-    def prepare(self) -> None:
-        """Create the directories for files that are dealt with.
+    def prepare(self, *, dry_run: bool = False) -> None:
+        """Create the directories for files that are dealt with, unless nothing is to be written.
 
         Raises:
             InputError: there is no such directory, or we may not write there.
         """
         if not self._directory.is_dir():
             raise InputError(f"{self._directory}: no such directory")
+        if dry_run:
+            return
         try:
             for folder in _FOLDERS:
                 (self._directory / folder).mkdir(exist_ok=True)
@@ -108,6 +110,8 @@ class Inbox:
                         if _may_be_events(entry):
                             self._note(Path(entry.path), look)
             except OSError as error:
+                if isinstance(error, FileNotFoundError) and directory != self._directory:
+                    continue
                 raise InputError(f"{directory}: {error.strerror}") from error
         return look
 

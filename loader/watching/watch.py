@@ -81,6 +81,8 @@ class Watcher:
         self._has: dict[Seen, dict[str | None, LoadResult]] = {}
         # What was put into done and rejected lately, by load: somebody may still write to it.
         self._put: deque[tuple[Seen, list[LoadResult]]] = deque(maxlen=_REMEMBERED)
+        # With --dry-run, the files that were read; they stay where they are.
+        self._read: set[Seen] = set()
 
     def run(self, must_stop: StopRequest) -> None:
         """Watch; when told to stop, finish the file that is being loaded.
@@ -89,7 +91,7 @@ class Watcher:
             InputError: there is no such directory, or (with ``once``) it cannot be read.
             DatabaseError: the database went away (with ``once``; else it is waited for).
         """
-        self._inbox.prepare()
+        self._inbox.prepare(dry_run=self._delivery.is_dry_run)
         pause = _FIRST_PAUSE_SECONDS
         is_unknown, is_away = True, False
         while not must_stop.is_set():
@@ -156,7 +158,8 @@ class Watcher:
             names = ", ".join(sorted(new))
             self._say(f"left until nobody has it open for writing: {names}")
         self._left_alone, self._written = look.others, look.written
-        return look.files
+        self._read &= look.files
+        return look.files - self._read
 
     def _look_back(self) -> None:
         """Find files that grew after they were loaded and moved: what was added is not loaded."""
@@ -173,6 +176,9 @@ class Watcher:
 
     def _load(self, seen: Seen) -> bool:
         """Load one file and move it to where it belongs; tell whether it was loaded."""
+        if self._delivery.is_dry_run:
+            self._try(seen)
+            return False
         taken = self._inbox.take(seen)
         if taken is None:
             return False
@@ -183,6 +189,15 @@ class Watcher:
                 self._set_aside(taken, deaths)
                 return False
             return self._load_taken(taken)
+
+    def _try(self, seen: Seen) -> None:
+        """Read a file where it is, to tell what would become of it."""
+        self._read.add(seen)
+        an_input = self._inbox.input_of(seen.path)
+        try:
+            self._bring(an_input, {})
+        except InputError as error:
+            self._unusable(an_input.explain(error))
 
     def _set_aside(self, taken: Seen, deaths: int) -> None:
         """Put away a file that a loader dies of, so that what stands behind it is loaded."""

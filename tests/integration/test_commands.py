@@ -46,7 +46,7 @@ def test_status_tells_what_is_loaded_and_how_far_behind_models_are(
         ("analytics.b", 3),
     ]
     text = run_loader("status").stdout
-    assert "4 read = 3 loaded + 1 rejected + 0 duplicate" in text
+    assert "4 read = 3 loaded + 1 rejected + 0 duplicate + 0 left out" in text
     assert "analytics.a" in text
     with conn.transaction():
         # As VACUUM FULL keeps it.

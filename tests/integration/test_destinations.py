@@ -64,7 +64,8 @@ def test_both_get_what_is_loaded(
     assert (first["destination"], second["destination"]) == ("realtime", "archive")
     assert list(first)[:-1] == [
         "load_id", "load_seq", "origin", "rows_read", "rows_loaded", "rows_rejected",
-        "rows_duplicate", "already_loaded", "seconds", "first_event_at", "last_event_at",
+        "rows_duplicate", "rows_left_out", "already_loaded", "seconds", "first_event_at",
+        "last_event_at",
     ]  # fmt: skip
     assert f"realtime: {path}: 4 rows loaded, 1 rejected" in outcome.stderr
     assert "see: loader rejects --load 1 --to archive" in outcome.stderr
@@ -110,10 +111,10 @@ def test_each_takes_what_its_filter_says(
     (tmp_path / "mixed.csv").write_text(MIXED)
     outcome = run_loader("load", tmp_path / "mixed.csv", "--json", "--quiet")
     taken, everything = results(outcome)
-    counts = ("rows_read", "rows_loaded", "rows_rejected")
+    counts = ("rows_read", "rows_loaded", "rows_rejected", "rows_left_out")
     # A van is not taken, whatever its time; without a type nobody can tell.
-    assert [taken[name] for name in counts] == [3, 1, 2]
-    assert [everything[name] for name in counts] == [8, 5, 3]
+    assert [taken[name] for name in counts] == [8, 1, 2, 5]
+    assert [everything[name] for name in counts] == [8, 5, 3, 0]
     assert rows(conn, EVENTS) == [("03 12:00:00", "car", "gate")]
     assert rows(conn, "select line_number from raw.rejected_events order by 1") == [(7,), (9,)]
     assert rows(conn, "select event_type from raw.event_types") == [("car",)]
@@ -125,7 +126,7 @@ def test_each_takes_what_its_filter_says(
     assert options[0]["types"] == ["car"]
     (tmp_path / "buses.csv").write_text("time,type,source\n2024-05-02T12:00:00Z,bus,gate\n")
     (nothing, one) = results(run_loader("load", tmp_path / "buses.csv", "--json", "--quiet"))
-    assert (nothing["rows_read"], nothing["load_id"], one["rows_read"]) == (0, 2, 1)
+    assert (nothing["rows_left_out"], nothing["load_id"], one["rows_left_out"]) == (1, 2, 0)
 
 
 def test_what_is_old_is_left_out_where_it_is_not_kept(
@@ -145,7 +146,7 @@ def test_what_is_old_is_left_out_where_it_is_not_kept(
     # Late, and older than what is kept: of no interest there, and no fault of the rows.
     outcome = run_loader("load", write_events("late.csv", count=5, bad=1), "--json", "--quiet")
     late, whole = results(outcome)
-    assert (late["rows_read"], late["rows_loaded"], late["rows_rejected"]) == (1, 0, 1)
+    assert (late["rows_left_out"], late["rows_loaded"], late["rows_rejected"]) == (5, 0, 1)
     assert (whole["rows_read"], whole["rows_loaded"], whole["rows_rejected"]) == (6, 5, 1)
     assert (len(rows(conn, EVENTS)), len(rows(archive, EVENTS))) == (0, 8)
     outcome = run_loader("maintain", "--to", "archive", "--retain", "8 weeks")
@@ -177,7 +178,7 @@ def test_a_pipe_goes_to_both(
     assert [one["origin"] for one in results(outcome)] == ["-", "-"]
     assert [one["already_loaded"] for one in results(outcome)] == [True, True]
     assert (len(rows(conn, EVENTS)), len(rows(archive, EVENTS))) == (1, 5)
-    assert rows(conn, LEDGER) == [("-", 2, 1, 1)]
+    assert rows(conn, LEDGER) == [("-", 8, 1, 1)]
     assert not list(tmp_path.glob("loader-*"))
 
 

@@ -16,7 +16,7 @@ import pytest
 from psycopg import Connection, sql
 
 import loader
-from loader import Event, IncompleteError, InputError, Selection, UsageError
+from loader import Event, IncompleteError, InputError, UsageError
 from loader.server.cluster import Cluster
 from tests.conftest import Outcome
 from tests.support.brokers import Broker, running_broker
@@ -300,9 +300,7 @@ def test_programs_load_into_all(
     assert (len(rows(conn, EVENTS)), count_events(archive_dsn)) == (5, 9)
 
 
-def test_programs_are_told_what_they_have_to_say(
-    configure: Configure, write_events: Write, tmp_path: Path
-) -> None:
+def test_programs_are_told_what_they_have_to_say(configure: Configure, tmp_path: Path) -> None:
     configure(realtime='types = ["van"]')
     with pytest.raises(UsageError, match='to="realtime" or to="archive"'):
         loader.load_events([])
@@ -310,8 +308,6 @@ def test_programs_are_told_what_they_have_to_say(
         loader.load_events([], to=loader.destinations())
     with pytest.raises(UsageError, match="say which one"):
         loader.periods()
-    with pytest.raises(UsageError, match="the mapping has a selection, and so has realtime"):
-        loader.load_files([write_events()], mapping=loader.Mapping(selection=Selection()))
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     with pytest.raises(InputError, match="no column"):
         loader.load_files([tmp_path / "other.csv"])

@@ -26,6 +26,7 @@ def test_a_load_is_what_its_result_says(
         "rows_loaded": 5,
         "rows_rejected": 0,
         "rows_duplicate": 0,
+        "rows_left_out": 0,
         "already_loaded": False,
         "first_event_at": "2024-05-13T15:00:00Z",
         "last_event_at": "2024-05-13T15:00:04Z",
@@ -79,6 +80,26 @@ def test_rejected_rows_are_kept_and_counted(
     assert conn.execute(
         "select line_number, column_name, raw_text, raw_bytes from raw.rejected_events order by 1"
     ).fetchall() == [(4 + n, "time", f"bad,car,camera {n}", None) for n in range(3)]
+
+
+def test_rows_that_are_not_wanted_are_counted(
+    run_loader: Run, tmp_path: Path, conn: Connection
+) -> None:
+    (tmp_path / "cam7").mkdir()
+    path = tmp_path / "cam7" / "a.csv"
+    rows = [f"2024-05-13,15:00:0{n},{'car' if n % 2 else 'van'},0.{n}\n" for n in range(8)]
+    path.write_text("day,hour,type,score\n" + "".join(rows) + "never,,car,1\n")
+    options = ("--time-column", "day,hour", "--timezone", "UTC", "--types", "car,bus",
+               "--source-from-path", "{source}/*", "--where", "score>=0.3",
+               "--until", "2024-05-13T15:00:07Z")  # fmt: skip
+    outcome = run_loader("load", path, *options)
+    assert outcome.exit_code == 3
+    assert "2 rows loaded, 1 rejected, 6 left out" in outcome.stdout
+    assert conn.execute(
+        "select rows_read, rows_left_out, options -> 'selection' -> 'where' from raw.loads"
+    ).fetchall() == [(9, 6, ["score>=0.3"])]
+    assert conn.execute("select source_name from raw.sources").fetchall() == [("cam7",)]
+    assert "2 loaded + 1 rejected + 0 duplicate + 6 left out" in run_loader("status").stdout
 
 
 def test_a_load_of_nothing_but_rejects_is_in_the_ledger(

@@ -99,6 +99,32 @@ def test_each_file_goes_where_it_belongs(
     assert (again.exit_code, again.stdout) == (0, "")
 
 
+def test_a_dry_run_moves_and_writes_nothing(
+    inbox: Path, run_loader: Run, write_events: Write, conn: Connection
+) -> None:
+    options = ("--once", "--settle", "0s", "--max-rejects", "1", "--dedupe", "exact")
+    write_events("inbox/good.csv", count=2, bad=1)
+    write_events("inbox/bad.csv", count=2, bad=2)
+    outcome = run_loader("watch", inbox, *options, "--dry-run")
+    assert (outcome.exit_code, files_in(inbox)) == (4, {"inbox": ["bad.csv", "good.csv"]})
+    assert "2 rows usable, 1 rejected" in outcome.stdout
+    assert "nothing was written" in outcome.stdout
+    assert "more than 1 rows are rejected" in outcome.stderr
+    assert conn.execute("select count(*) from raw.loads").fetchone() == (0,)
+    assert run_loader("watch", inbox, *options, "--where", "source!=camera 9").exit_code == 4
+    assert files_in(inbox) == {
+        "failed": ["bad.csv", "bad.csv.error.txt"],
+        "rejected": ["good.csv"],
+    }
+    shutil.copy(inbox / "rejected" / "good.csv", inbox / "again.csv")
+    again = run_loader("watch", inbox, *options, "--json", "--quiet")
+    (result,) = map(json.loads, again.stdout.splitlines())
+    # Without the condition it is another load; what is there already is dropped.
+    assert [result[f"rows_{what}"] for what in ("read", "loaded", "rejected", "duplicate")] == [
+        3, 0, 1, 2,
+    ]  # fmt: skip
+
+
 def test_nothing_is_overwritten(inbox: Path, run_loader: Run, write_events: Write) -> None:
     for count in (1, 2, 3):
         write_events("inbox/a.csv", count=count)

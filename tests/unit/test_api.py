@@ -65,6 +65,7 @@ def _no_database() -> Iterator[None]:
             rows_loaded=sum(batch.events.num_rows for batch in found),
             rows_rejected=sum(batch.rows_rejected for batch in found),
             rows_duplicate=0,
+            rows_left_out=0,
             already_loaded=False,
             seconds=0.0,
             first_event_at=None,

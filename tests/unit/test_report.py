@@ -19,6 +19,7 @@ RESULT = LoadResult(
     rows_loaded=2,
     rows_rejected=1,
     rows_duplicate=0,
+    rows_left_out=0,
     already_loaded=False,
     seconds=0.1,
     first_event_at=NOW,

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from loader.database.layout import Layout
+from loader.delivery.destinations import Destination
 from loader.errors import UsageError
 from loader.reading.bounds import Gate
 from loader.reading.inputs import expand, open_reading
 from loader.reading.mapping import Mapping
 from loader.reading.selection import Selection
+from loader.settings import read_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,7 +99,8 @@ def test_rows_are_left_out_as_a_loop_would(
     ] == [(row[0], row[1], row[2].strip()) for _, row in wanted if is_good(row)]
     rejected = [line for line, row in wanted if not is_good(row)]
     assert [reject.line_number for batch in batches for reject in batch.rejects] == rejected
-    assert sum(batch.rows_read for batch in batches) == len(wanted)
+    assert sum(batch.rows_read for batch in batches) == len(rows)
+    assert sum(batch.rows_left_out for batch in batches) == len(rows) - len(wanted)
     # A name that only rows have that were left out does not get into the database.
     if len(wanted) < len(rows):
         for batch in batches:
@@ -110,7 +116,7 @@ def test_every_format_leaves_out(read: Read) -> None:
         for second, name in enumerate((b"car", b"van", b"car"))
     )
     found = read(b"nothing\n" + lines, format="ndjson", selection=selection)
-    assert (len(found.events), found.rows_read, found.lines) == (2, 3, [1])
+    assert (len(found.events), found.rows_read, found.lines) == (2, 4, [1])
 
 
 def test_types_are_those_that_are_loaded(read: Read) -> None:
@@ -137,6 +143,9 @@ def test_a_selection_is_part_of_what_content_means() -> None:
         ({"types": ()}, "none are wanted"),
         ({"since": START, "until": START}, "since is not before until"),
         ({"since": START.replace(tzinfo=None)}, "has no offset"),
+        ({"where": ("score",)}, 'where "score" is not COLUMN>=VALUE'),
+        ({"where": (">=1",)}, "is not COLUMN>=VALUE"),
+        ({"where": "score>=1"}, "one text where several are meant"),
     ],
 )
 def test_what_wants_nothing_is_refused(given: dict[str, object], says: str) -> None:
@@ -154,6 +163,75 @@ def test_old_rows_are_rejected_or_left_out(tmp_path: Path, leaves_out_old: bool)
         reading.guard(Gate(Layout(), 10, old, leaves_out_old=leaves_out_old))
         (batch,) = reading
     assert (batch.events.num_rows, batch.rows_rejected) == (1, 1 if leaves_out_old else 2)
+
+
+@pytest.mark.parametrize(
+    ("where", "seconds"),
+    [
+        (("score>=0.5",), [1, 2]),
+        (("score >= .5", "score<1e0"), [1]),
+        (("score!=0.5",), [0, 2, 3, 4]),
+        (("score=0.50",), [1]),
+        (("score<0.5",), [0]),
+        (("score=n/a",), [3]),
+        (("score>=n",), [3]),
+        (("score=",), [4]),
+        (("state=on", "source != door"), [0, 2, 4]),
+    ],
+)
+@pytest.mark.parametrize("format_", ["csv", "ndjson", "parquet"])
+def test_conditions_compare_numbers_as_numbers(
+    read: Read, where: tuple[str, ...], seconds: list[int], format_: str
+) -> None:
+    rows = [
+        {"time": f"2024-05-13T15:00:0{at}Z", "type": "car", "score": score, "state": state,
+         "source": "door" if at == 3 else "gate"}
+        for at, (score, state) in enumerate(
+            [("0.49", "on"), ("0.5", " off "), ("10", "on"), ("n/a", "on"), ("", "on")])
+    ]  # fmt: skip
+    if format_ == "csv":
+        lines = [list(rows[0]), *(list(row.values()) for row in rows)]
+        content = "\n".join(map(",".join, lines)).encode()
+    elif format_ == "ndjson":
+        content = "\n".join(map(json.dumps, rows)).encode()
+    else:
+        sink = pa.BufferOutputStream()
+        pq.write_table(pa.Table.from_pylist(rows), sink)
+        content = sink.getvalue().to_pybytes()
+    found = read(content, f"rows.{format_}", selection=Selection(where=where))
+    assert [int(time[-1]) for time, _, _ in found.events] == seconds
+    assert (found.rows_read, found.rows_rejected) == (5, 0)
+
+
+def test_conditions_compare_columns_of_numbers(read: Read) -> None:
+    sink = pa.BufferOutputStream()
+    columns = {"score": [0.4, None, 0.9], "is_on": [True, True, False], "level": [1, 2, 10]}
+    texts = {"time": ["2024-05-13T15:00:00Z"] * 3, "type": ["car"] * 3, "source": ["a", "b", "c"]}
+    pq.write_table(pa.table(columns | texts), sink)
+
+    def sources(*where: str) -> list[str]:
+        found = read(sink.getvalue().to_pybytes(), "rows.parquet", selection=Selection(where=where))
+        return [source for _, _, source in found.events]
+
+    assert (sources("score>0.5"), sources("is_on=true"), sources("level>=2")) == (
+        ["c"], ["a", "b"], ["b", "c"],
+    )  # fmt: skip
+
+
+def test_a_destination_takes_a_part_of_what_is_wanted(read: Read) -> None:
+    rows: list[tuple[int | None, str, str]] = [
+        (at, name, "gate") for at, name in enumerate(("car", "van", "truck"))
+    ]
+    destination = Destination(
+        name="vehicles",
+        settings=read_settings(),
+        selection=Selection(types=("car", "van"), where=("source=gate",)),
+    )
+    mapping = destination.mapping(Mapping(selection=Selection(types=("van", "truck"))))
+    found = read(csv(rows), selection=mapping.selection)
+    assert ([kind for _, kind, _ in found.events], found.rows_read) == (["van"], 3)
+    assert mapping.meaning("csv") != destination.mapping(Mapping()).meaning("csv")
+    assert mapping.described()["selection"]["within"] == {"types": ["truck", "van"]}
 
 
 def test_what_is_left_out_opens_no_partition(tmp_path: Path) -> None:

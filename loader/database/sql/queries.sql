@@ -23,6 +23,7 @@ set
     rows_loaded = %(rows_loaded)s,
     rows_rejected = %(rows_rejected)s,
     rows_duplicate = %(rows_duplicate)s,
+    rows_left_out = %(rows_left_out)s,
     fingerprint = %(fingerprint)s,
     options = options || jsonb_strip_nulls(jsonb_build_object('header', %(header)s::text)),
     first_event_at = %(first_event_at)s,

@@ -36,6 +36,7 @@ create table if not exists raw.loads (
     rows_loaded bigint not null default 0,
     rows_rejected bigint not null default 0,
     rows_duplicate bigint not null default 0,
+    rows_left_out bigint not null default 0,
     kind text not null default 'load',
     origin text not null,
     fingerprint text,
@@ -46,13 +47,19 @@ create table if not exists raw.loads (
     started_at timestamptz not null default clock_timestamp(),
     published_at timestamptz,
     constraint loads_kind check (kind in ('load', 'withdrawal')),
-    constraint loads_accounting check (rows_read = rows_loaded + rows_rejected + rows_duplicate),
     constraint loads_withdrawal check ((kind = 'withdrawal') = (withdraws_load_id is not null))
 );
 
 alter table raw.loads add column if not exists purged_at timestamptz;
 
 alter table raw.loads add column if not exists retained_from timestamptz;
+
+alter table raw.loads
+add column if not exists rows_left_out bigint not null default 0,
+drop constraint if exists loads_accounting,
+add constraint loads_accounting check (
+    rows_read = rows_loaded + rows_rejected + rows_duplicate + rows_left_out
+);
 
 comment on column raw.loads.retained_from is
 'What raw.retention said when the load began: its older rows were rejected.';

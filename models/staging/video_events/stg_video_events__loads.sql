@@ -9,6 +9,8 @@ select
     loads.rows_loaded,
     loads.rows_rejected,
     loads.rows_duplicate,
+    loads.rows_read - loads.rows_loaded - loads.rows_rejected - loads.rows_duplicate
+        as rows_left_out,
     loads.kind,
     loads.origin,
     loads.first_event_at,

@@ -1,0 +1,157 @@
+"""What recorders, counters and spreadsheets export, loaded by options alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from loader.errors import InputError, UsageError
+from loader.reading.inputs import expand, open_reading
+from loader.reading.mapping import Mapping
+from loader.reading.selection import Selection
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.unit.conftest import Read
+
+TIME = "2024-01-01 00:00:01"
+
+
+def test_a_door_contact_has_one_type(read: Read) -> None:
+    content = b"time,source\n2024-01-01T00:00:01Z,door\n2024-01-01T00:00:02Z,\n"
+    found = read(content, type=" opened ")
+    assert found.events == [(TIME, "opened", "door")]
+    assert [(one.column_name, one.reason) for one in found.rejects] == [
+        ("source", "the source is empty")
+    ]
+    with pytest.raises(InputError, match=r'no column "type".*--type NAME'):
+        read(content)
+    # The column may be there all the same, and is not looked at.
+    both = read(b"time,type,source\n2024-01-01T00:00:01Z,,door\n", type="opened", source="d")
+    assert both.events == [(TIME, "opened", "d")]
+
+
+@pytest.mark.parametrize("format_", ["csv", "ndjson"])
+def test_date_and_time_may_stand_in_two_columns(read: Read, format_: str) -> None:
+    rows = [("2024-01-01", "00:00:01"), ("2024-01-01", "25:00"), ("", "00:00:01"), ("", "")]
+    if format_ == "csv":
+        lines = [f"{date},{time},car,a" for date, time in rows]
+        content = "\n".join(["date,time,type,source", *lines, '"2024-01-01",00:00:01,car,"a"'])
+    else:
+        content = "\n".join(
+            f'{{"date": "{date}", "time": "{time}", "type": "car", "source": "a"}}'
+            for date, time in [*rows, rows[0]]
+        )
+    found = read(content.encode(), format=format_, time_column="date,time", timezone="UTC")
+    assert found.events == [(TIME, "car", "a")] * 2
+    first = 2 if format_ == "csv" else 1
+    assert [(one.line_number, one.column_name) for one in found.rejects] == [
+        (first + at, "date,time") for at in (1, 2, 3)
+    ]
+    assert "2024-01-01 25:00" in found.reasons[0]
+
+
+def test_a_forgotten_quote_swallows_no_row_of_two_time_columns(read: Read) -> None:
+    rows = b"01.05.2024,8:00,car,a\n"
+    content = b"date,time,type,source\n" + rows + b'01.05.2024,8:00,"car,a\n' + rows * 2 + b'x,"\n'
+    options = {"time_format": "%d.%m.%Y %H:%M", "timezone": "UTC", "time_column": "date, time"}
+    found = read(content, **options)
+    assert (len(found.events), found.lines) == (3, [3, 6])
+
+
+def test_a_comma_in_a_name_is_quoted(read: Read) -> None:
+    content = b'"date, local",type,source\n2024-01-01T00:00:01Z,car,a\n'
+    assert read(content, time_column='"date, local"').events == [(TIME, "car", "a")]
+    with pytest.raises(InputError, match='no column "date"'):
+        read(content, time_column="date, local")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "source"),
+    [
+        ("{source}/*", "cam1"),
+        ("{source}/*/*", "site"),
+        ("{source}_*.csv", "north"),
+        ("*_{source}.*", "2024-01-01"),
+        ("c?m{source}/*.csv", "1"),
+        ("/{source}/*.csv", None),
+        ("{source}.ndjson", None),
+        ("m{source}/*", None),
+    ],
+)
+def test_the_source_may_be_a_part_of_the_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pattern: str, source: str | None
+) -> None:
+    folder = tmp_path / "site" / "cam1"
+    folder.mkdir(parents=True)
+    (folder / "north_2024-01-01.csv").write_text("time,type\n2024-01-01T00:00:01Z,car\n")
+    mapping = Mapping(source_from_path=pattern)
+
+    def sources(path: str) -> set[str]:
+        (an_input,) = expand([path], mapping)
+        with open_reading(an_input, mapping) as reading:
+            return {row["source"] for batch in reading for row in batch.events.to_pylist()}
+
+    # Wherever somebody stands, the path is the same.
+    for path in (str(folder), ".", "north_2024-01-01.csv"):
+        monkeypatch.chdir(folder)
+        if source is None:
+            with pytest.raises(InputError, match=r"path does not end like .*--source-from-path"):
+                sources(path)
+        else:
+            assert sources(path) == {source}
+
+
+def test_the_source_of_the_path_is_part_of_what_the_content_means() -> None:
+    mapping = Mapping(source_from_path="{source}/*")
+    one, other = (mapping.of_file(f"/data/{name}/a.csv").meaning("csv") for name in "ab")
+    assert one != other
+    assert one == Mapping(source="a").meaning("csv")
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"source_from_path": "*/x"}, "needs {source} once"),
+        ({"source_from_path": "{source}/{source}"}, "needs {source} once"),
+        ({"source_from_path": "{source}/*", "source": "a"}, "both say who saw it"),
+        ({"time_column": "date,,time"}, "--time-column has an empty name"),
+        ({"time_column": "date,Date"}, "names .* twice"),
+        ({"time_column": "date,type"}, "--time-column and --type-column both name"),
+        ({"type": " "}, "--type ' ' is not a name"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(given: dict[str, Any], says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        Mapping(**given)
+
+
+def test_only_what_is_on_is_taken_of_a_home(read: Read) -> None:
+    content = (
+        b"entity_id,state,last_changed\nbinary_sensor.hall_motion,on,2024-01-01T00:00:01.000Z\n"
+        b"binary_sensor.hall_motion,off,2024-01-01T00:01:00.000Z\n"
+        b"binary_sensor.hall_motion,unavailable,2024-01-01T08:02:00.000Z\n"
+    )
+    options = {"time_column": "last_changed", "source_column": "entity_id"}
+    motion = Selection(where=("state=on",))
+    found = read(content, **options, type="motion", selection=motion)
+    assert found.events == [(TIME, "motion", "binary_sensor.hall_motion")]
+    assert (found.rows_read, found.rows_rejected) == (3, 0)
+    states = read(content, **options, type_column="state", selection=Selection(types=("on",)))
+    assert (len(states.events), states.rows_read) == (1, 3)
+    with pytest.raises(InputError, match=r'no column "status".*--where'):
+        read(content, **options, type="motion", selection=Selection(where=("status=on",)))
+
+
+def test_counts_are_no_events(read: Read) -> None:
+    content = (
+        b'"Start Time","End Time","Enter","Exit"\n'
+        b'"2024-01-01 00:00:00","2024-01-01 00:59:59","4","2"\n'
+    )
+    with pytest.raises(
+        InputError,
+        match=r'no column "time"; there are "Start Time".*counts per interval, not events',
+    ):
+        read(content)
