@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from loader.errors import UsageError
 from loader.reading.mapping import Mapping
-from loader.reading.selection import Selection
+from loader.reading.selection import Condition, Selection
 
 _SELECTING: Final = tuple(field.name for field in fields(Selection) if field.name != "within")
 # What a format can say, and what the command line and programs call it.
@@ -55,7 +55,7 @@ class KnownFormat:
 def mapping_of(*layers: abc.Mapping[str, Any]) -> Mapping:
     """Return how to read an input, of options of which the later layers win.
 
-    Renamings of types add up: one more does not take those of a format away.
+    Renamings of types add up, and so do conditions on several columns.
 
     Raises:
         UsageError: an option makes no sense.
@@ -153,12 +153,22 @@ def _combined(*layers: abc.Mapping[str, Any]) -> dict[str, Any]:
             if not layer.keys().isdisjoint(group):
                 for name in (*group, f"{group[0]}_pattern"):
                     found.pop(name, None)
-        merged = dict(layer)
-        renames = found.get("type_map"), layer.get("type_map")
-        if all(isinstance(one, abc.Mapping) for one in renames):
-            merged["type_map"] = {**found["type_map"], **layer["type_map"]}
-        found |= merged
+        before, found = found, found | dict(layer)
+        # These add up: a type that is renamed, a column that is compared, takes away no other.
+        if both := _both(before, layer, "type_map", abc.Mapping):
+            found["type_map"] = {**both[0], **both[1]}
+        if both := _both(before, layer, "where", list | tuple):
+            columns = {Condition.read(str(one)).column for one in both[1]}
+            kept = [one for one in both[0] if Condition.read(str(one)).column not in columns]
+            found["where"] = [*kept, *both[1]]
     return found
+
+
+def _both(
+    before: abc.Mapping[str, Any], layer: abc.Mapping[str, Any], name: str, kind: Any
+) -> tuple[Any, Any] | None:
+    both = before.get(name), layer.get(name)
+    return both if all(isinstance(one, kind) for one in both) else None
 
 
 def _meant(name: str, known: abc.Iterable[str]) -> str:

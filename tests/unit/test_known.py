@@ -26,6 +26,15 @@ EXPECTED = {
         ("2026-03-02T15:00:00.400", "vehicle", "7115"),
         ("2026-03-02T15:00:07.000", "pedestrian", "7115"),
     ],
+    "camtrap-dp": [
+        ("2026-03-02T02:57:37", "animal", "north"),
+        ("2026-03-02T04:10:00", "human", "north"),
+    ],
+    "hikvision": [("2026-03-02T08:10:10", "VMD", "4")],
+    "home-assistant": [
+        ("2026-03-02T08:10:10.420", "on", "binary_sensor.hall_motion"),
+        ("2026-03-02T08:10:11.303", "on", "binary_sensor.front_door"),
+    ],
     "opendatacam-csv": [
         ("2026-03-02T08:10:10.420", "car", "North gate"),
         ("2026-03-02T08:10:11.303", "bicycle", "North gate"),
@@ -143,6 +152,26 @@ def test_options_win_over_the_format(
     assert '"nine" is no known format (did you mean "mine"?); see: loader formats' in (
         capsys.readouterr().err
     )
+
+
+def test_conditions_on_other_columns_and_renamings_of_other_types_add_up() -> None:
+    layers: tuple[dict[str, Any], ...] = (
+        {"where": ["score>=0.2", "state=on"], "type_map": {"1": "car", "2": "van"}},
+        {"where": ["score>=0.5"], "type_map": {"2": "truck"}},
+        {"where": ["gate!=north"]},
+    )
+    mapping = mapping_of(*layers)
+    assert mapping.selection is not None
+    assert mapping.selection.where == ("state=on", "score>=0.5", "gate!=north")
+    assert mapping.type_map == {"1": "car", "2": "truck"}
+
+
+def test_a_pattern_of_a_column_goes_with_it() -> None:
+    base = {"type_column": "path", "type_pattern": "([^/]+)$", "source_pattern": "(.)"}
+    assert mapping_of(base, {"type": "door"}).type_pattern is None
+    assert mapping_of(base, {"type_column": "name"}).type_pattern is None
+    assert mapping_of(base, {"type_pattern": "^(.)"}).type_column == "path"
+    assert mapping_of(base, {"time_column": "at"}).source_pattern == "(.)"
 
 
 def test_a_program_gets_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
