@@ -9,6 +9,7 @@ from loader.cli.alerts import AlertOptions, with_alerts
 from loader.cli.batches import batching, with_batches
 from loader.cli.options import (
     options_as,
+    options_of,
     with_destinations,
     with_mapping,
     with_output,
@@ -24,6 +25,8 @@ from loader.loading.options import LoadOptions
 from loader.reading.mapping import Mapping
 from loader.settings import Settings
 from loader.signals import StopRequest
+
+_option = options_of(ConsumeOptions)
 
 
 @click.command("consume")
@@ -42,32 +45,16 @@ from loader.signals import StopRequest
     ConsumeOptions,
     with_batches,
     with_output("Print each load as a line of JSON."),
-    click.option(
-        "--max-rows",
-        type=click.IntRange(1),
-        default=1_000_000,
-        metavar="N",
-        help="Load earlier when so many messages wait, or 256 MiB of them.",
-    ),
-    click.option(
-        "--from",
-        "begin",
-        type=click.Choice(["beginning", "end"]),
-        default="beginning",
-        help="Where a group starts that is new to the topic.",
-    ),
-    click.option(
+    _option("--max-rows", text="Load earlier when so many messages wait, or 256 MiB of them."),
+    _option("--from", "begin", text="Where a group starts that is new to the topic."),
+    _option(
         "--new-topic",
-        type=click.Choice(["stop", "restart"]),
-        default="stop",
-        help="When the topic was deleted and made anew: stop with exit code 4, or load the "
+        text="When the topic was deleted and made anew: stop with exit code 4, or load the "
         "new one.",
     ),
-    click.option(
+    _option(
         "--lost",
-        type=click.Choice(["stop", "skip"]),
-        default="stop",
-        help="When messages were deleted before they were loaded: exit code 4, or say so "
+        text="When messages were deleted before they were loaded: exit code 4, or say so "
         "and go on.",
     ),
 )

@@ -13,6 +13,7 @@ from loader.cli.options import (
     SOME_ROWS_REJECTED,
     WORKERS,
     destinations_of,
+    loading,
     options_as,
     with_destinations,
     with_files,
@@ -24,7 +25,7 @@ from loader.cli.report import Output, as_json, print_load
 from loader.delivery.delivery import Delivery
 from loader.delivery.outcomes import Missing, Outcome, describe_incomplete
 from loader.loading.load import LoadResult
-from loader.loading.options import MAX_NEW_TYPES, MAX_SOURCES, LoadOptions
+from loader.loading.options import LoadOptions
 from loader.reading.inputs import expand
 from loader.reading.mapping import Mapping
 from loader.settings import Settings
@@ -40,40 +41,22 @@ from loader.terminal import echo
     LoadOptions,
     DEDUPE,
     WORKERS,
-    click.option(
+    loading(
         "--shard-by",
-        type=click.Choice(["source", "type", "none"]),
-        default="source",
-        help="What decides which connection an event goes over; none: only whose turn it is.",
+        text="What decides which connection an event goes over; none: only whose turn it is.",
     ),
     MAX_REJECTS,
-    click.option(
+    loading(
         "--max-new-partitions",
-        type=click.IntRange(0),
-        metavar="N",
-        help="Partitions that the load may begin; rows of further months (weeks, days) without "
+        text="Partitions that the load may begin; rows of further months (weeks, days) without "
         "events are rejected. Default: 120 months, 520 weeks or 1,100 days.",
     ),
-    click.option(
-        "--max-new-types",
-        type=click.IntRange(0),
-        default=MAX_NEW_TYPES,
-        metavar="N",
-        help="Rows of further types that are new are rejected.",
-    ),
-    click.option(
-        "--max-sources",
-        type=click.IntRange(1),
-        default=MAX_SOURCES,
-        metavar="N",
-        help="Rows of further sources are rejected.",
-    ),
-    click.option(
+    loading("--max-new-types", text="Rows of further types that are new are rejected."),
+    loading("--max-sources", text="Rows of further sources are rejected."),
+    loading(
         "--indexes",
         "indexing",
-        type=click.Choice(["auto", "keep", "rebuild"]),
-        default="auto",
-        help="keep: they grow with every row; rebuild: the large ones of new partitions come last; "
+        text="keep: they grow with every row; rebuild: the large ones of new partitions come last; "
         "auto: where many rows come.",
     ),
     DRY_RUN,

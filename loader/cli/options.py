@@ -3,7 +3,8 @@
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
-from typing import Any, TypeAlias, TypeVar
+from types import UnionType
+from typing import Any, Literal, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import click
 from click.core import ParameterSource
@@ -15,7 +16,8 @@ from loader.delivery.destinations import Destination, find_destination, find_des
 from loader.errors import UsageError
 from loader.loading.options import LoadOptions
 from loader.reading.known import OPTIONS, mapping_of
-from loader.reading.mapping import FORMATS
+from loader.reading.mapping import Mapping
+from loader.reading.selection import Selection
 from loader.settings import Settings
 
 # The exit code of a command that loaded something, but not all.
@@ -46,6 +48,37 @@ def options_as(argument: str, kind: type[Any], *options: Decorator) -> Decorator
         return with_options(*options)(wrapped)
 
     return decorate
+
+
+def options_of(kind: type[Any]) -> Callable[..., Decorator]:
+    """Return what makes options of the fields of a dataclass, to be given to ``options_as``.
+
+    It takes the names of an option, as click does, and its help. The default is that of the field;
+    so is the type: a flag, one of some texts, a number that is not too small, several names with
+    commas between, or any text.
+    """
+    hints = get_type_hints(kind)
+    known = {field.name: field for field in fields(kind)}
+
+    def option(*names: str, text: str, metavar: str | None = None) -> Decorator:
+        field = known[names[-1].lstrip("-").replace("-", "_")]
+        hint: Any = hints[field.name]
+        more: dict[str, Any] = {"metavar": metavar or "NAME"}
+        if get_origin(hint) in (Union, UnionType):
+            # Without None, which stands for an option that is not given.
+            hint = get_args(hint)[0]
+        if hint is bool:
+            more = {"is_flag": True}
+        elif hint is int:
+            more = {"type": click.IntRange(field.metadata.get("least")), "metavar": "N"}
+        elif get_origin(hint) is Literal:
+            more = {"type": click.Choice(get_args(hint))}
+        elif get_origin(hint) is tuple:
+            more = {"callback": read_by(_read_names), "metavar": metavar or "A,B"}
+        default = field.default if isinstance(field.default, str | int) else None
+        return click.option(*names, default=default, help=text, **more)
+
+    return option
 
 
 def with_options(*options: Decorator) -> Decorator:
@@ -147,6 +180,9 @@ def _keep_secret(settings: Settings) -> None:
         root.obj = replace(root.obj, other_dsns=(settings.dsn or "", *settings.other_dsns))
 
 
+# Options of how to load, and of how to read.
+loading, _reading, _selecting = map(options_of, (LoadOptions, Mapping, Selection))
+
 DEDUPE = click.option(
     "--dedupe",
     type=click.Choice(["none", "exact"]),
@@ -155,14 +191,11 @@ DEDUPE = click.option(
     help="exact: drop, and count, rows equal in source, time and type to one already loaded.",
 )
 
-MAX_REJECTS = click.option(
-    "--max-rejects",
-    type=click.IntRange(0),
-    metavar="N",
-    help="More rejected rows than that: nothing is loaded, exit 4.",
+MAX_REJECTS = loading(
+    "--max-rejects", text="More rejected rows than that: nothing is loaded, exit 4."
 )
 
-DRY_RUN = click.option("--dry-run", is_flag=True, help="Read and check everything, write nothing.")
+DRY_RUN = loading("--dry-run", text="Read and check everything, write nothing.")
 
 WORKERS = click.option(
     "--workers",
@@ -176,26 +209,14 @@ with_workers = options_as("options", LoadOptions, WORKERS)
 
 # What a file looks like; the command has ``with_mapping`` too.
 with_files = with_options(
-    click.option(
-        "--format", type=click.Choice(FORMATS), help="Default: from the name, before .gz or .zst."
-    ),
-    click.option(
-        "--delimiter",
-        default=",",
-        metavar="C",
-        help="Between the fields of CSV.",
-    ),
-    click.option(
-        "--columns",
-        callback=read_by(_read_names),
-        metavar="A,B,C",
-        help="Column names of CSV without a header.",
-    ),
-    click.option(
+    _reading("--format", text="Default: from the name, before .gz or .zst."),
+    _reading("--delimiter", text="Between the fields of CSV.", metavar="C"),
+    _reading("--columns", text="Column names of CSV without a header.", metavar="A,B,C"),
+    _reading(
         "--source-from-path",
-        metavar="PATTERN",
-        help="The source is a part of the path: {source}/* its folder, cam_{source}_*.csv some of "
+        text="The source is a part of the path: {source}/* its folder, cam_{source}_*.csv some of "
         "its name.",
+        metavar="PATTERN",
     ),
 )
 
@@ -206,32 +227,26 @@ _with_mapping_options = with_options(
         metavar="NAME",
         help="A known format, such as frigate; other options override it. See: loader formats.",
     ),
-    click.option(
-        "--time-column",
-        default="time",
-        metavar="NAME",
-        help="When it was seen; date,time where that is in two columns.",
-    ),
-    click.option("--type-column", default="type", metavar="NAME", help="What was seen."),
-    click.option("--source-column", default="source", metavar="NAME", help="Who saw it."),
-    click.option("--type", metavar="NAME", help="One type for the whole input."),
-    click.option("--source", metavar="NAME", help="One source for the whole input."),
-    click.option(
+    _reading("--time-column", text="When it was seen; date,time where that is in two columns."),
+    _reading("--type-column", text="What was seen."),
+    _reading("--source-column", text="Who saw it."),
+    _reading("--type", text="One type for the whole input."),
+    _reading("--source", text="One source for the whole input."),
+    _reading(
         "--type-pattern",
+        text="The type is what its ( ) finds in the column: '([^/]+)$' the last part of a path.",
         metavar="REGEX",
-        help="The type is what its ( ) finds in the column: '([^/]+)$' the last part of a path.",
     ),
-    click.option("--source-pattern", metavar="REGEX", help="The same for the source."),
-    click.option(
+    _reading("--source-pattern", text="The same for the source.", metavar="REGEX"),
+    _reading(
         "--time-format",
-        default="iso",
+        text="iso, epoch_s, epoch_ms, epoch_us, epoch_ns or a strptime format.",
         metavar="F",
-        help="iso, epoch_s, epoch_ms, epoch_us, epoch_ns or a strptime format.",
     ),
-    click.option(
+    _reading(
         "--timezone",
+        text="Zone of times without an offset; else these are rejected.",
         metavar="ZONE",
-        help="Zone of times without an offset; else these are rejected.",
     ),
     click.option(
         "--type-map",
@@ -240,23 +255,14 @@ _with_mapping_options = with_options(
         metavar="RAW=TYPE",
         help="Rename a type; repeatable.",
     ),
-    click.option(
-        "--attributes",
-        callback=read_by(_read_names),
-        metavar="A,B",
-        help="Extra columns to keep as JSON.",
-    ),
-    click.option(
+    _reading("--attributes", text="Extra columns to keep as JSON."),
+    _selecting(
         "--types",
-        callback=read_by(_read_names),
-        metavar="A,B",
-        help="Only these types, as they are loaded; other rows are left out, and counted.",
+        text="Only these types, as they are loaded; other rows are left out, and counted.",
     ),
-    click.option(
-        "--sources", callback=read_by(_read_names), metavar="A,B", help="Only these sources."
-    ),
-    click.option("--since", metavar="TIME", help="Only events at that time or later."),
-    click.option("--until", metavar="TIME", help="Only events before that time."),
+    _selecting("--sources", text="Only these sources."),
+    _selecting("--since", text="Only events at that time or later.", metavar="TIME"),
+    _selecting("--until", text="Only events before that time.", metavar="TIME"),
     click.option(
         "--where",
         multiple=True,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import psycopg
@@ -59,7 +59,7 @@ class ConsumeOptions:
     """
 
     every: float = 300.0
-    max_rows: int = 1_000_000
+    max_rows: int = field(default=1_000_000, metadata={"least": 1})
     max_bytes: int = 256 << 20
     once: bool = False
     begin: Literal["beginning", "end"] = "beginning"
