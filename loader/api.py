@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from os import PathLike, fspath
 from typing import Any, TypeAlias, overload
 
@@ -24,7 +23,7 @@ from loader.database.activity import Alert, Period, read_alerts, read_periods
 from loader.database.connection import connect, explain
 from loader.database.schema import require_schema
 from loader.delivery.config import known_options
-from loader.delivery.delivery import Delivery, deliver_each
+from loader.delivery.delivery import Delivery, explained
 from loader.delivery.destinations import (
     Destination,
     destination_names,
@@ -316,11 +315,21 @@ def _load(
     if options.dry_run:
         raise UsageError("dry_run is for files only")
     settings = read_settings(dsn=dsn, is_program=True)
-    load_into = partial(_load_into, origin=origin, key=key, mapping=mapping, options=options)
+
+    def load_into(destination: Destination, batches: Iterable[pyarrow.RecordBatch]) -> LoadResult:
+        read_by = destination.mapping(mapping)
+        result = load_batches(
+            destination.prepare(),
+            Frames(batches, read_by, origin=origin, key=key),
+            origin=origin,
+            mapping=read_by,
+            options=destination.options(options),
+        )
+        return replace(result, destination=destination.name)
+
     if to is None or isinstance(to, str):
-        only = find_destination(settings, to)
         with _errors_explained():
-            return load_into(only, batches)
+            return load_into(find_destination(settings, to), batches)
     found = find_destinations(settings, to)
     if found[0].name is None:
         raise UsageError("to: there are no destinations to choose from")
@@ -329,28 +338,15 @@ def _load(
             "several destinations need a key: with it, the same call again completes those that "
             "lack something, and loads nothing twice"
         )
+    outcomes: list[Outcome] = []
     with repeatable_batches(batches, origin) as again:
-        return _results_of(deliver_each(found, origin, lambda one: load_into(one, again)))
-
-
-def _load_into(
-    destination: Destination,
-    batches: Iterable[pyarrow.RecordBatch],
-    *,
-    origin: str,
-    key: str | None,
-    mapping: Mapping,
-    options: LoadOptions,
-) -> LoadResult:
-    mapping = destination.mapping(mapping)
-    result = load_batches(
-        destination.prepare(),
-        Frames(batches, mapping, origin=origin, key=key),
-        origin=origin,
-        mapping=mapping,
-        options=destination.options(options),
-    )
-    return replace(result, destination=destination.name)
+        for one in found:
+            try:
+                outcomes.append(load_into(one, again))
+            except (psycopg.Error, LoaderError) as error:
+                known = explained(error, one)
+                outcomes.append(Missing(destination=one.name, origin=origin, error=known))
+    return _results_of(outcomes)
 
 
 def _results_of(outcomes: list[Outcome]) -> list[LoadResult]:

@@ -12,6 +12,10 @@ class LoaderError(Exception):
     exit_code: ClassVar[int] = 1
 
 
+class UnexpectedError(LoaderError):
+    """A fault of ours, or of a library; for whoever mends it there is a traceback."""
+
+
 class UsageError(LoaderError):
     """The command was called with options or arguments that make no sense."""
 

@@ -17,7 +17,7 @@ from typing import Any, cast
 import click
 from click.shell_completion import CompletionItem
 
-from loader.errors import LoaderError
+from loader.errors import UnexpectedError
 from loader.settings import Settings, read_settings
 from loader.signals import INTERRUPTED, TERMINATED, ending_at_once, handling, unless_ignored
 from loader.terminal import echo, echo_lines, forgive_output
@@ -176,11 +176,7 @@ def _end(number: int) -> None:
 def _report(error: BaseException, settings: Settings | None) -> int:
     """Print an error as one line and return the exit code that goes with it."""
     with ending_at_once():
-        import psycopg  # noqa: PLC0415 - see above
-
         from loader.database.connection import explain, redact  # noqa: PLC0415 - see above
-    if isinstance(error, psycopg.Error):
-        error = explain(error, settings)
     if isinstance(error, click.ClickException):
         shown = io.StringIO()
         error.show(shown)
@@ -190,11 +186,11 @@ def _report(error: BaseException, settings: Settings | None) -> int:
         message, exit_code = "terminated", TERMINATED
     elif isinstance(error, KeyboardInterrupt | click.Abort):
         message, exit_code = "interrupted", INTERRUPTED
-    elif isinstance(error, LoaderError):
-        message, exit_code = str(error), error.exit_code
     else:
-        message = f"unexpected {type(error).__name__}: {error}; for details: loader --debug ..."
-        exit_code = LoaderError.exit_code
+        known = explain(error, settings)
+        message, exit_code = str(known), known.exit_code
+        if isinstance(known, UnexpectedError):
+            message += "; for details: loader --debug ..."
     if settings is not None and settings.debug:
         echo_lines(redact(traceback.format_exc(), settings), err=True)
     echo(f"loader: {redact(' '.join(message.split()), settings)}", err=True)

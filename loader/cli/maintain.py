@@ -57,7 +57,7 @@ def maintain(
             if one.name is None:
                 raise
             # The next one is none the worse for it.
-            known = explain(error, one.settings) if isinstance(error, psycopg.Error) else error
+            known = explain(error, one.settings)
             echo(redact(f"loader: {one.name}: {known}", one.settings), err=True)
             done.append({"destination": one.name, "error": redact(str(known), one.settings)})
             exit_code = max(exit_code, known.exit_code)

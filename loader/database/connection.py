@@ -10,7 +10,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from loader.database.conninfo import check_readable, user_of
 from loader.database.session import Session
-from loader.errors import DatabaseError, LoaderError
+from loader.errors import DatabaseError, LoaderError, UnexpectedError
 from loader.server.embedded import start_embedded
 from loader.settings import Settings
 
@@ -110,8 +110,12 @@ def require_writable(conn: Connection) -> None:
         raise DatabaseError(_TAKES_NO_WRITES)
 
 
-def explain(error: psycopg.Error, settings: Settings | None = None) -> LoaderError:
-    """Return the error to show for one that PostgreSQL or libpq reported."""
+def explain(error: BaseException, settings: Settings | None = None) -> LoaderError:
+    """Return the error to show: one of ours as it is, else what PostgreSQL or libpq means."""
+    if isinstance(error, LoaderError):
+        return error
+    if not isinstance(error, psycopg.Error):
+        return UnexpectedError(f"unexpected {type(error).__name__}: {error}")
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         return refusal(error, "loader", None if settings is None else user_of(settings))
     return _explain_failure(error) or LoaderError(f"the database refuses: {_last_line(error)}")

@@ -19,7 +19,7 @@ from loader.database.connection import explain, redact
 from loader.delivery.outcomes import Missing, Outcome
 from loader.delivery.spool import repeatable
 from loader.errors import DatabaseError, InputError, LoaderError
-from loader.loading.load import LoadResult, ProgressCallback, load_input
+from loader.loading.load import ProgressCallback, load_input
 from loader.reading.inputs import Input, Reading
 from loader.reading.paths import STANDARD_INPUT
 from loader.reading.totals import Totals
@@ -147,35 +147,10 @@ class Delivery:
         return Missing(destination=name, origin=an_input.label, error=known)
 
 
-def deliver_each(
-    destinations: Sequence[Destination],
-    origin: str,
-    load: Callable[[Destination], LoadResult],
-) -> list[Outcome]:
-    """Load something that is no file into each of some destinations.
-
-    Args:
-        destinations: where to.
-        origin: what the ledger calls it.
-        load: loads it into one of them.
-
-    Returns:
-        What became of it at each destination.
-    """
-    outcomes: list[Outcome] = []
-    for one in destinations:
-        try:
-            outcomes.append(load(one))
-        except (psycopg.Error, LoaderError) as error:
-            known = explained(error, one)
-            outcomes.append(Missing(destination=one.name, origin=origin, error=known))
-    return outcomes
-
-
 def explained(error: psycopg.Error | LoaderError, destination: Destination) -> LoaderError:
     """Return an error that shows no password."""
     settings = destination.settings
-    known = explain(error, settings) if isinstance(error, psycopg.Error) else error
+    known = explain(error, settings)
     # Its kind decides the exit code, but it may be a special one that takes other arguments.
     for kind in (InputError, DatabaseError):
         if isinstance(known, kind):

@@ -160,8 +160,7 @@ class TopicConsumer:
                     must_end |= not is_subscribed and isinstance(error, BrokerError)
                     if must_end or not may_pass(error):
                         raise
-                    cause = explain(error) if isinstance(error, psycopg.Error) else error
-                    self._say(f"{cause}; trying again")
+                    self._say(f"{explain(error)}; trying again")
                     self._must_restart = is_away = True
                     must_stop.wait(_PAUSE_SECONDS)
         finally:

@@ -11,8 +11,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-import psycopg
-
 from loader.database.connection import explain, may_pass
 from loader.errors import LoaderError
 from loader.kafka.client import BrokerError
@@ -58,7 +56,7 @@ def run_sessions(
             try:
                 return sessions[name](request)
             except Exception as error:  # nothing of one session may end the others
-                known = _known(error)
+                known = explain(error)
                 # Of the broker the others notice too; it is not the destination that is away.
                 is_away = may_pass(error) and not isinstance(error, BrokerError)
                 if not is_away or once or request.is_set():
@@ -93,11 +91,3 @@ def run_sessions(
 def _stop(requests: list[StopRequest]) -> None:
     for request in requests:
         request.set()
-
-
-def _known(error: Exception) -> LoaderError:
-    if isinstance(error, psycopg.Error):
-        return explain(error)
-    if isinstance(error, LoaderError):
-        return error
-    return LoaderError(f"unexpected {type(error).__name__}: {error}")

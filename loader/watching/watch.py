@@ -109,10 +109,9 @@ class Watcher:
             except (psycopg.Error, DatabaseError, InputError) as error:
                 if self._options.once or not (isinstance(error, InputError) or may_pass(error)):
                     raise
-                cause = explain(error) if isinstance(error, psycopg.Error) else error
                 wait, pause = pause, min(2 * pause, _LONGEST_PAUSE_SECONDS)
                 is_unknown = is_away = True
-                self._say(f"{cause}; trying again in {wait:.0f} s")
+                self._say(f"{explain(error)}; trying again in {wait:.0f} s")
             if self._options.once:
                 return
             must_stop.wait(wait)
