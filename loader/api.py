@@ -22,13 +22,13 @@ from loader.checks import checked
 from loader.database.activity import Alert, Period, read_alerts, read_periods
 from loader.database.connection import connect, explain
 from loader.database.schema import require_schema
-from loader.delivery.config import known_options
 from loader.delivery.delivery import Delivery, explained
 from loader.delivery.destinations import (
     Destination,
     destination_names,
     find_destination,
     find_destinations,
+    known_options,
 )
 from loader.delivery.outcomes import IncompleteError, Missing, Outcome
 from loader.delivery.spool import repeatable_batches

@@ -5,7 +5,7 @@ from dataclasses import asdict
 import click
 
 from loader.cli.report import print_table
-from loader.delivery.config import find_formats
+from loader.delivery.destinations import find_formats
 from loader.reading.known import as_toml, find_format
 from loader.settings import Settings
 from loader.terminal import as_json, echo, echo_lines

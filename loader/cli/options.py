@@ -11,8 +11,12 @@ from click.core import ParameterSource
 
 from loader.cli.report import Output
 from loader.database.conninfo import check_option
-from loader.delivery.config import known_options
-from loader.delivery.destinations import Destination, find_destination, find_destinations
+from loader.delivery.destinations import (
+    Destination,
+    find_destination,
+    find_destinations,
+    known_options,
+)
 from loader.errors import UsageError
 from loader.loading.options import LoadOptions
 from loader.reading.known import OPTIONS, mapping_of

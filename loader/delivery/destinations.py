@@ -1,23 +1,39 @@
-"""Destinations: the databases that a command is about, with what each of them takes."""
+"""Destinations: the databases that a command is about, by their names in ``loader.toml``.
+
+The file says what each of them takes and keeps, and has formats of one's own.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
 
 from psycopg.conninfo import conninfo_to_dict
 
+from loader.checks import fitted
 from loader.database.connection import database_dsn
-from loader.delivery.config import FILE_NAME, Config, Entry, find_config
+from loader.durations import read_age
 from loader.errors import UsageError
 from loader.loading.load import prepare_database
+from loader.reading.known import KnownFormat, all_formats, find_format
+from loader.reading.selection import Selection
+from loader.settings import PartitionBy, Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from loader.loading.options import LoadOptions
-    from loader.reading.mapping import Mapping
-    from loader.reading.selection import Selection
-    from loader.settings import Settings
+    from loader.reading.mapping import Mapping as Meaning
+
+FILE_NAME: Final = "loader.toml"
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SELECTION: Final = ("types", "sources", "since", "until", "where")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,12 +44,15 @@ class Destination:
         name: its name in ``loader.toml``; None for the database of ``--dsn``, ``LOADER_DSN`` and so
             on, which is the only one then.
         settings: the environment as it is for this database.
+        dsn_env: the environment variable that has its connection string; None where it is not named
+            there.
         selection: which events it takes; None for all.
         retain: for how long it keeps raw events; None for ever.
     """
 
     name: str | None
     settings: Settings
+    dsn_env: str | None = None
     selection: Selection | None = None
     retain: str | None = None
 
@@ -60,7 +79,7 @@ class Destination:
         prepare_database(dsn, self.settings.partition_by)
         return dsn
 
-    def mapping(self, mapping: Mapping) -> Mapping:
+    def mapping(self, mapping: Meaning) -> Meaning:
         """Return how to read an input for this database, which takes a part of what is wanted."""
         if self.selection is None:
             return mapping
@@ -78,6 +97,21 @@ class Destination:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Config:
+    """All of the file.
+
+    Attributes:
+        partition_by: how long new partitions are where nothing else is said.
+        destinations: in the order of the file.
+        formats: tables of known formats, by name, as they stand there.
+    """
+
+    partition_by: PartitionBy | None = None
+    destinations: tuple[Destination, ...] = ()
+    formats: Mapping[str, Any] = field(default_factory=dict)
+
+
 def find_destinations(
     settings: Settings, to: Sequence[str] = (), *, needs_dsn: bool = True
 ) -> tuple[Destination, ...]:
@@ -92,20 +126,20 @@ def find_destinations(
         UsageError: the file makes no sense, has no such name, or a variable that it names is not
             set.
     """
-    config = find_config(settings)
-    if not config.entries or settings.is_dsn_given:
+    config = _read_config(settings)
+    if not config.destinations or settings.is_dsn_given:
         if to:
             raise UsageError(_without_names(settings))
         size = settings.partition_by or config.partition_by
         return (Destination(name=None, settings=replace(settings, partition_by=size)),)
-    known = [entry.name for entry in config.entries]
+    known = [str(one.name) for one in config.destinations]
     for name in to:
         if name not in known:
             option = settings.option("to")
             raise UsageError(f'{option} "{name}" is not one of {", ".join(known)} in {FILE_NAME}')
-    chosen = [entry for entry in config.entries if not to or entry.name in to]
-    found = tuple(_resolve(entry, settings, config, needs_dsn=needs_dsn) for entry in chosen)
+    found = [one for one in config.destinations if not to or one.name in to]
     if needs_dsn:
+        _check_set(found)
         _check_different(found)
     secrets = tuple(one.settings.dsn or "" for one in found)
     return tuple(replace(one, settings=replace(one.settings, other_dsns=secrets)) for one in found)
@@ -131,27 +165,136 @@ def destination_names(settings: Settings) -> tuple[str, ...]:
     """Return the names in ``loader.toml``; none where one database is all there is."""
     if settings.is_dsn_given:
         return ()
-    return tuple(entry.name for entry in find_config(settings).entries)
+    return tuple(str(one.name) for one in _read_config(settings).destinations)
 
 
-def _resolve(entry: Entry, settings: Settings, config: Config, *, needs_dsn: bool) -> Destination:
-    dsn = settings.variables.get(entry.dsn_env)
-    if not dsn and needs_dsn:
-        raise UsageError(
-            f"{FILE_NAME}: destinations.{entry.name}.dsn_env: the environment variable "
-            f"{entry.dsn_env} is not set; set it to the connection string of {entry.name}"
+def find_formats(settings: Settings) -> dict[str, KnownFormat]:
+    """Return the formats that are shipped, and those of the file.
+
+    Raises:
+        UsageError: the file makes no sense.
+    """
+    with _at(FILE_NAME):
+        return all_formats(_read_config(settings).formats)
+
+
+def known_options(settings: Settings, name: str | None) -> Mapping[str, Any]:
+    """Return the options of a known format; none without a name.
+
+    Raises:
+        UsageError: there is no such format, or the file makes no sense.
+    """
+    return {} if name is None else find_format(name, find_formats(settings)).options
+
+
+def _read_config(settings: Settings) -> _Config:
+    """Read the file of this project, or the one that ``LOADER_CONFIG`` names; there may be none.
+
+    Raises:
+        UsageError: it cannot be read, or says something that makes no sense.
+    """
+    path = settings.config_file or settings.project_dir / FILE_NAME
+    if settings.config_file is None and not path.exists():
+        return _Config()
+    with _at(path):
+        found = _read_toml(path)
+        _check_keys(found, "partition_by", "destinations", "formats")
+        tables, formats = (_tables(found, name) for name in ("destinations", "formats"))
+        size = _partition_by(found)
+        wanted = replace(settings, partition_by=settings.partition_by or size)
+        return _Config(
+            partition_by=size,
+            destinations=tuple(_destination(*item, wanted) for item in tables.items()),
+            formats=formats,
         )
-    return Destination(
-        name=entry.name,
-        settings=replace(
-            settings,
-            dsn=dsn or "",
-            dsn_origin=f"{entry.dsn_env} (destination {entry.name})",
-            partition_by=entry.partition_by or settings.partition_by or config.partition_by,
-        ),
-        selection=entry.selection,
-        retain=entry.retain,
-    )
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"is no TOML: {error}") from error
+
+
+def _tables(found: dict[str, Any], name: str) -> dict[str, Any]:
+    tables = found.get(name, {})
+    if not isinstance(tables, dict):
+        raise UsageError(f"{name}: is no table; write [{name}.NAME] for each")
+    return tables
+
+
+def _destination(name: str, table: Any, settings: Settings) -> Destination:
+    with _at(f"destinations.{name}"):
+        if not _NAME.fullmatch(name):
+            raise UsageError("a name has letters, digits, - and _ only, 63 at most")
+        if not isinstance(table, dict):
+            raise UsageError(f"is no table; write [destinations.{name}]")
+        _check_keys(table, "dsn_env", *_SELECTION, "partition_by", "retain")
+        if "dsn_env" not in table:
+            raise UsageError("dsn_env: is missing; name an environment variable")
+        if not _VARIABLE.fullmatch(str(table["dsn_env"])):
+            # Without the value: it may be a connection string, with a password.
+            raise UsageError("dsn_env: is not the name of an environment variable")
+        variable: str = fitted("dsn_env", table["dsn_env"], str)
+        retain = None
+        if "retain" in table:
+            with _at("retain"):
+                retain = read_age(str(table["retain"]))
+        wanted = {key: _trimmed(table[key]) for key in _SELECTION if key in table}
+        return Destination(
+            name=name,
+            settings=replace(
+                settings,
+                dsn=settings.variables.get(variable) or "",
+                dsn_origin=f"{variable} (destination {name})",
+                partition_by=_partition_by(table) or settings.partition_by,
+            ),
+            dsn_env=variable,
+            selection=Selection(**wanted) if wanted else None,
+            retain=retain,
+        )
+
+
+def _partition_by(table: Mapping[str, Any]) -> PartitionBy | None:
+    name = "partition_by"
+    return fitted(name, table[name], PartitionBy) if name in table else None
+
+
+def _check_keys(table: dict[str, Any], *known: str) -> None:
+    for key in table:
+        if key in ("dsn", "url", "password"):
+            raise UsageError(
+                f"{key}: passwords do not belong in this file; put the connection string into an "
+                "environment variable, and name that with dsn_env"
+            )
+        if key not in known:
+            raise UsageError(f"{key}: is not one of {', '.join(known)}")
+
+
+def _trimmed(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_trimmed(one) for one in value]
+    return value.strip() if isinstance(value, str) else value
+
+
+@contextmanager
+def _at(place: object) -> Iterator[None]:
+    """Say of a mistake where it stands."""
+    try:
+        yield
+    except (UsageError, ValueError) as error:
+        raise UsageError(f"{place}: {error}") from error
+
+
+def _check_set(destinations: Sequence[Destination]) -> None:
+    for one in destinations:
+        if not one.settings.dsn:
+            raise UsageError(
+                f"{FILE_NAME}: destinations.{one.name}.dsn_env: the environment variable "
+                f"{one.dsn_env} is not set; set it to the connection string of {one.name}"
+            )
 
 
 def _check_different(destinations: Sequence[Destination]) -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import loader
 from loader import Event, InputError, LoaderError, LoadOptions, Mapping, UsageError
 from loader import api as api_module
+from loader.delivery.destinations import Destination
 from loader.loading.load import LoadResult
 from loader.reading.frames import Frames
 
@@ -55,8 +56,8 @@ class Broken:
 def _no_database() -> Iterator[None]:
     """Have everything read, and nothing loaded."""
 
-    def read(_: object, batches: Any, *, origin: str, key: str | None, **given: Any) -> LoadResult:
-        found = list(Frames(batches, given["mapping"], origin=origin, key=key))
+    def read(_: object, batches: Frames, *, origin: str, **_given: Any) -> LoadResult:
+        found = list(batches)
         return LoadResult(
             load_id=None,
             load_seq=None,
@@ -73,7 +74,8 @@ def _no_database() -> Iterator[None]:
         )
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(api_module, "_load_into", read)
+        patch.setattr(Destination, "prepare", lambda _: "")
+        patch.setattr(api_module, "load_batches", read)
         yield
 
 

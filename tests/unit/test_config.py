@@ -8,7 +8,6 @@ import pytest
 
 from loader.database.connection import redact
 from loader.database.conninfo import with_connection
-from loader.delivery.config import read_config
 from loader.delivery.destinations import destination_names, find_destination, find_destinations
 from loader.errors import UsageError
 from loader.settings import Settings, read_settings
@@ -197,7 +196,7 @@ def test_mistakes_are_told_with_their_place(tmp_path: Path, text: str, says: str
     path = tmp_path / "loader.toml"
     path.write_text(text.replace("{}", '[destinations.a]\ndsn_env = "A"\n'))
     with pytest.raises(UsageError) as raised:
-        read_config(path)
+        find_destinations(read_settings(environ={}, cwd=tmp_path), needs_dsn=False)
     message = str(raised.value)
     assert message.startswith(f"{path}: ")
     assert says in message
@@ -209,4 +208,4 @@ def test_mistakes_are_told_with_their_place(tmp_path: Path, text: str, says: str
 def test_what_is_no_text_is_no_toml(tmp_path: Path) -> None:
     (tmp_path / "loader.toml").write_bytes(b"\xff")
     with pytest.raises(UsageError, match="is no TOML"):
-        read_config(tmp_path / "loader.toml")
+        find_destinations(read_settings(environ={}, cwd=tmp_path))

@@ -9,7 +9,7 @@ import pytest
 
 from loader.api import known_format
 from loader.cli import main
-from loader.delivery.config import find_formats
+from loader.delivery.destinations import find_formats
 from loader.errors import UsageError
 from loader.reading.batch import Reject
 from loader.reading.inputs import open_reading
