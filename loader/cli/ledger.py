@@ -34,12 +34,12 @@ def status(settings: Settings, json_: bool) -> None:
         problems = find_problems(conn, models)
     if json_:
         parts = {
-            "ledger": json.loads(report.as_json(ledger)),
-            "models": json.loads(report.as_json(models.found)),
+            "ledger": ledger,
+            "models": models.found,
             "unreadable_models": list(models.unreadable),
             "problems": problems,
         }
-        echo(json.dumps(parts))
+        echo(report.as_json(parts))
     else:
         report.print_status(ledger, models)
         report.print_problems(problems)

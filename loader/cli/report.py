@@ -35,13 +35,8 @@ class Output:
 
 
 def as_json(value: Any) -> str:
-    """Return a dataclass, or a list of them, as JSON with ISO 8601 UTC times."""
-    found = [_fields(item) for item in value] if isinstance(value, list) else _fields(value)
-    return as_text(found, _plain)
-
-
-def _fields(value: Any) -> dict[str, Any]:
-    return outcomes.as_dict(value) if isinstance(value, outcomes.Outcome) else asdict(value)
+    """Return JSON of whatever has dataclasses and times in it; these in ISO 8601, UTC."""
+    return as_text(value, _plain)
 
 
 def describe_load(result: LoadResult, *, dry_run: bool) -> str:
@@ -246,5 +241,7 @@ def _size(count: float) -> str:
     return f"{count:,.0f} {_UNITS[unit]}" if unit == 0 else f"{count:,.1f} {_UNITS[unit]}"
 
 
-def _plain(value: object) -> str:
-    return iso_utc(value) if isinstance(value, datetime) else str(value)
+def _plain(value: Any) -> Any:
+    if isinstance(value, outcomes.Outcome):
+        return outcomes.as_dict(value)
+    return iso_utc(value) if isinstance(value, datetime) else asdict(value)
