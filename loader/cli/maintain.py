@@ -1,6 +1,7 @@
 """``loader maintain``."""
 
 import json
+import logging
 from dataclasses import asdict
 from typing import Any
 
@@ -13,6 +14,7 @@ from loader.cli.report import Output
 from loader.database.connection import connect, explain, redact
 from loader.database.maintain import Maintenance
 from loader.database.maintain import maintain as maintain_database
+from loader.database.waiting import LOGGER
 from loader.delivery.destinations import Destination
 from loader.durations import read_age
 from loader.errors import LoaderError
@@ -47,6 +49,9 @@ def maintain(
 
     Each destination in loader.toml keeps what it says there, unless --retain says otherwise.
     """
+    if not output.quiet:
+        # What takes long tells how far it is.
+        LOGGER.setLevel(logging.INFO)
     destinations = destinations_of(settings, to)
     done: list[dict[str, Any]] = []
     exit_code = 0

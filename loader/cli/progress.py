@@ -1,16 +1,15 @@
 """Progress on standard error: a bar on a terminal, a line now and then elsewhere."""
 
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
+from loader.database.waiting import now_and_then
 from loader.loading.load import ProgressCallback
 from loader.reading.inputs import Reading
 from loader.reading.totals import Totals
 from loader.terminal import echo, printable
-
-_SECONDS_BETWEEN_LINES = 10.0
 
 
 @contextmanager
@@ -63,15 +62,10 @@ def _bar(name: str) -> Iterator[ProgressCallback]:
 
 
 def _lines(name: str) -> ProgressCallback:
-    last = time.monotonic()
+    tell = now_and_then(partial(echo, err=True))
 
     def show(reading: Reading, totals: Totals) -> None:
-        nonlocal last
-        if time.monotonic() - last >= _SECONDS_BETWEEN_LINES:
-            last = time.monotonic()
-            share = (
-                f" ({reading.bytes_read / reading.bytes_total:.0%})" if reading.bytes_total else ""
-            )
-            echo(f"{name}: {totals.rows_read:,} rows{share}", err=True)
+        share = f" ({reading.bytes_read / reading.bytes_total:.0%})" if reading.bytes_total else ""
+        tell(f"{name}: {totals.rows_read:,} rows{share}")
 
     return show

@@ -13,6 +13,7 @@ from psycopg import Connection, errors, sql
 from loader.database.layout import Layout, bound, partition_name
 from loader.database.locks import INDEX, SCHEMA, lock_for_transaction
 from loader.database.queries import query
+from loader.database.waiting import now_and_then
 from loader.reading.bounds import days_of
 from loader.settings import PartitionBy
 
@@ -203,7 +204,9 @@ def delete_events(conn: Connection, load_id: int, may_go: Callable[[], bool]) ->
         " where inhparent = 'raw.events'::regclass order by 1"
     ).fetchall()
     deleted = 0
+    tell = now_and_then()
     for start in range(0, len(names), PORTION):
+        tell(f"removed {deleted:,} rows of load {load_id}, from {start} of {len(names)} partitions")
         with conn.transaction():
             if not may_go():
                 return None

@@ -15,6 +15,7 @@ from loader.database.locks import SCHEMA, holders, in_short_tries, lock_for_tran
 from loader.database.models import ModelMark, ModelsBusyError, models_at_rest
 from loader.database.partitions import PORTION
 from loader.database.queries import query, template
+from loader.database.waiting import now_and_then
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,7 @@ def retain(conn: Connection, age: str, now: datetime) -> Retained:
     conn.execute(query("forget_early_alerts"), limit)
     conn.execute(query("move_retention"), limit)
     dropped: list[str] = []
+    tell = now_and_then()
     waits_for = None
     try:
         # The check only spares locks where there is nothing to do.
@@ -56,6 +58,7 @@ def retain(conn: Connection, age: str, now: datetime) -> Retained:
             names := in_short_tries(conn, "raw.events", lambda: _drop_portion(conn))
         ):
             dropped += names
+            tell(f"dropped {len(dropped)} partitions so far, the last one {dropped[-1]}")
     except ModelsBusyError as reason:
         waits_for = str(reason)
     except errors.LockNotAvailable:

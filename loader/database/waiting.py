@@ -23,6 +23,7 @@ Result = TypeVar("Result")
 Waiting = Generator[Any, Any, Result]
 
 SECONDS_UNTIL_TOLD: Final = 2.0
+SECONDS_BETWEEN_LINES = 10.0
 _LONGEST_PAUSE_SECONDS: Final = 30.0
 _REPEAT_SECONDS: Final = 60.0
 # As many names as help.
@@ -30,6 +31,19 @@ _MOST_BLOCKERS: Final = 3
 
 # For a command it goes to standard error; a program that uses the package sees to it.
 LOGGER: Final = logging.getLogger("loader")
+
+
+def now_and_then(say: Callable[[str], None] = LOGGER.info) -> Callable[[str], None]:
+    """Return what tells how far something is, but not as often as it is called."""
+    last = time.monotonic()
+
+    def tell(text: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= SECONDS_BETWEEN_LINES:
+            last = time.monotonic()
+            say(text)
+
+    return tell
 
 
 class Watch:

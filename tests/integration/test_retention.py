@@ -58,6 +58,25 @@ def test_whole_months_are_dropped_once(retain: Retain, scalar: Scalar) -> None:
 
 
 @pytest.mark.usefixtures("two_months")
+def test_how_far_it_is_is_told(run_loader: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("loader.database.retention.PORTION", 1)
+    monkeypatch.setattr("loader.database.partitions.PORTION", 1)
+    monkeypatch.setattr("loader.database.waiting.SECONDS_BETWEEN_LINES", 0)
+    run_loader("withdraw", "2")
+    said = run_loader("maintain").stderr.splitlines()
+    assert [line.rpartition(", ")[0] for line in said] == [
+        f"loader: removed {rows} rows of load 2" for rows in (0, 0, 3, 3, 3)
+    ]
+    said = run_loader("maintain", "--retain", "90d").stderr.splitlines()
+    assert said == [
+        "loader: dropped 1 partitions so far, the last one events_2024_04",
+        "loader: dropped 2 partitions so far, the last one events_2024_05",
+    ]
+    run_loader("withdraw", "1")
+    assert run_loader("maintain", "--quiet").stderr == ""
+
+
+@pytest.mark.usefixtures("two_months")
 def test_what_is_older_is_neither_loaded_nor_withdrawn(
     retain: Retain, run_loader: Run, conn: Connection, tmp_path: Path
 ) -> None:
