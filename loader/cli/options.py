@@ -213,8 +213,20 @@ with_workers = options_as("options", LoadOptions, WORKERS)
 
 # What a file looks like; the command has ``with_mapping`` too.
 with_files = with_options(
-    _reading("--format", text="Default: from the name, before .gz or .zst."),
-    _reading("--delimiter", text="Between the fields of CSV.", metavar="C"),
+    _reading("--format", text="Default: from the name, before .gz or so."),
+    _reading(
+        "--delimiter",
+        text="Between the fields of CSV. Default: a comma, a tab in .tsv.",
+        metavar="C",
+    ),
+    _reading(
+        "--encoding",
+        text="Of text without a mark: cp1252, latin-1, utf-16-le, ... Default: UTF-8.",
+    ),
+    _reading(
+        "--skip-lines",
+        text="Lines of CSV above the header, or above the first row where there is none.",
+    ),
     _reading("--columns", text="Column names of CSV without a header.", metavar="A,B,C"),
     _reading(
         "--source-from-path",

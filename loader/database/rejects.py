@@ -1,5 +1,6 @@
 """Rejected rows: kept with the load, shown, and written back to a file to be mended."""
 
+import codecs
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,12 +90,14 @@ def count_unkept(conn: Connection, load_id: int | None = None) -> int:
     return int(count)
 
 
-def header_of(conn: Connection, load_id: int) -> bytes | None:
-    """Return the header line of the input of a load, if it had one."""
+def _form_of(conn: Connection, load_id: int) -> tuple[bytes | None, str | None]:
+    """Return the header line of the input of a load, and its encoding, as far as it had them."""
     row = conn.execute(
-        "select options ->> 'header' from raw.loads where load_id = %s", [load_id]
+        "select options ->> 'header', options ->> 'encoding' from raw.loads where load_id = %s",
+        [load_id],
     ).fetchone()
-    return None if row is None or row[0] is None else str(row[0]).encode()
+    header, encoding = row or (None, None)
+    return None if header is None else str(header).encode(), encoding
 
 
 def export_rejects(
@@ -110,12 +113,19 @@ def export_rejects(
     Raises:
         UsageError: the file cannot be written, or exists already.
     """
-    header = header_of(conn, load_id)
+    header, encoding = _form_of(conn, load_id)
+    encoder = None if encoding is None else codecs.getincrementalencoder(encoding)("replace")
+
+    def encoded(line: bytes) -> bytes:
+        # In the encoding of the input, so that it is loaded with the same options.
+        line += b"\n"
+        return line if encoder is None else encoder.encode(line.decode(errors="replace"))
+
     count = left_out = 0
     try:
         with file.open("xb") as output:
             if header is not None:
-                output.write(header + b"\n")
+                output.write(encoded(header))
             for row in read_rejects(conn, load_id, limit):
                 if row.is_cut:
                     left_out += 1
@@ -124,7 +134,7 @@ def export_rejects(
                 if row.message_offset is not None:
                     # A message may go over several lines, and a line of NDJSON may not.
                     raw = raw.replace(b"\r", b" ").replace(b"\n", b" ")
-                output.write(raw + b"\n")
+                output.write(encoded(raw))
                 count += 1
     except OSError as error:
         raise UsageError(f"--export {file}: {error.strerror}") from None

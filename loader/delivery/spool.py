@@ -16,7 +16,7 @@ from loader.errors import InputError, LoaderError
 from loader.reading.arrow import ArrowError, RecordBatch, pa
 from loader.reading.inputs import open_stored
 from loader.reading.paths import STANDARD_INPUT, Input
-from loader.reading.streams import sniff
+from loader.reading.streams import SNIFFED, sniff
 
 if TYPE_CHECKING:
     from typing import IO
@@ -100,7 +100,7 @@ def _copy(an_input: Input) -> Iterator[Input]:
         compression = an_input.compression
         if compression is None and an_input.format != "parquet":
             copy.seek(0)
-            compression = sniff(copy.read(4))
+            compression = sniff(copy.read(SNIFFED))
         yield replace(
             an_input,
             origin=copy.name,

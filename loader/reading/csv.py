@@ -48,6 +48,7 @@ class CsvReader:
         self.assembler = Assembler(mapping, limits)
         self._columns: _Columns | None = None
         self._is_started = False
+        self._to_skip = mapping.skip_lines
         self._above = b""
 
     def __iter__(self) -> Iterator[EventBatch]:
@@ -86,6 +87,8 @@ class CsvReader:
             self._is_started = True
             if block.data.startswith(header.BOM):
                 block = replace(block, data=block.data[len(header.BOM) :])
+        if self._to_skip:
+            block = self._skip(block)
         if not block.data.strip() and not block.long_lines:
             return None
         lines = block.lines
@@ -93,7 +96,7 @@ class CsvReader:
         numbers = list(islice(filled, _FIRST_LINES))
         if numbers and (found := header.separator(lines.line(numbers[0]))) is not None:
             mapping = self._mapping = replace(mapping, delimiter=found)
-            self._above = lines.line(numbers.pop(0)) + b"\n"
+            self._above += lines.line(numbers.pop(0)) + b"\n"
             if not numbers:
                 return None
         if mapping.columns is not None:
@@ -104,7 +107,7 @@ class CsvReader:
         line = lines.line(numbers[0])
         self.header = self._above + line
         try:
-            names = header.parse(line, mapping.delimiter, self._origin)
+            names = header.parse(line, mapping.separator, self._origin)
             self._columns = _Columns(names, mapping, self._origin)
         except InputError as error:
             seen = [lines.line(number) for number in numbers]
@@ -112,6 +115,19 @@ class CsvReader:
                 f"{error}{header.hint(seen, block.first_line + numbers[0], mapping)}"
             ) from error
         return _from(block, numbers[0] + 1)
+
+    def _skip(self, block: Block) -> Block:
+        """Leave out the lines above the header; they stay with it."""
+        count = min(self._to_skip, len(block.lines))
+        self._to_skip -= count
+        rest = replace(_from(block, count), long_lines=())
+        self._above += block.data[: len(block.data) - len(rest.data)]
+        if len(self._above) > self._limits.line_bytes:
+            raise InputError(
+                f"{self._origin}: the lines above the header have more than "
+                f"{self._limits.line_bytes:,} bytes; is --skip-lines right?"
+            )
+        return rest
 
     def _batch(self, block: Block) -> EventBatch:
         if self._columns is None:
@@ -151,7 +167,7 @@ class CsvReader:
 
         records = Records(
             block,
-            delimiter=ord(self._mapping.delimiter),
+            delimiter=ord(self._mapping.separator),
             fields=columns.count,
             longest=self._limits.line_bytes,
             is_row=is_row,
@@ -159,7 +175,7 @@ class CsvReader:
         if records.given_back is not None:
             self._blocks.give_back(block, records.given_back)
         good = np.flatnonzero(records.faults == RecordFault.NONE)
-        table = columns.parse(_only(block.data, records, good))
+        table = columns.parse(records.plain(good))
         if table is None or len(table) != len(good):
             raise AssertionError(f"{self._origin}: records and rows differ near {block.first_line}")
         broken = _broken(records, columns.count, self._limits, long_lines(block, self._limits))
@@ -186,7 +202,7 @@ class _Columns:
             for name, at in sorted(self._at.items(), key=lambda item: item[0] in names)
         }
         self._parsing = arrow_csv.ParseOptions(
-            delimiter=mapping.delimiter, newlines_in_values=True, ignore_empty_lines=False
+            delimiter=mapping.separator, newlines_in_values=True, ignore_empty_lines=False
         )
         self._types = types
         # Names may repeat among the columns that are not read; numbers do not.
@@ -272,18 +288,6 @@ class _Chosen:
 
     def reason(self, row: int, column_name: str) -> str | None:  # noqa: ARG002
         return None
-
-
-def _only(data: bytes, records: Records, good: NDArray[np.int64]) -> bytes:
-    """The bytes of these records, line ends included."""
-    if len(records) == 0:
-        return b""
-    if len(good) == len(records):
-        return data[: int(records.starts[-1])]
-    offsets = pa.py_buffer(records.starts.astype(np.int32))
-    lines = pa.Array.from_buffers(pa.binary(), len(records), [None, offsets, pa.py_buffer(data)])
-    chosen = lines.take(pa.array(good))
-    return b"" if len(good) == 0 else bytes(chosen.buffers()[2])
 
 
 def _broken(records: Records, fields: int, limits: Limits, before: Broken | None) -> Broken:

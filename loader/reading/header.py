@@ -14,27 +14,22 @@ if TYPE_CHECKING:
 
     from loader.reading.mapping import Mapping
 
-_UTF_16: Final = (
-    "is UTF-16, as spreadsheets save Unicode text; save it as UTF-8 (iconv -f UTF-16 -t UTF-8)"
-)
 _PAGE: Final = (
     "is a web page, perhaps one that asks to log in; look at it in a browser, and download the data"
 )
 _SIGNATURES: Final = {
     b"PAR1": "is Parquet; see --format parquet",
-    b"PK\x03\x04": "is a zip archive, as spreadsheets (.xlsx, .ods) are; unpack it, or save the "
-    "sheet as CSV",
+    b"PK\x03\x04": "is a zip archive, as spreadsheets (.xlsx, .ods) are; save the sheet as CSV, or "
+    "name the archive so that it ends in .zip",
     b"\xd0\xcf\x11\xe0": "is a spreadsheet or document of an old Office; save the sheet as CSV",
     b"%PDF-": "is a PDF, which people can read and programs cannot; ask for the data as CSV",
-    b"BZh91AY&SY": "is compressed with bzip2; unpack it (bunzip2)",
-    b"\xfd7zXZ": "is compressed with xz; unpack it (unxz)",
+    b"BZh91AY&SY": "is compressed with bzip2; name it so that it ends in .bz2",
+    b"\xfd7zXZ": "is compressed with xz; name it so that it ends in .xz",
     b"7z\xbc\xaf": "is a 7z archive; unpack it",
     b"Obj\x01": "is Avro; write it as Parquet, CSV or NDJSON",
     b"\x1f\x8b": "is compressed with gzip; name it so that it ends in .gz",
     b"\x28\xb5\x2f\xfd": "is compressed with zstd; name it so that it ends in .zst",
     b"SQLite format 3": "is a SQLite database; export the table as CSV",
-    b"\xff\xfe": _UTF_16,
-    b"\xfe\xff": _UTF_16,
 }
 _MARKUP: Final = {
     b"<!doctype html": _PAGE,
@@ -67,8 +62,8 @@ def check_text(start: bytes, origin: str) -> None:
     odd, even = looked[1::2].count(0), looked[::2].count(0)
     if max(odd, even) * 4 > len(looked) > 8 and min(odd, even) * 16 < len(looked):
         raise InputError(
-            f"{origin}: seems to be UTF-16 without a mark; save it as UTF-8 "
-            f"(iconv -f UTF-16{'LE' if odd > even else 'BE'} -t UTF-8)"
+            f"{origin}: seems to be UTF-16 without a mark: "
+            f"--encoding utf-16-{'le' if odd > even else 'be'}"
         )
     controls = sum(byte < 32 and byte not in _TEXT_CONTROLS for byte in looked)
     if controls * 10 > len(looked):
@@ -96,13 +91,10 @@ def hint(lines: Sequence[bytes], first: int, mapping: Mapping) -> str:
     wanted = {folded(name) for name in mapping.needed_columns}
     for number, line in enumerate(lines[1:_LINES_LOOKED_AT], first + 1):
         text = line.decode(errors="replace")
-        for delimiter in dict.fromkeys((mapping.delimiter, ";", "\t", ",", "|")):
+        for delimiter in dict.fromkeys((mapping.separator, ";", "\t", ",", "|")):
             if wanted <= {folded(one.strip('"')) for one in text.split(delimiter)}:
-                option = "" if delimiter == mapping.delimiter else f" --delimiter {delimiter!r}"
-                return (
-                    f"; line {number} looks like the header: leave out what stands above it "
-                    f"(tail -n +{number} FILE | loader load -{option})"
-                )
+                option = "" if delimiter == mapping.separator else f" --delimiter {delimiter!r}"
+                return f"; line {number} looks like the header: --skip-lines {number - 1}{option}"
     names = {folded(one.strip('"')) for one in lines[0].decode(errors="replace").split(",")}
     if names & _COUNTS:
         return "; it looks like counts per interval, not events: ask for what was seen one by one"
@@ -121,12 +113,15 @@ def parse(line: bytes, delimiter: str, origin: str) -> tuple[str, ...]:
         text = line.decode()
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{origin}: the header is not UTF-8 (byte {error.start + 1}); save the file as UTF-8"
+            f"{origin}: the header is not UTF-8 (byte {error.start + 1}); say its --encoding, such "
+            "as cp1252, or save the file as UTF-8"
         ) from error
     if any(ord(character) < 32 and character != "\t" for character in text):
         raise InputError(f"{origin}: the first line is not a header of CSV but holds binary data")
     try:
-        (fields,) = csv.reader([text], delimiter=delimiter, strict=True)
+        (fields,) = csv.reader(
+            [text], delimiter=delimiter, strict=True, skipinitialspace=delimiter != " "
+        )
     except (csv.Error, ValueError) as error:
         raise InputError(f"{origin}: the header cannot be read: {error}") from error
     return tuple(fields)
@@ -166,6 +161,6 @@ def _position(found: Sequence[str], name: str, mapping: Mapping, origin: str) ->
         advice += ", or with --source NAME where all of it comes from"
     if len(found) == 1 and mapping.format in (None, "csv"):
         other = next((sign for sign in ";\t|," if sign in found[0]), None)
-        if other is not None and other != mapping.delimiter:
+        if other is not None and other != mapping.separator:
             advice = f"say with --delimiter {other!r} what separates the columns"
     raise InputError(f'{origin}: no column "{name}"; there are {there}; {advice}')

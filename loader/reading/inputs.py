@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import stat
 import sys
+import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol
+from typing import BinaryIO, Final, Protocol, cast
 
 from loader.errors import InputError
 from loader.reading.batch import EventBatch
@@ -21,11 +22,19 @@ from loader.reading.parquet import ParquetReader
 from loader.reading.paths import STANDARD_INPUT, Input, expand
 from loader.reading.prefetch import Prefetch
 from loader.reading.rows import Assembler
-from loader.reading.streams import Compression, Content, Counted, blocks, sniff
+from loader.reading.streams import (
+    BAD_ARCHIVE,
+    SNIFFED,
+    Compression,
+    Content,
+    Counted,
+    Decoded,
+    blocks,
+    sniff,
+)
 
 __all__ = ["Input", "Reading", "expand", "open_reading"]
 
-_SNIFFED: Final = 4
 _HASHED_AT_ONCE: Final = 1 << 20
 
 
@@ -110,24 +119,30 @@ def open_reading(
         InputError: it cannot be opened, or nothing of it is usable.
     """
     limits = limits or Limits()
-    mapping = mapping.of_file(an_input.name or an_input.origin)
+    mapping = mapping.of_file(an_input.path)
     with ExitStack() as stack:
         file = stack.enter_context(open_stored(an_input))
         if stat.S_ISREG(_mode(file)):
-            reading = _read_file(an_input, file, mapping, limits)
+            whole = file
+            if an_input.member is not None:
+                file = stack.enter_context(_open_member(whole, an_input))
+            reading = _read_file(an_input, whole, file, mapping, limits)
         else:
             reading = _read_stream(an_input, file, mapping, limits)
         stack.callback(reading.close)
         yield reading
 
 
-def _read_file(an_input: Input, file: BinaryIO, mapping: Mapping, limits: Limits) -> Reading:
-    before = os.fstat(file.fileno())
+def _read_file(
+    an_input: Input, whole: BinaryIO, file: BinaryIO, mapping: Mapping, limits: Limits
+) -> Reading:
+    """Read a regular file, or what an archive, the whole, has in it."""
+    before = os.fstat(whole.fileno())
     if before.st_size == 0:
         raise InputError(f"{an_input.origin}: is empty")
     # Whoever hands us an open file may have read a part of it, which is not ours.
     begin = file.tell()
-    start = file.read(_SNIFFED)
+    start = Content(Counted(file), None, an_input.origin, hashing=False).read(SNIFFED)
     compression = an_input.compression
     if an_input.origin == STANDARD_INPUT and an_input.format != "parquet":
         compression = sniff(start)
@@ -142,7 +157,7 @@ def _read_file(an_input: Input, file: BinaryIO, mapping: Mapping, limits: Limits
     stored = Counted(file)
 
     def finish() -> str:
-        after = os.fstat(file.fileno())
+        after = os.fstat(whole.fileno())
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             raise InputError(
                 f"{an_input.origin}: was changed while it was read; load it when it is complete"
@@ -162,7 +177,7 @@ def _read_file(an_input: Input, file: BinaryIO, mapping: Mapping, limits: Limits
         reader,
         stored,
         fingerprint=fingerprint,
-        bytes_total=before.st_size,
+        bytes_total=before.st_size if file is whole else None,
         finish=finish,
     )
 
@@ -174,7 +189,7 @@ def _read_stream(an_input: Input, file: BinaryIO, mapping: Mapping, limits: Limi
             "end; save it as a file and name that"
         )
     start = b""
-    while len(start) < _SNIFFED and (part := file.read(_SNIFFED - len(start))):
+    while len(start) < SNIFFED and (part := file.read(SNIFFED - len(start))):
         start += part
     stored = Counted(file, start=start)
     compression = an_input.compression or sniff(start)
@@ -207,13 +222,27 @@ def _reader(
     hashing: bool,
 ) -> tuple[Reader, Content]:
     content = Content(stored, compression, an_input.origin, hashing=hashing)
+    text = Decoded(content, mapping.encoding)
     match an_input.format:
         case "csv":
-            return CsvReader(content, mapping, limits, an_input.origin), content
+            return CsvReader(text, mapping, limits, an_input.origin), content
         case "ndjson":
-            return NdjsonReader(content, mapping, limits, an_input.origin), content
+            return NdjsonReader(text, mapping, limits, an_input.origin), content
         case "parquet":
             return ParquetReader(file, stored, mapping, limits, an_input.origin), content
+
+
+@contextmanager
+def _open_member(whole: BinaryIO, an_input: Input) -> Iterator[BinaryIO]:
+    with ExitStack() as stack:
+        try:
+            archive = stack.enter_context(zipfile.ZipFile(whole))
+            file = stack.enter_context(archive.open(an_input.member or ""))
+        except (OSError, *BAD_ARCHIVE) as error:
+            raise InputError(
+                f"{an_input.origin}: is damaged or cut short; copy it again"
+            ) from error
+        yield cast("BinaryIO", file)
 
 
 @contextmanager

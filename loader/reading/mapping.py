@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import json
 import os
@@ -23,6 +24,8 @@ Format = Literal["csv", "ndjson", "parquet"]
 _SPELLED_OUT: Final = {"\\t": "\t", "tab": "\t"}
 FORMATS: Final[tuple[Format, ...]] = get_args(Format)
 _SOURCE: Final = "{source}"
+_TABS: Final = re.compile(r"\.tsv(?:\.[a-z0-9]+)?\Z", re.IGNORECASE)
+_TRIED: Final = "time;\\x41\n" * 9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +34,10 @@ class Mapping:
 
     Attributes:
         format: format of the input; None means that its name tells.
-        delimiter: one character between the fields of CSV; ``\t`` may be spelled out.
+        delimiter: one character between the fields of CSV; ``\t`` may be spelled out; None for a
+            tab in files whose name says so (``.tsv``), and else a comma.
+        encoding: of text that has no mark at its beginning, such as ``cp1252``; None for UTF-8.
+        skip_lines: lines of CSV above its header, or above its first row where it has none.
         columns: names of the columns of CSV that has no header line; None when it has one.
         time_column: input column with the time of the event. Several, with commas between, are
             put together with a blank between, such as a date and a time of day; a name that has a
@@ -57,7 +63,9 @@ class Mapping:
     """
 
     format: Format | None = None
-    delimiter: str = ","
+    delimiter: str | None = None
+    encoding: str | None = None
+    skip_lines: int = field(default=0, metadata={"least": 0})
     columns: tuple[str, ...] | None = None
     time_column: str = "time"
     type_column: str = "type"
@@ -76,8 +84,11 @@ class Mapping:
     def __post_init__(self) -> None:
         """Refuse what could only fail later, in the middle of an input."""
         check_fields(self)
-        object.__setattr__(self, "delimiter", _SPELLED_OUT.get(self.delimiter, self.delimiter))
-        _check_delimiter(self.delimiter)
+        if self.delimiter is not None:
+            delimiter = _SPELLED_OUT.get(self.delimiter, self.delimiter)
+            _check_delimiter(delimiter)
+            object.__setattr__(self, "delimiter", delimiter)
+        _check_encoding(self.encoding)
         _check_timezone(self.timezone)
         Clock(self.time_format, self.timezone)
         _check_names("--columns", self.columns or ())
@@ -104,6 +115,11 @@ class Mapping:
             if raw.strip() in raws:
                 raise UsageError(f'--type-map renames "{raw.strip()}" twice')
             raws.add(raw.strip())
+
+    @property
+    def separator(self) -> str:
+        """What stands between the fields of CSV."""
+        return self.delimiter or ","
 
     @cached_property
     def time_columns(self) -> tuple[str, ...]:
@@ -143,6 +159,8 @@ class Mapping:
         Raises:
             InputError: its source was to be in the path, and is not.
         """
+        if self.delimiter is None and _TABS.search(path):
+            return replace(self, delimiter="\t").of_file(path)
         if self.source_from_path is None:
             return self
         whole = "" if path == "-" else os.path.abspath(path)  # noqa: PTH100
@@ -180,9 +198,11 @@ class Mapping:
             "attributes": self.attributes,
         }
         if of == "csv":
-            options |= {"delimiter": self.delimiter, "columns": self.columns}
+            options |= {"delimiter": self.separator, "columns": self.columns}
+            if self.skip_lines:
+                options["skip_lines"] = self.skip_lines
         # Only if they are there, so that who does without finds what was loaded before.
-        for name in ("type_pattern", "source_pattern"):
+        for name in ("type_pattern", "source_pattern", "encoding"):
             if (pattern := getattr(self, name)) is not None:
                 options[name] = pattern
         if self.type is not None:
@@ -224,6 +244,22 @@ def _check_delimiter(delimiter: str) -> None:
         raise UsageError(f"--delimiter {delimiter!r} is not one ASCII character")
     if delimiter in '"\r\n\0\\' or delimiter.isalnum():
         raise UsageError(f"--delimiter {delimiter!r} cannot separate fields")
+
+
+def _check_encoding(encoding: str | None) -> None:
+    """Refuse what is no encoding of text, or one that takes plain text for something else."""
+    if encoding is None:
+        return
+    try:
+        written = _TRIED.encode(encoding).replace(b"\0", b"")
+        is_plain = written.endswith(_TRIED.encode())
+        codecs.getincrementaldecoder(encoding)
+    except (LookupError, ValueError):
+        is_plain = False
+    if not is_plain:
+        raise UsageError(
+            f'--encoding "{encoding}" is no name of an encoding, such as cp1252, latin-1, utf-16-le'
+        )
 
 
 def _check_timezone(timezone: str | None) -> None:

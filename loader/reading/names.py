@@ -79,7 +79,7 @@ def reason(fault: int, text: str, what: str, longest: int) -> str:
         case NameFault.LONG:
             return f"the {what} {shown} is longer than {longest} bytes"
         case NameFault.ENCODING:
-            return f"the {what} is not UTF-8"
+            return f"the {what} is not UTF-8; see --encoding"
         case NameFault.PATTERN:
             return f"--{what}-pattern finds nothing in {shown}"
     return f"the {what} {shown} holds a control character"

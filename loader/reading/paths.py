@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import glob
 import os
+import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NoReturn
 
 from loader.errors import InputError
 from loader.reading.mapping import Format, Mapping
-from loader.reading.streams import Compression
+from loader.reading.streams import BAD_ARCHIVE, COMPRESSIONS, Compression
 from loader.terminal import printable
 
 STANDARD_INPUT: Final = "-"
 _ENDINGS: Final[dict[str, Format]] = {
     ".csv": "csv",
+    ".tsv": "csv",
     ".ndjson": "ndjson",
     ".jsonl": "ndjson",
     ".parquet": "parquet",
     ".pq": "parquet",
 }
-_COMPRESSIONS: Final[dict[str, Compression]] = {".gz": "gz", ".zst": "zst"}
+_ARCHIVE: Final = ".zip"
+_PACKED: Final = ", ".join([*(f".{one}" for one in COMPRESSIONS), _ARCHIVE])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,17 +38,25 @@ class Input:
         compression: how the content is compressed, None when it is not (of a stream, None
             means that its first bytes tell).
         name: what to call it, when that is not the origin.
+        member: of an archive, the file in it.
     """
 
     origin: str
     format: Format
     compression: Compression | None = None
     name: str | None = None
+    member: str | None = None
+
+    @property
+    def path(self) -> str:
+        """Where it came from; an archive is like a folder."""
+        path = self.origin if self.name is None else self.name
+        return path if self.member is None else f"{path}/{self.member}"
 
     @property
     def label(self) -> str:
         """Its name on one line that can be printed and stored, whatever bytes it holds."""
-        return printable(self.origin if self.name is None else self.name)
+        return printable(self.path)
 
     def explain(self, error: InputError) -> str:
         """Return the message of an error, which names the input in any case."""
@@ -56,8 +67,9 @@ class Input:
 def expand(paths: Sequence[str], mapping: Mapping) -> list[Input]:
     """Resolve files, directories, globs and ``-`` to inputs, in the order given.
 
-    A directory stands for all files in it, at any depth, whose name ends as the formats do. A
-    named pipe is read when it is named itself; in a directory nobody may ever write to it.
+    A directory stands for all files in it, at any depth, whose name ends as the formats do, and so
+    does an archive. A named pipe is read when it is named itself; in a directory nobody may ever
+    write to it.
 
     Raises:
         InputError: a path matches nothing, or its name does not tell the format, or a directory
@@ -82,7 +94,7 @@ def _expand(path: str, mapping: Mapping) -> list[Input]:
     if Path(path).is_dir():
         return _directory(path, mapping)
     if Path(path).exists():
-        return [file_input(path, mapping)]
+        return file_inputs(path, mapping)
     # The shell expands globs mostly; not in a container's command or a crontab.
     found = sorted(glob.glob(path, recursive=True))  # noqa: PTH207
     if not found:
@@ -92,7 +104,7 @@ def _expand(path: str, mapping: Mapping) -> list[Input]:
         if Path(one).is_dir():
             inputs += _directory(one, mapping)
         else:
-            inputs.append(file_input(one, mapping))
+            inputs += file_inputs(one, mapping)
     return inputs
 
 
@@ -101,23 +113,81 @@ def _directory(path: str, mapping: Mapping) -> list[Input]:
     for folder, folders, names in os.walk(path, onerror=_raise):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
-            found, compression = _by_name(name)
-            wanted = found is not None and mapping.format in (None, found)
-            if found is not None and wanted and not name.startswith("."):
-                file = Path(folder) / name
-                # A link to nothing is kept: it may well be a file that was lost.
-                if file.exists() and not file.is_file():
-                    continue
-                inputs.append(Input(origin=str(file), format=found, compression=compression))
+            file = Path(folder) / name
+            # A link to nothing is kept: it may well be a file that was lost.
+            if name.startswith(".") or (file.exists() and not file.is_file()):
+                continue
+            if is_archive(name):
+                inputs += _members(str(file), mapping)
+            elif found := _wanted(str(file), name, mapping):
+                inputs.append(found)
     if not inputs:
-        endings = ", ".join(_ENDINGS)
-        raise InputError(f"{path}: no file in this directory ends in {endings} (or .gz, .zst)")
+        raise InputError(f"{path}: no file in this directory ends in {_endings()}")
     return sorted(inputs, key=lambda one: one.origin)
 
 
 def _raise(error: OSError) -> NoReturn:
     """Files that cannot be seen must not be left out silently."""
     raise error
+
+
+def is_archive(path: str) -> bool:
+    """Tell by its name whether a file holds other files."""
+    return path.lower().endswith(_ARCHIVE)
+
+
+def file_inputs(path: str, mapping: Mapping) -> list[Input]:
+    """Return the input that one file is, or those that are in an archive.
+
+    Raises:
+        InputError: its name does not tell the format, and the mapping does not either; or there is
+            none in it.
+    """
+    if not is_archive(path):
+        return [file_input(path, mapping)]
+    try:
+        inputs = _members(path, mapping)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+    if not inputs:
+        raise InputError(f"{path}: no file in this archive ends in {_endings()}")
+    return inputs
+
+
+def _members(path: str, mapping: Mapping) -> list[Input]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            found = archive.infolist()
+    except BAD_ARCHIVE as error:
+        raise InputError(f"{path}: is no zip archive, or is cut short") from error
+    inputs = []
+    for member in found:
+        parts = member.filename.split("/")
+        if member.is_dir() or any(one.startswith((".", "__MACOSX")) for one in parts):
+            continue
+        one = _wanted(path, member.filename, mapping)
+        if one is None:
+            continue
+        if member.flag_bits & 1:
+            raise InputError(f"{path}: is encrypted; unpack it")
+        if one.format == "parquet":
+            raise InputError(f"{path}: has Parquet in it, which is read from its end; unpack it")
+        inputs.append(replace(one, member=member.filename))
+    if len(set(inputs)) < len(inputs):
+        raise InputError(f"{path}: has two files of the same name in it; unpack it")
+    return inputs
+
+
+def _wanted(path: str, name: str, mapping: Mapping) -> Input | None:
+    """Return the input that a file is if its name says so, and the mapping wants it."""
+    found, compression = _by_name(name)
+    if found is None or mapping.format not in (None, found):
+        return None
+    return Input(origin=path, format=found, compression=compression)
+
+
+def _endings() -> str:
+    return f"{', '.join(_ENDINGS)} (or {_PACKED} behind that)"
 
 
 def file_input(path: str, mapping: Mapping) -> Input:
@@ -136,7 +206,8 @@ def file_input(path: str, mapping: Mapping) -> Input:
 
 def _by_name(path: str) -> tuple[Format | None, Compression | None]:
     suffixes = [suffix.lower() for suffix in Path(path).suffixes]
-    compression = _COMPRESSIONS.get(suffixes[-1]) if suffixes else None
+    ending = suffixes[-1][1:] if suffixes else ""
+    compression = next((one for one in COMPRESSIONS if one == ending), None)
     if compression is not None:
         suffixes.pop()
     return (_ENDINGS.get(suffixes[-1]) if suffixes else None), compression

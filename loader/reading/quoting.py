@@ -95,21 +95,55 @@ class Records:
         """Bytes of a record, without its line end."""
         return self.block.data[int(self.starts[record]) : int(self.ends[record])]
 
+    def plain(self, records: NDArray[np.int64]) -> bytes:
+        """Bytes of these records, line ends included, without blanks around quotes."""
+        if len(records) == 0:
+            return b""
+        kept = np.zeros(len(self), np.bool_)
+        kept[records] = True
+        kept = np.repeat(kept, np.diff(self.starts))
+        if len(self._quotes):
+            before, after = self._neighbours
+            at_start = np.searchsorted(self._quotes, self.starts)
+            of = np.searchsorted(self.starts, self._quotes, side="right") - 1
+            opens = (np.arange(len(self._quotes)) - at_start[np.minimum(of, len(self))]) % 2 == 0
+            first = np.where(opens, before + 1, self._quotes + 1)
+            end = np.where(opens, self._quotes, after)
+            if (end > first).any():
+                size = len(self._seen) + 1
+                change = np.bincount(first, minlength=size) - np.bincount(end, minlength=size)
+                kept &= np.cumsum(change)[: len(kept)] == 0
+        return self._seen[: len(kept)][kept].tobytes()
+
     @cached_property
     def _quote_lines(self) -> NDArray[np.int64]:
         """Line of each quote."""
         return np.searchsorted(self._lines.starts, self._quotes, side="right") - 1
 
     @cached_property
+    def _neighbours(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Of each quote the bytes before and after that are no blanks; -1 and the end for none."""
+        quotes, seen = self._quotes, self._seen
+        before, after = quotes - 1, quotes + 1
+        blank, other = (sign if sign != self._delimiter else _QUOTE for sign in b" \t")
+        beside = seen[np.concatenate([np.maximum(before, 0), np.minimum(after, len(seen) - 1)])]
+        if ((beside == blank) | (beside == other)).any():
+            marks = np.flatnonzero((seen != blank) & (seen != other) | (seen == _QUOTE))
+            at = np.searchsorted(marks, quotes)
+            before = np.append(marks, -1)[at - 1]
+            after = np.append(marks, len(seen))[at + 1]
+        return before, after
+
+    @cached_property
     def _disorder(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Quotes out of place per line: when it starts outside of quotes, and inside."""
         quotes, lines = self._quotes, self._quote_lines
-        before = self._seen[np.maximum(quotes - 1, 0)]
-        after = self._seen[np.minimum(quotes + 1, len(self._seen) - 1)]
+        before, after = self._neighbours
         neighbours = np.diff(quotes) == 1
-        opens = (before == self._delimiter) | (quotes == self._lines.starts[lines])
+        opens = (before < self._lines.starts[lines]) | (self._seen[before] == self._delimiter)
         opens |= np.append(False, neighbours)
-        closes = (after == self._delimiter) | (quotes + 1 == self._lines.ends[lines])
+        last = np.minimum(after, len(self._seen) - 1)
+        closes = (after >= self._lines.ends[lines]) | (self._seen[last] == self._delimiter)
         closes |= np.append(neighbours, False)
         per_line = np.bincount(lines, minlength=len(self._lines))
         firsts = np.cumsum(per_line) - per_line

@@ -1,20 +1,63 @@
-"""Streams: the decompressed bytes of an input, counted and hashed on their way."""
+"""Streams: the decompressed bytes of an input, counted and hashed on their way, as UTF-8."""
 
 from __future__ import annotations
 
+import bz2
+import codecs
 import hashlib
+import lzma
+import re
+import struct
+import zipfile
 import zlib
-from typing import TYPE_CHECKING, BinaryIO, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, Protocol, get_args
 
 from loader.errors import InputError
 from loader.reading.arrow import ArrowError, pa
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-Compression = Literal["gz", "zst"]
-MAGIC: Final[dict[Compression, bytes]] = {"gz": b"\x1f\x8b", "zst": b"\x28\xb5\x2f\xfd"}
-CODECS: Final[dict[Compression, str]] = {"gz": "gzip", "zst": "zstd"}
+Compression = Literal["gz", "zst", "bz2", "xz"]
+COMPRESSIONS: Final[tuple[Compression, ...]] = get_args(Compression)
+SNIFFED: Final = 10  # bytes by which a compression is known
+_BEGINNINGS: Final[dict[Compression, re.Pattern[bytes]]] = {
+    "gz": re.compile(rb"\x1f\x8b"),
+    "zst": re.compile(rb"\x28\xb5\x2f\xfd"),
+    "bz2": re.compile(rb"BZh[1-9]1AY&SY"),
+    "xz": re.compile(rb"\xfd7zXZ\0"),
+}
+_ARROWS: Final[dict[Compression, str]] = {"gz": "gzip", "zst": "zstd"}
+# What xz itself needs at most for what it packs is a quarter of that.
+_XZ_MEMORY: Final = 256 << 20
+_AT_ONCE: Final = 1 << 16
+# The longer ones first: a mark of UTF-32 begins like one of UTF-16.
+_MARKS: Final = {
+    codecs.BOM_UTF32_LE: "utf-32-le",
+    codecs.BOM_UTF32_BE: "utf-32-be",
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
+# A byte that no text in UTF-8 has stands for what cannot be decoded: who holds it is rejected.
+codecs.register_error("no_text", lambda error: ("\udcff", error.end))  # type: ignore[attr-defined]
+
+
+# What the libraries raise for damaged archives, which none of them tells in one place.
+BAD_ARCHIVE: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    IndexError,
+    KeyError,
+    NotImplementedError,
+    OverflowError,
+    RuntimeError,
+    ValueError,
+)
+_DAMAGED: Final = (OSError, ArrowError, *BAD_ARCHIVE)
 
 
 class ByteSource(Protocol):
@@ -82,9 +125,13 @@ class Content:
         self._compression = compression
         self._hash = hashlib.sha256() if hashing else None
         self._source: ByteSource = stored
-        if compression is not None:
+        if compression == "bz2":
+            self._source = _Unpacked(stored, bz2.BZ2Decompressor)
+        elif compression == "xz":
+            self._source = _Unpacked(stored, _new_xz)
+        elif compression is not None:
             python_file = pa.PythonFile(stored, mode="r")
-            self._source = pa.CompressedInputStream(python_file, CODECS[compression])
+            self._source = pa.CompressedInputStream(python_file, _ARROWS[compression])
 
     def read(self, size: int) -> bytes:
         """Return so many bytes, fewer only at the end."""
@@ -92,7 +139,7 @@ class Content:
         while size > 0:
             try:
                 part = self._source.read(size)
-            except (OSError, EOFError, zlib.error, ArrowError) as error:
+            except _DAMAGED as error:
                 raise self._broken(error) from error
             if not part:
                 break
@@ -120,10 +167,89 @@ class Content:
         )
 
 
+class _Unpacked:
+    """What one decompressor after the other makes of bytes, which hold nothing else."""
+
+    def __init__(self, stored: Counted, new: Callable[[], Any]) -> None:
+        self._stored = stored
+        self._new = new
+        self._one = new()
+
+    def read(self, size: int) -> bytes:
+        """Return up to so many bytes, none at the end."""
+        while True:
+            data = b""
+            if self._one.eof:
+                data = self._one.unused_data or self._stored.read(_AT_ONCE)
+                if not data:
+                    return b""
+                self._one = self._new()
+            elif self._one.needs_input:
+                data = self._stored.read(_AT_ONCE)
+                if not data:
+                    raise EOFError("cut short")
+            found: bytes = self._one.decompress(data, size)
+            if found:
+                return found
+
+
+def _new_xz() -> lzma.LZMADecompressor:
+    return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
+
+
+class Decoded:
+    """Text as UTF-8; a mark at its beginning says in which encoding it is stored.
+
+    Args:
+        content: the text as stored.
+        encoding: the encoding of what has no mark.
+    """
+
+    def __init__(self, content: ByteSource, encoding: str | None) -> None:
+        self._content = content
+        self._encoding = encoding or "utf-8"
+        self._decoder: codecs.IncrementalDecoder | None = None
+        self._is_begun = self._is_ended = False
+        self._rest = b""
+
+    def read(self, size: int) -> bytes:
+        """Return so many bytes, fewer only at the end."""
+        if not self._is_begun:
+            self._begin(size)
+        if self._decoder is None:
+            data, self._rest = self._rest[:size], self._rest[size:]
+            return data if len(data) == size else data + self._content.read(size - len(data))
+        while len(self._rest) < size and not self._is_ended:
+            stored = self._content.read(size)
+            self._is_ended = not stored
+            self._rest += self._decoded(stored)
+        data, self._rest = self._rest[:size], self._rest[size:]
+        return data
+
+    def _begin(self, size: int) -> None:
+        self._is_begun = True
+        start = self._content.read(max(size, 4))
+        for mark, encoding in _MARKS.items():
+            if start.startswith(mark):
+                self._encoding = encoding
+                start = start if encoding == "utf-8" else start[len(mark) :]
+                break
+        if codecs.lookup(self._encoding).name == "utf-8":
+            self._rest = start
+        else:
+            self._decoder = codecs.getincrementaldecoder(self._encoding)("no_text")
+            self._rest = self._decoded(start)
+
+    def _decoded(self, stored: bytes) -> bytes:
+        if self._decoder is None:
+            raise AssertionError("nothing to decode")
+        return self._decoder.decode(stored, self._is_ended).encode("utf-8", "surrogateescape")
+
+
 def sniff(start: bytes) -> Compression | None:
-    """Tell the compression of content from its first bytes."""
-    for compression, magic in MAGIC.items():
-        if start.startswith(magic):
+    """Tell the compression of content from its first bytes, `SNIFFED` of them."""
+    for compression, beginning in _BEGINNINGS.items():
+        if beginning.match(start):
             return compression
     return None
 

@@ -18,7 +18,7 @@ from typing import Final, Literal
 
 from loader.errors import InputError
 from loader.reading.mapping import Mapping
-from loader.reading.paths import Input, file_input
+from loader.reading.paths import Input, file_input, file_inputs, is_archive
 from loader.terminal import printable
 from loader.watching.writers import can_tell, has_writer
 
@@ -117,7 +117,8 @@ class Inbox:
 
     def _note(self, path: Path, look: Look) -> None:
         try:
-            self.input_of(path)
+            if not is_archive(path.name):
+                file_input(str(path), self._mapping)
         except InputError:
             look.others.add(printable(path.name))
             return
@@ -129,14 +130,21 @@ class Inbox:
     def _is_written(self, path: Path) -> bool:
         return self._can_tell and has_writer(path)
 
-    def input_of(self, path: Path) -> Input:
-        """Return the input that a file is, by the name under which it came.
+    def inputs_of(self, path: Path) -> list[Input]:
+        """Return the inputs that are in a file, one as a rule, by the name under which it came.
 
         Raises:
-            InputError: its name does not tell the format.
+            InputError: its name does not tell the format, or there is nothing to load in it.
         """
-        found = file_input(str(path), self._mapping)
-        return replace(found, name=str(self._directory / path.name))
+        try:
+            found = file_inputs(str(path), self._mapping)
+        except InputError as error:
+            raise InputError(str(error).replace(str(path), self.name_of(path))) from error
+        return [replace(one, name=str(self._directory / path.name)) for one in found]
+
+    def name_of(self, path: Path) -> str:
+        """Return the path under which a file came, on one line."""
+        return printable(str(self._directory / path.name))
 
     def take(self, seen: Seen) -> Seen | None:
         """Move a file into ``loading``; None if it is gone, or not any more as it was.

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeAlias
 
 import psycopg
 
@@ -23,6 +23,8 @@ _FIRST_PAUSE_SECONDS: Final = 1.0
 _LONGEST_PAUSE_SECONDS: Final = 60.0
 _REMEMBERED: Final = 1000
 _MOST_DEATHS: Final = 2
+# What a file, or the files in it, became at each destination.
+_Has: TypeAlias = dict[tuple[str | None, str | None], LoadResult]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +80,7 @@ class Watcher:
         self._written: set[str] = set()
         self._outcomes: list[Outcome] = []
         # What each file that waits for a destination is at the others, so that they are not asked.
-        self._has: dict[Seen, dict[str | None, LoadResult]] = {}
+        self._has: dict[Seen, _Has] = {}
         # What was put into done and rejected lately, by load: somebody may still write to it.
         self._put: deque[tuple[Seen, list[LoadResult]]] = deque(maxlen=_REMEMBERED)
         # With --dry-run, the files that were read; they stay where they are.
@@ -171,7 +173,7 @@ class Watcher:
             if now == put:
                 self._put.append((put, results))
             else:
-                self._fail(now, _was_incomplete(self._inbox.input_of(put.path), results))
+                self._fail(now, _was_incomplete(self._inbox.name_of(put.path), results))
 
     def _load(self, seen: Seen) -> bool:
         """Load one file and move it to where it belongs; tell whether it was loaded."""
@@ -192,44 +194,46 @@ class Watcher:
     def _try(self, seen: Seen) -> None:
         """Read a file where it is, to tell what would become of it."""
         self._read.add(seen)
-        an_input = self._inbox.input_of(seen.path)
         try:
-            self._bring(an_input, {})
+            for an_input in self._inbox.inputs_of(seen.path):
+                self._bring(an_input, {})
         except InputError as error:
-            self._unusable(an_input.explain(error))
+            self._unusable(str(error))
 
     def _set_aside(self, taken: Seen, deaths: int) -> None:
         """Put away a file that a loader dies of, so that what stands behind it is loaded."""
         self._fail(
             taken,
-            f"{self._inbox.input_of(taken.path).label}: the loader died {deaths} times while it "
-            "loaded this file: killed, out of memory, or by a fault of its own; to try once more, "
-            "move it back",
+            f"{self._inbox.name_of(taken.path)}: the loader died {deaths} times while it loaded "
+            "this file: killed, out of memory, or by a fault of its own; to try once more, move it "
+            "back",
         )
 
     def _load_taken(self, taken: Seen) -> bool:
-        an_input = self._inbox.input_of(taken.path)
+        name = self._inbox.name_of(taken.path)
         has = self._has.setdefault(taken, {})
         held = len(has)
         try:
-            self._bring(an_input, has)
+            inputs = self._inbox.inputs_of(taken.path)
+            for an_input in inputs:
+                self._bring(an_input, has)
         except InputError as error:
             results = list(has.values())
             now = see(taken.path)
             # One that was written to meanwhile may be usable when it is complete.
             if now == taken:
-                self._fail(taken, an_input.explain(error))
+                self._fail(taken, str(error))
             elif results and now is not None:
-                self._fail(now, _was_incomplete(an_input, results))
+                self._fail(now, _was_incomplete(name, results))
             del self._has[taken]
             return len(results) > held
         results = list(has.values())
         if (now := see(taken.path)) is not None and now != taken:
             # If nobody has it yet, it is as if it had come only now.
             if results:
-                self._fail(now, _was_incomplete(an_input, results))
+                self._fail(now, _was_incomplete(name, results))
             del self._has[taken]
-        elif len(has) == len(self._delivery.destinations):
+        elif len(has) == len(inputs) * len(self._delivery.destinations):
             is_complete = not any(result.rows_rejected for result in results)
             target = self._inbox.put(taken, "done" if is_complete else "rejected")
             if target is not None:
@@ -237,25 +241,27 @@ class Watcher:
             del self._has[taken]
         return len(results) > held
 
-    def _bring(self, an_input: Input, has: dict[str | None, LoadResult]) -> None:
-        """Load a file into every destination that lacks it and can be reached."""
+    def _bring(self, an_input: Input, has: _Has) -> None:
+        """Load a file, or one in it, into every destination that lacks it and can be reached."""
         outcomes = []
-        for one in self._delivery.bring(an_input, except_to=has):
+        member = an_input.member
+        have = [destination for held, destination in has if held == member]
+        for one in self._delivery.bring(an_input, except_to=have):
             outcomes.append(one)
             if isinstance(one, LoadResult):
-                has[one.destination] = one
+                has[member, one.destination] = one
                 self._loaded(one)
         self._outcomes += outcomes
         for one in outcomes:
-            if isinstance(one, Missing) and one.is_unusable:
-                raise one.error
+            if isinstance(one, Missing) and isinstance(one.error, InputError):
+                raise type(one.error)(an_input.explain(one.error))
 
     def _fail(self, taken: Seen, reason: str) -> None:
         if self._inbox.put(taken, "failed", note=reason) is not None:
             self._unusable(f"{reason}; moved to failed")
 
 
-def _was_incomplete(an_input: Input, results: Sequence[LoadResult]) -> str:
+def _was_incomplete(name: str, results: Sequence[LoadResult]) -> str:
     loads = " and ".join(
         f"load {one.load_id}" + ("" if one.destination is None else f" of {one.destination}")
         for one in results
@@ -266,7 +272,7 @@ def _was_incomplete(an_input: Input, results: Sequence[LoadResult]) -> str:
         for one in results
     )
     return (
-        f"{an_input.label}: was still written to after {loads} had read it; to load "
+        f"{name}: was still written to after {loads} had read it; to load "
         f"it whole: {withdraw}, then move it back; let it settle longer "
         "(--settle), or write it elsewhere and rename it when it is complete"
     )

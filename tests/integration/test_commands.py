@@ -120,6 +120,22 @@ def test_exported_rejects_can_be_mended_and_loaded(
     assert conn.execute("select count(*) from raw.events").fetchone() == (4,)
 
 
+def test_exported_rejects_are_in_the_encoding_of_the_input(
+    run_loader: Run, tmp_path: Path, conn: Connection
+) -> None:
+    file, export = tmp_path / "events.csv", tmp_path / "rejected.csv"
+    text = "Straßenzählung\ntime,type,source\nnever,Fußgänger,Straße\n"
+    file.write_bytes(text.encode("utf-16-be"))
+    options = ("--encoding", "utf-16-be", "--skip-lines", "1")
+    assert run_loader("load", file, *options).exit_code == 3
+    assert run_loader("rejects", "--load", "1", "--export", export).exit_code == 0
+    assert export.read_bytes() == file.read_bytes()
+    mended = text.replace("never", "2024-05-13T15:00:01Z").encode("utf-16-be")
+    export.write_bytes(mended)
+    assert run_loader("load", export, *options).exit_code == 0
+    assert conn.execute("select source_name from raw.sources").fetchone() == ("Straße",)
+
+
 def test_of_a_row_that_was_cut_nothing_is_exported(run_loader: Run, tmp_path: Path) -> None:
     """Its start looks like a row, and would be loaded as one."""
     file = tmp_path / "events.ndjson"

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -123,6 +124,36 @@ def test_a_dry_run_moves_and_writes_nothing(
     assert [result[f"rows_{what}"] for what in ("read", "loaded", "rejected", "duplicate")] == [
         3, 0, 1, 2,
     ]  # fmt: skip
+
+
+def test_an_archive_is_moved_when_all_in_it_is_loaded(
+    inbox: Path, run_loader: Run, conn: Connection
+) -> None:
+    def put(name: str, **files: str) -> None:
+        with zipfile.ZipFile(inbox / name, "w") as archive:
+            for member, text in files.items():
+                archive.writestr(f"{member}.csv", text)
+
+    good = HEADER + ROW.format(1)
+    put("good.zip", a=good, b=HEADER + ROW.format(2))
+    put("some bad.zip", a=HEADER + ROW.format(3) + "never,car,a\n", b=good)
+    put("unusable.zip", a=HEADER + ROW.format(4), b="1,2\n")
+    (inbox / "none.zip").write_bytes(b"x")
+    outcome = run_loader("watch", inbox, "--once", "--settle", "0s")
+    assert outcome.exit_code == 4
+    assert files_in(inbox) == {
+        "done": ["good.zip"],
+        "rejected": ["some bad.zip"],
+        "failed": ["none.zip", "none.zip.error.txt", "unusable.zip", "unusable.zip.error.txt"],
+    }
+    notes = [
+        (inbox / "failed" / f"{name}.zip.error.txt").read_text() for name in ("none", "unusable")
+    ]
+    assert notes[0] == f"{inbox}/none.zip: is no zip archive, or is cut short\n"
+    assert notes[1].startswith(f'{inbox}/unusable.zip/b.csv: no column "time"')
+    origins = conn.execute("select origin from raw.loads order by load_id").fetchall()
+    names = ["good.zip/a.csv", "good.zip/b.csv", "some bad.zip/a.csv", "unusable.zip/a.csv"]
+    assert sorted(origins) == [(f"{inbox}/{name}",) for name in names]
 
 
 def test_nothing_is_overwritten(inbox: Path, run_loader: Run, write_events: Write) -> None:

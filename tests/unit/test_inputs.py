@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import bz2
 import gzip
 import hashlib
 import io
+import lzma
 import os
 import threading
+import zipfile
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -33,6 +36,20 @@ def gz(content: bytes) -> bytes:
 def zst(content: bytes) -> bytes:
     compressed: bytes = pa.compress(content, codec="zstd", asbytes=True)
     return compressed
+
+
+def zipped(files: dict[str, bytes], *, encrypted: bool = False, damaged: bool = False) -> bytes:
+    output = io.BytesIO()
+    with zipfile.ZipFile(output, "w") as archive:
+        for name, content in files.items():
+            # Of a fixed time: it would be in the names of tests.
+            archive.writestr(zipfile.ZipInfo(name), content)
+    found = bytearray(output.getvalue())
+    if encrypted:
+        found[found.rfind(b"PK\x01\x02") + 8] |= 1
+    if damaged:
+        found[found.find(b"north")] ^= 1
+    return bytes(found)
 
 
 def names(inputs: list[Input], folder: Path) -> list[str]:
@@ -110,6 +127,10 @@ def test_paths_that_match_nothing(folder: Path, path: str, says: str) -> None:
         ("a.csv.gz", gz(CONTENT)),
         ("b.csv.gz", gz(CONTENT[:99]) + gz(CONTENT[99:])),
         ("a.csv.zst", zst(CONTENT)),
+        ("a.csv.bz2", bz2.compress(CONTENT)),
+        ("b.csv.BZ2", bz2.compress(CONTENT[:99]) + bz2.compress(CONTENT[99:])),
+        ("a.csv.xz", lzma.compress(CONTENT)),
+        ("b.csv.xz", lzma.compress(CONTENT[:99]) + lzma.compress(CONTENT[99:])),
     ],
 )
 def test_compressed_or_not_it_is_the_same_input(read: Read, name: str, content: bytes) -> None:
@@ -128,10 +149,24 @@ def test_compressed_or_not_it_is_the_same_input(read: Read, name: str, content: 
         ("a.csv.gz", gz(CONTENT)[:-1], "damaged or cut short"),
         ("a.csv.gz", gz(CONTENT)[:-9] + bytes(9), "damaged or cut short"),
         ("a.csv.zst", zst(CONTENT)[:-5], "damaged or cut short"),
+        ("a.csv.bz2", bz2.compress(CONTENT)[:-5], "damaged or cut short"),
+        ("a.csv.bz2", bz2.compress(CONTENT) + b"more", "damaged or cut short"),
+        ("a.csv.xz", lzma.compress(CONTENT)[:-1], "damaged or cut short"),
+        ("a.csv.xz", lzma.compress(CONTENT) + b"more", "damaged or cut short"),
         ("a.csv.gz", CONTENT, "is not compressed with .gz"),
         ("a.csv.gz", zst(CONTENT), "is not compressed with .gz"),
         ("a.csv", gz(CONTENT), "ends in .gz"),
         ("a.ndjson", zst(CONTENT), "ends in .zst"),
+        ("a.csv", bz2.compress(CONTENT), "ends in .bz2"),
+        ("a.csv", lzma.compress(CONTENT), "ends in .xz"),
+        ("a.csv", zipped({"a.csv": CONTENT}), "zip archive.*ends in .zip"),
+        ("a.zip", CONTENT, "is no zip archive, or is cut short"),
+        ("a.zip", zipped({"a.csv": CONTENT})[:-30], "is no zip archive, or is cut short"),
+        ("a.zip", zipped({"a.txt": CONTENT, "a/": b""}), r"no file in this archive ends in .csv"),
+        ("a.zip", zipped({"a.parquet": CONTENT}), "has Parquet in it"),
+        ("a.zip", zipped({"a.csv": CONTENT}, encrypted=True), "is encrypted"),
+        ("a.zip", zipped({"a.csv": CONTENT}).replace(b"\x50", b"\x51", 1), "is damaged"),
+        ("a.zip", zipped({"a.csv": CONTENT}, damaged=True), "Bad CRC-32"),
         ("a.parquet.gz", gz(b"PAR1"), "Parquet is compressed inside"),
     ],
 )
@@ -139,6 +174,44 @@ def test_unusable_content(read: Read, name: str, content: bytes, says: str) -> N
     with pytest.raises(InputError, match=says) as caught:
         read(content, name)
     assert f"{name}: " in str(caught.value)
+
+
+def test_an_archive_is_like_a_folder(tmp_path: Path) -> None:
+    files = {
+        "b.tsv": CONTENT.replace(b",", b"\t"),
+        "cam1/a.csv": CONTENT,
+        "cam1/c.csv.gz": gz(CONTENT + b"x"),
+        "__MACOSX/cam1/._a.csv": b"x",
+        ".hidden.csv": b"x",
+        "README.txt": b"x",
+        "empty/": b"",
+    }
+    path = tmp_path / "week.zip"
+    path.write_bytes(zipped(files))
+    inputs = expand([str(tmp_path)], Mapping())
+    assert inputs == expand([str(path)], Mapping())
+    assert [one.label for one in inputs] == [
+        f"{path}/{name}" for name in ("b.tsv", "cam1/a.csv", "cam1/c.csv.gz")
+    ]
+    mapping = Mapping(source_from_path="{source}/*")
+    found = []
+    for one in inputs:
+        with open_reading(one, mapping) as reading:
+            rows = [row for batch in reading for row in batch.events.to_pylist()]
+        found.append((len(rows), rows[0]["source"], reading.fingerprint))
+    assert [(count, source) for count, source, _ in found] == [
+        (5000, "week.zip"), (5000, "cam1"), (5000, "cam1"),
+    ]  # fmt: skip
+    # What is in an archive is the same input as the file itself.
+    (tmp_path / "cam1").mkdir()
+    (tmp_path / "cam1" / "a.csv").write_bytes(CONTENT)
+    (one,) = expand([str(tmp_path / "cam1")], mapping)
+    with open_reading(one, mapping) as reading:
+        assert reading.fingerprint == found[1][2]
+    error = inputs[0].explain(InputError(f"{path}: is empty"))
+    assert error == f"{path}/b.tsv: is empty"
+    path.write_bytes(zipped({"a.csv": b"x"}) + zipped({"a.csv": b"y"}))
+    assert len(expand([str(path)], mapping)) == 1
 
 
 def test_a_directory_or_a_missing_file_cannot_be_opened(tmp_path: Path) -> None:
@@ -160,6 +233,9 @@ def test_fingerprints_tell_apart_what_matters(read: Read) -> None:
         read(CONTENT, source="north").fingerprint,
         read(CONTENT, source="south").fingerprint,
         read(CONTENT, type_map={"car": "van"}).fingerprint,
+        read(CONTENT, type="car").fingerprint,
+        read(CONTENT, encoding="cp1252").fingerprint,
+        read(b"\n" + CONTENT, skip_lines=1).fingerprint,
         read(CONTENT, attributes=("type",)).fingerprint,
         read(CONTENT, columns=("time", "type", "source")).fingerprint,
         read(CONTENT, type_column="source", source_column="type").fingerprint,

@@ -7,11 +7,14 @@ makes it go on for longer, with other damage every time.
 
 from __future__ import annotations
 
+import bz2
 import csv
 import gzip
 import io
 import json
+import lzma
 import os
+import zipfile
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +83,13 @@ def zst(content: bytes) -> bytes:
     return compressed
 
 
+def zipped(content: bytes) -> bytes:
+    output = io.BytesIO()
+    with zipfile.ZipFile(output, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.csv", content)
+    return output.getvalue()
+
+
 CSV, NDJSON = as_csv("\n"), as_ndjson()
 # Name and content; and whether a checksum protects every value.
 FILES = {
@@ -88,6 +98,10 @@ FILES = {
     "csv with BOM": ("a.csv", as_csv("\n", start="\ufeff"), False),
     "csv.gz": ("a.csv.gz", gz(CSV), True),
     "csv.zst": ("a.csv.zst", zst(CSV), False),
+    "csv.bz2": ("a.csv.bz2", bz2.compress(CSV), True),
+    "csv.xz": ("a.csv.xz", lzma.compress(CSV), True),
+    "zip": ("a.zip", zipped(CSV), True),
+    "csv in UTF-16": ("a.csv", CSV.decode().encode("utf-16"), False),
     "ndjson": ("a.ndjson", NDJSON, False),
     "ndjson.gz": ("a.ndjson.gz", gz(NDJSON), True),
     "ndjson.zst": ("a.ndjson.zst", zst(NDJSON), False),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
+import lzma
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from loader.errors import InputError, UsageError
 from loader.reading.inputs import expand, open_reading
+from loader.reading.limits import Limits
 from loader.reading.mapping import Mapping
 from loader.reading.selection import Selection
 
@@ -143,6 +146,116 @@ def test_only_what_is_on_is_taken_of_a_home(read: Read) -> None:
     assert (len(states.events), states.rows_read) == (1, 3)
     with pytest.raises(InputError, match=r'no column "status".*--where'):
         read(content, **options, type="motion", selection=Selection(where=("status=on",)))
+
+
+PLAIN = "time,type,source\n2024-01-01T00:00:01Z,Fußgänger,Straße\n"
+
+
+@pytest.mark.parametrize("mark", ["utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("asked", [None, "cp1252"])
+@pytest.mark.parametrize("block", [3, 4096])
+def test_a_mark_says_the_encoding(read: Read, mark: str, asked: str | None, block: int) -> None:
+    limits = Limits(block_bytes=block)
+    found = read((PLAIN * 2).encode(mark), encoding=asked, limits=limits)
+    assert found.events == [(TIME, "Fußgänger", "Straße")] * 2
+    assert found.lines == [3]
+    lines = '{"time": "2024-01-01T00:00:01Z", "type": "Fußgänger", "source": "Straße"}\n' * 3
+    assert len(read(lines.encode(mark), "a.ndjson").events) == 3
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "utf-16-le", "utf-16-be", "UTF8"])
+def test_an_encoding_may_be_told(read: Read, encoding: str) -> None:
+    content = PLAIN.encode(encoding)
+    found = read(content, encoding=encoding)
+    assert found.events == [(TIME, "Fußgänger", "Straße")]
+    assert found.header == b"time,type,source"
+    if encoding in ("cp1252", "latin-1"):
+        # Without it: these are no names, and the option is named.
+        (reason,) = read(content).reasons
+        assert "see --encoding" in reason
+
+
+@pytest.mark.parametrize(
+    ("encoding", "bad"),
+    [("cp1252", b"\x81"), ("utf-16-le", b"\x00\xd8"), ("shift_jis", b"\x81"), ("ascii", b"\xe4")],
+)
+def test_what_an_encoding_does_not_have_rejects_its_row(
+    read: Read, encoding: str, bad: bytes
+) -> None:
+    lines = "time,type,source\n2024-01-01T00:00:01Z,car,a\n2024-01-01T00:00:02Z,ca{},a\n"
+    before, after = (lines + lines[17:44]).encode(encoding).split("{}".encode(encoding))
+    found = read(before + bad + after, encoding=encoding)
+    assert (len(found.events), found.lines) == (2, [3])
+    assert found.reasons == ["the type is not UTF-8; see --encoding"]
+
+
+@pytest.mark.parametrize("encoding", ["", "german", "utf-8\0", "base64", "unicode_escape", "idna"])
+def test_what_is_no_encoding_is_refused(encoding: str) -> None:
+    with pytest.raises(UsageError, match="is no name of an encoding"):
+        Mapping(encoding=encoding)
+
+
+def test_a_header_says_that_it_is_not_utf_8(read: Read) -> None:
+    content = "Zeit,Größe,Typ,Quelle\n2024-01-01T00:00:01Z,1,Pkw,a\n".encode("cp1252")
+    columns = {"time_column": "Zeit", "type_column": "Typ", "source_column": "Quelle"}
+    with pytest.raises(InputError, match="--encoding, such as cp1252"):
+        read(content, **columns)
+    found = read(content, **columns, encoding="cp1252", attributes=("Größe",))
+    assert (found.events, found.attributes) == ([(TIME, "Pkw", "a")], ['{"Größe": "1"}'])
+
+
+@pytest.mark.parametrize("name", ["a.tsv", "a.TSV.gz", "a.tsv.xz"])
+def test_tabs_are_known_by_the_name(read: Read, name: str) -> None:
+    content = b"time\ttype\tsource\n2024-01-01T00:00:01Z\tcar\ta, b\n"
+    packed = {"gz": gzip.compress(content), "xz": lzma.compress(content)}
+    found = read(packed.get(name[-2:], content), name)
+    assert found.events == [(TIME, "car", "a, b")]
+    assert found.fingerprint == read(content, "a.csv", delimiter="tab").fingerprint
+    commas = read(PLAIN.encode(), "b.tsv", delimiter=",")
+    assert commas.events == [(TIME, "Fußgänger", "Straße")]
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+@pytest.mark.parametrize("block", [7, 4096])
+def test_lines_above_the_header_are_skipped_when_told(read: Read, end: bytes, block: int) -> None:
+    above = [b'# Export of "device 7', b"", b"# " + b"x" * 100]
+    rows = [b"time,type,source", b"2024-01-01T00:00:01Z,car,c", b"x"]
+    limits = Limits(block_bytes=block, line_bytes=200)
+    found = read(end.join([*above, *rows]), skip_lines=3, limits=limits)
+    assert (found.events, found.lines) == ([(TIME, "car", "c")], [6])
+    # What is exported to be mended has these lines too, so that it is loaded as this was.
+    assert found.header is not None
+    again = read(found.header + b"\n" + rows[1], skip_lines=3, limits=limits)
+    assert again.events == found.events
+    bare = read(end.join([*above, *rows[1:]]), skip_lines=3, columns=("time", "type", "source"))
+    assert (bare.events, bare.lines) == ([(TIME, "car", "c")], [5])
+    with pytest.raises(InputError, match="is empty"):
+        read(end.join([*above, *rows]), skip_lines=9, limits=limits)
+    with pytest.raises(InputError, match="is --skip-lines right"):
+        read(end.join([b"#"] * 300), skip_lines=200, limits=limits)
+
+
+def test_skipping_and_a_separator_go_together(read: Read) -> None:
+    content = b"Export\r\nsep=;\r\ntime;type;source\r\n2024-01-01T00:00:01Z;car;cam\r\n"
+    assert read(content, skip_lines=1).events == [(TIME, "car", "cam")]
+
+
+def test_blanks_around_quotes_are_no_text(read: Read) -> None:
+    content = (
+        b'"Timestamp", "Counter", "ObjectClass", "objectID"\n'
+        b'"2024-01-01T00:00:01Z", "yellow, ""a"" ", "person", "281"\n'
+        b'  "2024-01-01T00:00:01Z"\t,\t"yellow, ""a"" ",person  , "two\n lines" \n'
+        b'"2024-01-01T00:00:01Z", "yellow, ""a"" ",person  ," " \n'
+        b'"2024-01-01T00:00:01Z", ye"llow, "person", "281"\n'
+    )
+    columns = {"time_column": "Timestamp", "type_column": "ObjectClass", "source_column": "Counter"}
+    found = read(content, **columns, attributes=("objectID",))
+    assert found.events == [(TIME, "person", 'yellow, "a"')] * 3
+    assert found.attributes == ['{"objectID": "281"}', '{"objectID": "two\\u000a lines"}',
+                                '{"objectID": " "}']  # fmt: skip
+    assert (found.lines, found.raws) == ([6], [content.splitlines()[5]])
+    tabs = read(content.replace(b"\t", b"").replace(b",", b"\t"), **columns, delimiter="tab")
+    assert [source for _, _, source in tabs.events] == ['yellow\t "a"'] * 3 or tabs.lines
 
 
 def test_counts_are_no_events(read: Read) -> None:

@@ -242,7 +242,7 @@ def test_a_row_that_is_too_long_is_rejected_with_its_start(read: Read) -> None:
         (b"[" * 20_000 + b"\n", "JSON array"),
         (b'{"x":' + b"[" * 20_000 + b"\n", "line 1: the JSON is nested deeper"),
         (b"PAR1\0\0", "Parquet"),
-        (ROW.decode().encode("utf-16"), "UTF-16"),
+        (ROW.decode().encode("utf-16-be"), "--encoding utf-16-be"),
     ],
 )
 def test_unusable_files(read: Read, content: bytes, says: str) -> None:

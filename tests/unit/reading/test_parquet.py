@@ -127,7 +127,7 @@ def test_bytes_that_are_no_text_are_rejected(read: Read) -> None:
     bad = pa.array([b"\xff", b"ok"]).view(pa.string())
     time = pa.array([SECOND, SECOND], pa.timestamp("us", "UTC"))
     found = read(stored(time, type=bad), NAME)
-    assert (found.lines, found.reasons) == ([1], ["the type is not UTF-8"])
+    assert (found.lines, found.reasons) == ([1], ["the type is not UTF-8; see --encoding"])
     found = read(stored(time, note=bad), NAME, attributes=("note",))
     assert (found.lines, found.attributes) == ([1], ['{"note": "ok"}'])
     nested = pa.StructArray.from_arrays([bad], ["a"])
