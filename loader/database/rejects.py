@@ -131,8 +131,8 @@ def export_rejects(
                     left_out += 1
                     continue
                 raw = row.raw
-                if row.message_offset is not None:
-                    # A message may go over several lines, and a line of NDJSON may not.
+                if row.message_offset is not None or raw.startswith(b"{"):
+                    # An object may go over several lines; among others it needs one of its own.
                     raw = raw.replace(b"\r", b" ").replace(b"\n", b" ")
                 output.write(encoded(raw))
                 count += 1

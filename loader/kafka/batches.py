@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 from loader.kafka.offsets import Move
 from loader.reading import objects
 from loader.reading.batch import Reject
+from loader.reading.json import JsonReader
 from loader.reading.limits import Limits, too_long
 from loader.reading.lines import Block
-from loader.reading.ndjson import NdjsonReader
 from loader.reading.prefetch import Prefetch
 from loader.reading.rows import Broken
 
@@ -169,7 +169,7 @@ class Messages:
             self._prefetch.close()
 
     def _batches(self) -> Iterator[EventBatch]:
-        reader = NdjsonReader(_Nothing(), self._mapping, self._limits, "")
+        reader = JsonReader(_Nothing(), self._mapping, self._limits, "")
         reader.assembler.gate = self._gate
         for chunk in self._chunks:
             for found in reader.read_messages([Block(chunk.data, 0)]):
@@ -201,7 +201,7 @@ def _one_line(value: bytes, limits: Limits) -> bytes | Reject:
     if len(value) > limits.line_bytes:
         kept = min(len(value), limits.raw_bytes)
         return _cut(too_long(len(value), kept, limits), value, limits)
-    found = objects.parse(value, ())
+    found = objects.read(value)
     if isinstance(found, objects.NotAnObject):
         return _reject(found.reason, value)
     # Between the parts of an object only, for inside of a text they would not be JSON.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from loader.reading.arrow import Array, InvalidError, pa, pc
 from loader.reading.texts import is_utf8
@@ -13,27 +14,29 @@ from loader.reading.texts import is_utf8
 if TYPE_CHECKING:
     from collections import abc
 
+# Values as JSON, null for what is left out, and which of them cannot be kept (None: all can).
+Member: TypeAlias = tuple[Array, Array | None]
 # Bytes that JSON wants escaped; NUL is not among them because jsonb cannot hold it at all.
 _UNSTORABLE: Final = '"\\u0000"'
+_UNKEPT: Final = (
+    "the value is not UTF-8, or holds a NUL, which JSON in the database cannot; or, in objects and "
+    "arrays, a key twice, a number of too many digits or a time that is finer than a microsecond"
+)
+_HUGE: Final = re.compile(r"\d{300}|[eE]\+?\d{3}", re.ASCII)
 _ESCAPES: Final = {
     **{chr(code): f"\\u{code:04x}" for code in range(1, 32)},
     '"': '\\"',
 }
 
 
-def render(columns: abc.Mapping[str, Array]) -> Array:
-    """Render columns as JSON objects; null where a value is no text that jsonb can hold.
-
-    Args:
-        columns: key -> values, all of one length. Binary is text of any bytes. A null value
-            leaves its key out.
+def join(members: abc.Mapping[str, Member]) -> Array:
+    """Make JSON objects of their members; null where one of them cannot be kept.
 
     Returns:
         string.
     """
     pieces, broken = [], None
-    for name, column in columns.items():
-        values, faulty = _values(column)
+    for name, (values, faulty) in members.items():
         prefix = f", {json.dumps(name, ensure_ascii=False)}: "
         # Not null_handling="skip": Arrow forgets rows in which everything is skipped.
         pieces.append(pc.binary_join_element_wise(prefix, values, "").fill_null(""))
@@ -46,23 +49,19 @@ def render(columns: abc.Mapping[str, Array]) -> Array:
     return objects
 
 
-def find_fault(columns: abc.Mapping[str, Array], row: int) -> tuple[str | None, str]:
+def find_fault(members: abc.Mapping[str, Member], row: int) -> tuple[str | None, str]:
     """Name the column whose value cannot be kept, and say why."""
-    for name, column in columns.items():
-        _, faulty = _values(column.slice(row, 1))
-        if faulty is not None and faulty[0].as_py():
-            why = "the value is not UTF-8, or holds a NUL, which JSON in the database cannot"
-            if pa.types.is_nested(column.type):
-                why += "; or a key twice, or a time that is finer than a microsecond"
-            return name, why
+    for name, (_, faulty) in members.items():
+        if faulty is not None and faulty[row].as_py():
+            return name, _UNKEPT
     return None, "the attributes cannot be kept"
 
 
-def _values(column: Array) -> tuple[Array, Array | None]:
-    """JSON values as string, and which of them cannot be kept (None: all can)."""
+def member(column: Array) -> Member:
+    """Render a column as JSON; binary is text of any bytes."""
     kind = column.type
     if pa.types.is_dictionary(kind):
-        return _values(column.dictionary_decode())
+        return member(column.dictionary_decode())
     if pa.types.is_null(kind):
         return column.cast(pa.string()), None
     if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind):
@@ -79,7 +78,7 @@ def _values(column: Array) -> tuple[Array, Array | None]:
     return _quoted(column)
 
 
-def _quoted(column: Array) -> tuple[Array, Array | None]:
+def _quoted(column: Array) -> Member:
     raw = column.view(pa.binary())
     faulty = None
     try:
@@ -99,7 +98,7 @@ def _quoted(column: Array) -> tuple[Array, Array | None]:
     return pc.binary_join_element_wise('"', texts, '"', ""), faulty
 
 
-def _dumped(column: Array) -> tuple[Array, Array | None]:
+def _dumped(column: Array) -> Member:
     """Nested values, one by one."""
     texts = [_dump(column[row]) for row in range(len(column))]
     faulty = [text is not None and not is_storable(text) for text in texts]
@@ -139,6 +138,18 @@ def dump(value: object) -> str:
         case bytes():
             value = value.decode()
     return _text(str(value))
+
+
+def kept(text: bytes) -> bytes | None:
+    """Return JSON as the database takes it; None where it cannot."""
+    try:
+        written = text.decode()
+        if _HUGE.search(written):
+            # What is too large for a number becomes text.
+            written = dump(json.loads(written))
+    except ValueError:
+        return None
+    return written.encode() if is_storable(written) else None
 
 
 def _text(value: str) -> str:

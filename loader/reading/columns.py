@@ -7,16 +7,35 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from loader.errors import InputError
-from loader.reading import attributes, header
+from loader.reading import attributes, header, objects
 from loader.reading.arrow import Array, DataType, RecordBatch, Schema, pa, pc
+from loader.reading.extract import cut
+from loader.reading.fields import (
+    ITEMS,
+    Found,
+    Level,
+    Node,
+    Path,
+    Step,
+    alike,
+    chain,
+    joined,
+    parse,
+    shown,
+    tree,
+)
 from loader.reading.limits import DEEPEST
-from loader.reading.plain import plain_batch, plain_type
+from loader.reading.plain import plain, plain_batch, plain_type
 from loader.reading.rows import Assembler, Rows, put_together
 from loader.reading.texts import value_at
 from loader.reading.times import EPOCHS, Clock, Moments, TimeFault, epochs
 
 if TYPE_CHECKING:
+    from collections import abc
+
     from loader.reading.batch import EventBatch
     from loader.reading.limits import Limits
     from loader.reading.mapping import Mapping
@@ -47,16 +66,33 @@ class ColumnReader:
         self._mapping = mapping
         self._origin = origin
         self.assembler = Assembler(mapping, limits)
-        at = header.positions(schema.names, mapping, origin)
-        self._names = {name: schema.names[place] for name, place in at.items()}
         for field in schema:
             if _is_deeper(field.type, DEEPEST):
                 raise InputError(
                     f'{origin}: column "{field.name}" is nested deeper than {DEEPEST} levels'
                 )
-        self.columns = list(dict.fromkeys(self._names.values()))
-        types = {name: plain_type(schema.field(place).type) for name, place in at.items()}
-        self._check_types(types, has_rows=has_rows)
+        found = {name: self._find(schema, name) for name in mapping.options}
+        self._paths = {name: path for name, (path, _) in found.items()}
+        self._tree = tree(self._paths, origin)
+        self._way = chain(self._paths.values())
+        self.columns = list(self._tree.keys)
+        self._check_types({name: kind for name, (_, kind) in found.items()}, has_rows=has_rows)
+
+    def _find(self, schema: Schema, name: str) -> tuple[Path, DataType]:
+        """Find a column by its name, or by the path that this is; and of which type it is."""
+        path: Path = (name,) if alike(name, schema.names) else parse(name)
+        key = str(path[0]) if alike(str(path[0]), schema.names) else None
+        place = header.position(schema.names, name, self._mapping, self._origin, key)
+        kind = plain_type(schema.field(place).type)
+        steps: list[Step] = [schema.names[place]]
+        for step in path[1:]:
+            inner, written = _inside(kind, step)
+            if inner is None:
+                where = f'{self._origin}: no column "{name}": "{shown(steps)}" holds {kind}'
+                raise InputError(f"{where}; say with {self._mapping.options[name]} which one it is")
+            kind = plain_type(inner)
+            steps.append(written)
+        return tuple(steps), kind
 
     def batch(self, batch: RecordBatch, first_row: int) -> EventBatch:
         """Return the events of a batch.
@@ -67,12 +103,13 @@ class ColumnReader:
         """
         mapping = self._mapping
         batch = plain_batch(batch)
-        columns = {name: batch.column(actual) for name, actual in self._names.items()}
+        found = _extract(self._tree, batch)
+        columns = found.columns
         time = put_together([columns[name] for name in mapping.time_columns])
         if pa.types.is_dictionary(time.type):
             time = time.dictionary_decode()
         moments, time = _moments(time, self.assembler.clock)
-        kept = {name: columns[name] for name in mapping.attributes}
+        kept = {name: attributes.member(columns[name]) for name in mapping.attributes}
 
         def name(given: str | None, column: str) -> Array | None:
             return _name(columns[column]) if given is None else None
@@ -83,10 +120,10 @@ class ColumnReader:
                 moments=moments,
                 event_type=name(mapping.type, mapping.type_column),
                 source=name(mapping.source, mapping.source_column),
-                attributes=attributes.render(kept) if kept else None,
+                attributes=attributes.join(kept) if kept else None,
                 attribute_reason=lambda row: attributes.find_fault(kept, row),
                 compared={name: columns[name] for name in mapping.compared_columns},
-                origins=_Rows(batch, columns, first_row),
+                origins=_Rows(batch, found, first_row, self._way, self._paths),
             )
         )
 
@@ -196,23 +233,77 @@ def _is_text(kind: DataType) -> bool:
 
 @dataclass(frozen=True)
 class _Rows:
-    """Rows of a batch."""
+    """Rows of a batch, or items of lists in them."""
 
     batch: RecordBatch
-    columns: dict[str, Array]
+    found: Found
     first_row: int
+    way: Path
+    paths: abc.Mapping[str, Path]
 
     def line_number(self, row: int) -> int:
-        return self.first_row + row
+        return self.first_row + int(self.found.rows[row])
 
     def raw(self, row: int) -> bytes:
-        values = self.batch.slice(row, 1)
-        found = {name: _shown(values.column(name)) for name in self.batch.schema.names}
-        return json.dumps(found, ensure_ascii=False).encode("utf-8", "backslashreplace")
+        text = json.dumps(self._document(row), ensure_ascii=False)
+        raw = text.encode("utf-8", "backslashreplace")
+        return raw if self.found.is_alone(row) else cut(raw, self.way, self.found.places_of(row))
 
     def reason(self, row: int, column_name: str) -> str | None:
-        column = self.columns.get(column_name)
-        return "the value is null" if column is not None and not column[row].is_valid else None
+        if self.found.columns[column_name][row].is_valid:
+            return None
+        places = self.found.places_of(row)
+        return objects.why(self._document(row), self.paths[column_name], places)
+
+    def _document(self, row: int) -> dict[str, object]:
+        values = self.batch.slice(int(self.found.rows[row]), 1)
+        return {name: _shown(values.column(name)) for name in self.batch.schema.names}
+
+
+def _extract(node: Node, batch: RecordBatch) -> Found:
+    """Find columns in structs and lists."""
+    level = Level(batch.num_rows)
+    for name, child in node.keys.items():
+        _look_into(child, batch.column(name), level)
+    levels = [level]
+    while level.array is not None:
+        child, lists = level.array
+        is_null = lists.is_null().to_numpy(zero_copy_only=False)
+        lengths = pc.list_value_length(lists).fill_null(1)
+        level = Level(counts=lengths.to_numpy(zero_copy_only=False).astype(np.int64))
+        items = pc.list_flatten(lists)
+        if is_null.any():
+            # A list that is not there gives one item that is not there.
+            is_none = is_null[level.above]
+            items = items.take(pa.array(np.cumsum(~is_none) - 1, mask=is_none))
+        _look_into(child, items, level)
+        levels.append(level)
+    return joined(levels, lambda column, at: column.take(pa.array(at)))
+
+
+def _look_into(node: Node, column: Array, level: Level) -> None:
+    column = plain(column)
+    level.columns |= dict.fromkeys(node.names, column)
+    for key, child in node.keys.items():
+        _look_into(child, pc.struct_field(column, key), level)
+    if node.items is not None:
+        level.array = (node.items, column)
+
+
+def _inside(kind: DataType, step: Step) -> tuple[DataType | None, Step]:
+    """Return the type of what a step leads to, and the step as the schema has it."""
+    if step is ITEMS:
+        return (kind.value_type if _is_list(kind) else None), ITEMS
+    fields = [kind.field(at) for at in range(kind.num_fields)] if pa.types.is_struct(kind) else []
+    names = alike(step, [field.name for field in fields])
+    types = [field.type for field in fields if field.name in names]
+    return (types[0], names[0]) if len(types) == 1 else (None, None)
+
+
+def _is_list(kind: DataType) -> bool:
+    types = pa.types
+    kinds = (types.is_list, types.is_large_list, types.is_fixed_size_list, types.is_list_view)
+    return any(is_kind(kind) for is_kind in (*kinds, types.is_large_list_view))
 
 
 def _shown(column: Array) -> object:

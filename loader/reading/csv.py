@@ -245,12 +245,12 @@ class _Columns:
             return found.cast(_TEXT) if pa.types.is_dictionary(found.type) else found
 
         mapping = self._mapping
-        kept = {name: text(name) for name in mapping.attributes}
+        kept = {name: attributes.member(text(name)) for name in mapping.attributes}
         return Rows(
             time=put_together([column(name) for name in mapping.time_columns]),
             event_type=None if mapping.type is not None else column(mapping.type_column),
             source=None if mapping.source is not None else column(mapping.source_column),
-            attributes=attributes.render(kept) if kept else None,
+            attributes=attributes.join(kept) if kept else None,
             attribute_reason=lambda row: attributes.find_fault(kept, row),
             compared={name: text(name) for name in mapping.compared_columns},
             origins=origins,

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from loader.errors import InputError
-from loader.reading.mapping import folded
+from loader.reading.fields import folded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -136,18 +136,26 @@ def positions(found: Sequence[str], mapping: Mapping, origin: str) -> dict[str, 
     Raises:
         InputError: one is missing or there more than once; it names those that are there.
     """
-    return {name: _position(found, name, mapping, origin) for name in mapping.options}
+    return {name: position(found, name, mapping, origin) for name in mapping.options}
 
 
-def _position(found: Sequence[str], name: str, mapping: Mapping, origin: str) -> int:
+def position(
+    found: Sequence[str], name: str, mapping: Mapping, origin: str, key: str | None = None
+) -> int:
+    """Find a column that a mapping names, or the one with a key of it.
+
+    Raises:
+        InputError: as `positions`.
+    """
+    wanted = name if key is None else key
     for form in (str, folded):
-        at = [place for place, column in enumerate(found) if form(column) == form(name)]
+        at = [place for place, column in enumerate(found) if form(column) == form(wanted)]
         if len(at) == 1:
             return at[0]
         if at:
             places = " and ".join(str(place + 1) for place in at)
             raise InputError(
-                f'{origin}: column "{name}" is there {len(at)} times (columns {places}); '
+                f'{origin}: column "{wanted}" is there {len(at)} times (columns {places}); '
                 "rename all but one"
             )
     there = ", ".join(f'"{column.strip()}"' for column in found[:20])

@@ -15,9 +15,9 @@ from loader.errors import InputError
 from loader.reading.batch import EventBatch
 from loader.reading.bounds import Gate
 from loader.reading.csv import CsvReader
+from loader.reading.json import JsonReader
 from loader.reading.limits import Limits
 from loader.reading.mapping import Mapping
-from loader.reading.ndjson import NdjsonReader
 from loader.reading.parquet import ParquetReader
 from loader.reading.paths import STANDARD_INPUT, Input, expand
 from loader.reading.prefetch import Prefetch
@@ -227,7 +227,7 @@ def _reader(
         case "csv":
             return CsvReader(text, mapping, limits, an_input.origin), content
         case "ndjson":
-            return NdjsonReader(text, mapping, limits, an_input.origin), content
+            return JsonReader(text, mapping, limits, an_input.origin), content
         case "parquet":
             return ParquetReader(file, stored, mapping, limits, an_input.origin), content
 

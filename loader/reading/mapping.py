@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, get_args
 
 from loader.checks import check_fields
 from loader.errors import InputError, UsageError
+from loader.reading.fields import folded
 from loader.reading.limits import Limits
 from loader.reading.selection import Selection
 from loader.reading.times import Clock
@@ -210,11 +211,6 @@ class Mapping:
         if self.selection is not None and (selected := self.selection.described()):
             options["selection"] = selected
         return json.dumps(options, sort_keys=True, ensure_ascii=True).encode()
-
-
-def folded(name: str) -> str:
-    """The form in which column names are compared: no case, no spaces around."""
-    return name.strip().casefold()
 
 
 def _is_name(name: str) -> bool:

@@ -19,6 +19,7 @@ STANDARD_INPUT: Final = "-"
 _ENDINGS: Final[dict[str, Format]] = {
     ".csv": "csv",
     ".tsv": "csv",
+    ".json": "ndjson",
     ".ndjson": "ndjson",
     ".jsonl": "ndjson",
     ".parquet": "parquet",

@@ -17,8 +17,8 @@ from loader.cli import consume as cli_consume
 from loader.kafka.consumer import TopicConsumer
 from loader.kafka.offsets import FencedError, Move, move_offsets
 from loader.reading.batch import EventBatch
+from loader.reading.json import JsonReader
 from loader.reading.lines import Block
-from loader.reading.ndjson import NdjsonReader
 from tests.conftest import Outcome
 from tests.support.mock_brokers import MockBrokers, running_mocks
 from tests.support.topics import OFFSET, Running, Topic, event, results
@@ -66,15 +66,15 @@ class DeathError(BaseException):
 def test_a_message_that_kills_the_consumer_is_found_and_set_aside(
     topic: Topic, scalar: Scalar, conn: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = NdjsonReader.read_messages
+    read = JsonReader.read_messages
 
-    def die(reader: NdjsonReader, blocks: Iterable[Block]) -> Iterator[EventBatch]:
+    def die(reader: JsonReader, blocks: Iterable[Block]) -> Iterator[EventBatch]:
         for block in blocks:
             if b"poison" in block.data:
                 raise DeathError
             yield from read(reader, [block])
 
-    monkeypatch.setattr(NdjsonReader, "read_messages", die)
+    monkeypatch.setattr(JsonReader, "read_messages", die)
     monkeypatch.setattr("loader.loading.load._Load.discard", lambda _: None)
     topic.produce(map(event, range(40)), partition=0)
     topic.produce([event(40), event(41, note="poison"), *map(event, range(42, 60))], partition=1)

@@ -128,22 +128,14 @@ def test_what_is_no_text_is_refused_without_reading_to_its_end(
         list(reading)
 
 
-@pytest.mark.parametrize(
-    ("format_", "start", "says"),
-    [
-        ("csv", b"time,type," + b"x" * 4_000_000, "the first line is longer than 1,048,576"),
-        ("ndjson", b" [" + b'{"time": 1}, ' * 400_000, "is a JSON array"),
-    ],
-)
-def test_an_endless_first_line_is_refused_at_once(
-    tmp_path: Path, format_: Format, start: bytes, says: str
-) -> None:
+def test_an_endless_first_line_is_refused_at_once(tmp_path: Path) -> None:
+    start = b"time,type," + b"x" * 4_000_000
     path = tmp_path / "pipe"
     os.mkfifo(path)
     feeder = threading.Thread(target=feed_without_end, args=[path, start])
     feeder.start()
-    with open_reading(Input(origin=str(path), format=format_), Mapping()) as reading:
-        with pytest.raises(InputError, match=says):
+    with open_reading(Input(origin=str(path), format="csv"), Mapping()) as reading:
+        with pytest.raises(InputError, match="the first line is longer than 1,048,576"):
             list(reading)
         assert reading.bytes_read < 2 * len(start)
     feeder.join()

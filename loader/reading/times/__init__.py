@@ -75,16 +75,17 @@ class Clock:
 
     def read(self, texts: Texts) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
         """Read texts to microseconds in UTC and the `TimeFault` of each."""
-        moments = self._read(texts)
+        moments = self.parse(texts)
         rows = np.flatnonzero(moments.fault == TimeFault.FORM)
         if len(rows) and any(map(texts.contains, _BLANKS)):
             array = texts.array.take(pa.array(rows))
             for blank in _BLANKS:
                 array = pc.replace_substring(array, blank, b" ")
-            moments.put(rows, self._read(Texts(array)))
+            moments.put(rows, self.parse(Texts(array)))
         return self.settle(moments)
 
-    def _read(self, texts: Texts) -> Moments:
+    def parse(self, texts: Texts) -> Moments:
+        """Read texts to moments that nobody has settled yet."""
         if self.per_second is not None:
             return epochs.read(texts, self.per_second)
         if self._strptime is not None:

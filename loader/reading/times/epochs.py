@@ -52,6 +52,15 @@ def read(texts: Texts, per_second: int) -> Moments:
     return moments
 
 
+def from_numbers(column: Array, per_second: int) -> Moments:
+    """Take a column of integers or floats; nulls are empty."""
+    numbers = column.fill_null(0).to_numpy(zero_copy_only=False)
+    is_whole = pa.types.is_integer(column.type)
+    moments = (from_integers if is_whole else from_floats)(numbers, per_second)
+    moments.fault[column.is_null().to_numpy(zero_copy_only=False)] = TimeFault.EMPTY
+    return moments
+
+
 def from_integers(numbers: NDArray[np.int64], per_second: int) -> Moments:
     """Take whole numbers; those finer than a microsecond are rounded to it, half up."""
     if per_second > _MICROS:

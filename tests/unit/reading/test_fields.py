@@ -1,0 +1,301 @@
+"""Paths into nested inputs: the same in JSON, in Parquet, and beside a slow reader."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from loader.errors import InputError
+from loader.reading import fields, objects
+from loader.reading.limits import Limits
+
+if TYPE_CHECKING:
+    from tests.unit.conftest import Read
+
+TIME = "2024-01-01T08:00:00Z"
+MOMENT = "2024-01-01 08:00:00"
+IMAGES = {
+    "time_column": "images[].datetime",
+    "type_column": "images[].detections[].category",
+    "source_column": "info.camera",
+}
+
+
+def image(*categories: str | None, datetime: str = TIME) -> dict[str, Any]:
+    return {"datetime": datetime, "detections": [{"category": one} for one in categories]}
+
+
+def document(*images: Any) -> dict[str, Any]:
+    return {"images": list(images), "info": {"camera": "gate"}}
+
+
+def as_parquet(*rows: dict[str, Any]) -> bytes:
+    output = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(list(rows)), output)
+    return output.getvalue()
+
+
+def as_json(*rows: dict[str, Any]) -> bytes:
+    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+
+
+WRITERS = {"a.ndjson": as_json, "a.parquet": as_parquet}
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("time", ("time",)),
+        ("after.start_time", ("after", "start_time")),
+        (r"after\.start.time", ("after.start", "time")),
+        ("images[].detections[].category", ("images", None, "detections", None, "category")),
+        ("times[]", ("times", None)),
+        ("a[][].b", ("a", None, None, "b")),
+        (r"tags\[]", ("tags[]",)),
+        (r"C:\dir", ("C:\\dir",)),
+        # What is no path is a name.
+        *((name, (name,)) for name in ("", ".", "a..b", "a.", ".a", "[]", "[].a", "a[0]", "a[]b")),
+    ],
+)
+def test_a_path_is_what_it_says_and_all_else_is_a_name(name: str, path: fields.Path) -> None:
+    assert fields.parse(name) == path
+    assert len(path) == 1 or fields.parse(fields.shown(path)) == path
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_each_item_is_an_event_with_what_stands_above_it(read: Read, name: str) -> None:
+    rows = [document(image("1", "2"), image(), image("3")), document(image("4"))]
+    found = read(WRITERS[name](*rows), name, **IMAGES, attributes=("info", "info.camera"))
+    assert found.events == [(MOMENT, one, "gate") for one in "1234"]
+    above = {"info": {"camera": "gate"}, "info.camera": "gate"}
+    assert [json.loads(one) for one in found.attributes] == [above] * 4
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_what_is_missing_rejects_the_item_and_says_where_it_should_be(
+    read: Read, name: str
+) -> None:
+    bad = [
+        image(None),
+        image("1", datetime="25:00"),
+        {"datetime": TIME, "detections": None},
+        image("1", None),
+    ]
+    rows = [document(*bad, image("5")), {"images": None, "info": {"camera": "gate"}}]
+    found = read(WRITERS[name](*rows), name, **IMAGES)
+    assert found.events == [(MOMENT, "1", "gate"), (MOMENT, "5", "gate")]
+    assert found.lines == [1, 1, 1, 1, 2]
+    assert [(reject.column_name, reject.reason) for reject in found.rejects] == [
+        (IMAGES["type_column"], "the value of images[0].detections[0].category is null"),
+        (IMAGES["time_column"], '"25:00" is not a time such as 2024-05-13T15:00:00Z; see '
+            "--time-format"),
+        (IMAGES["type_column"], "images[2].detections is null, not an array"),
+        (IMAGES["type_column"], "the value of images[3].detections[1].category is null"),
+        (IMAGES["time_column"], "images is null, not an array"),
+    ]  # fmt: skip
+    # What is kept is a document with this item alone, which the same options read again.
+    again = read(b"\n".join(found.raws), "a.ndjson", **IMAGES)
+    assert (again.events, again.rows_rejected) == ([], 5)
+    mended = [raw.replace(b'"category": null', b'"category":"6"') for raw in found.raws]
+    assert len(read(b"\n".join(mended), "a.ndjson", **IMAGES).events) == 2
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_key_that_has_a_dot_comes_before_what_a_path_leads_to(read: Read, name: str) -> None:
+    rows = [{"a.b": "car", "a": {"b": "van"}, "time": TIME, "source": "gate"}]
+    found = read(WRITERS[name](*rows), name, type_column="a.b", attributes=("a.b", r"a\.b"))
+    assert found.events == [(MOMENT, "car", "gate")]
+    assert json.loads(found.attributes[0]) == {"a.b": "car", r"a\.b": "car"}
+
+
+def test_each_line_of_json_has_its_own_keys(read: Read) -> None:
+    rows: list[dict[str, Any]] = [
+        {"a.b": "car"},
+        {"a": {"b": "van"}},
+        {"a.b": None, "a": {"b": "bus"}},
+    ]
+    content = as_json(*({**row, "time": TIME, "source": "gate"} for row in rows))
+    found = read(content, "a.ndjson", type_column="a.b", attributes=("a.b",))
+    assert [kind for _, kind, _ in found.events] == ["car", "van", "bus"]
+    assert [json.loads(one)["a.b"] for one in found.attributes] == ["car", "van", "bus"]
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_inner_keys_may_be_written_differently(read: Read, name: str) -> None:
+    rows = [{"After": {"Label ": "car"}, "time": TIME, "source": "gate"}]
+    found = read(WRITERS[name](*rows), name, type_column="after.label")
+    assert found.events == [(MOMENT, "car", "gate")]
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"type_column": "a[].b", "source_column": "c[].d"}, "go into different arrays"),
+        ({"type_column": "a.b"}, None),
+        ({"type_column": "time.x"}, None),
+        ({"type_column": "a[].x"}, None),
+    ],
+)
+def test_paths_that_lead_nowhere(
+    read: Read, name: str, options: dict[str, str], says: str | None
+) -> None:
+    row = {"a": [{"b": "car"}], "c": [{"d": "gate"}], "time": TIME, "source": "gate"}
+    column = options["type_column"]
+    if says is None and name == "a.ndjson":
+        # Another line may have it.
+        found = read(as_json(row), name, **options)
+        assert (found.events, [reject.column_name for reject in found.rejects]) == ([], [column])
+        return
+    with pytest.raises(InputError, match=says or f'no column "{re.escape(column)}"'):
+        read(WRITERS[name](row), name, **options)
+
+
+def test_a_wanted_key_that_is_there_twice_rejects_the_line(read: Read) -> None:
+    line = as_json({"a": {"b": "car"}, "time": TIME, "source": "gate"})
+    twice = line.replace(b'"b": "car"', b'"b": "car", "b": "van"')
+    escaped = line.replace(b'"b": "car"', b'"b": "car", "\\u0062": "van"')
+    outer = line.replace(b'"a": {', b'"a": 1, "a": {')
+    beside = line.replace(b'"b"', b'"c": {"b": 1}, "d": "b", "x": 1, "x": 2, "b"')
+    content = line + twice + escaped + outer + beside
+    found = read(content, "a.ndjson", type_column="a.b")
+    assert (found.events, found.lines) == ([(MOMENT, "car", "gate")] * 2, [2, 3, 4])
+    twice_told = [f'the key "{key}" is there twice' for key in "bba"]
+    assert found.reasons == twice_told
+
+
+DOCUMENTS = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+names = st.sampled_from(["car", 'a"b', "\\", "[{", "]}", "ü"]) | scalars
+items = st.fixed_dictionaries({}, optional={"t": st.just(TIME) | scalars, "k": names, "x": scalars})
+arrays = st.lists(items | scalars, max_size=4) | scalars
+rows = st.lists(
+    st.fixed_dictionaries({}, optional={"s": names, "a": arrays, "b": scalars}) | scalars,
+    min_size=1,
+    max_size=6,
+)
+PATHS = {"time_column": "a[].t", "type_column": "a[].k", "source_column": "s"}
+
+
+def slowly(row: Any) -> list[tuple[Any, Any, Any]]:
+    """Return the events of an object as Python finds them; None for what is missing."""
+    values = row.get("a")
+    if not isinstance(values, list):
+        return [(None, None, row.get("s"))]
+    found = [one if isinstance(one, dict) else {} for one in values]
+    return [(one.get("t"), one.get("k"), row.get("s")) for one in found]
+
+
+def is_good(event: tuple[Any, Any, Any]) -> bool:
+    def is_name(value: Any) -> bool:
+        text = objects.text(value)
+        return text is not None and len(text.decode().strip()) > 0 and text.decode().isprintable()
+
+    return event[0] == TIME and is_name(event[1]) and is_name(event[2])
+
+
+def written(given: list[Any], shape: str) -> bytes:
+    texts = [json.dumps(row).encode() for row in given]
+    match shape:
+        case "lines":
+            return b"\n".join(texts)
+        case "array":
+            return b"[" + b", ".join(texts) + b"]"
+        case "one a line":
+            return b"[\n" + b"\n,".join(texts) + b"\n]\n"
+    return json.dumps(given, indent=1).encode()
+
+
+@DOCUMENTS
+@given(
+    rows,
+    st.sampled_from(["lines", "array", "one a line", "indented"]),
+    st.sampled_from([300, 4 << 20]),
+)
+def test_all_shapes_of_json_give_what_python_finds(
+    read: Read, given: list[Any], shape: str, block: int
+) -> None:
+    given = [{"s": "gate", "a": [{"t": TIME, "k": "car"}]}, *given]
+    found = read(written(given, shape), "a.json", Limits(block_bytes=block), **PATHS)
+    expected = [
+        event
+        for row in given
+        for event in (slowly(row) if isinstance(row, dict) else [(None, None, None)])
+    ]
+    good = [event for event in expected if is_good(event)]
+    shown = [
+        (MOMENT, *((objects.text(name) or b"").decode().strip() for name in event[1:]))
+        for event in good
+    ]
+    assert found.events == shown
+    assert found.rows_read == len(expected)
+
+
+def nested(count: int) -> bytes:
+    rows = [{"t": TIME, "k": "car", "x": ']}\\"[' * (at % 3)} for at in range(count)]
+    rows[count // 2]["k"] = "\t"
+    head = {"s": "gate", "a.b": 1, "skip": {"a": [{"t": 1}]}, "data": {"other": [[1]], "a": rows}}
+    return json.dumps(head | {"tail": [{"a": [{"t": 2}]}]}, indent=1).encode()
+
+
+DEEP = {"time_column": "data.a[].t", "type_column": "data.a[].k", "source_column": "s"}
+
+
+@pytest.mark.parametrize("block", [700, 5000])
+def test_a_document_larger_than_a_row_is_read_item_by_item(read: Read, block: int) -> None:
+    content = nested(500)
+    limits = Limits(block_bytes=block, line_bytes=600, raw_bytes=50)
+    found, whole = read(content, "a.json", limits, **DEEP), read(content, "a.json", **DEEP)
+    assert (found.events, found.lines) == (whole.events, whole.lines)
+    assert len(found.events) == 499
+    (reject,) = found.rejects
+    assert content.split(b"\n")[(reject.line_number or 0) - 1].strip() == b"{"
+    item = {"t": TIME, "k": "\t", "x": ']}\\"['}
+    assert json.loads(reject.raw) == {"s": "gate", "data": {"a": [item]}}
+    assert read(reject.raw, "a.json", **DEEP).reasons == found.reasons
+
+
+def test_an_object_of_an_array_that_is_too_long_is_rejected_alone(read: Read) -> None:
+    event = {"time": TIME, "type": "car", "source": "gate"}
+    long = event | {"x": '[{"\\' * 3000}
+    content = json.dumps([event, long, event, long | {"x": [1] * 5000}, event]).encode()
+    for block in (700, 1 << 20):
+        limits = Limits(block_bytes=block, line_bytes=500, raw_bytes=20)
+        found = read(content, "a.json", limits)
+        assert found.events == [(MOMENT, "car", "gate")] * 3
+        sizes = [len(json.dumps(one)) for one in (long, long | {"x": [1] * 5000})]
+        assert [
+            f"{size:,} bytes" in reason for size, reason in zip(sizes, found.reasons, strict=True)
+        ]
+        assert {reject.raw for reject in found.rejects} == {json.dumps(long).encode()[:20]}
+
+
+def test_an_empty_array_has_no_events(read: Read) -> None:
+    assert read(b" []\n", "a.json").rows_read == 0
+
+
+@pytest.mark.parametrize("attributes", [(), ("x",)])
+def test_values_that_only_python_reads_are_found_inside(
+    read: Read, attributes: tuple[str, ...]
+) -> None:
+    good = as_json({"a": {"k": "car"}, "x": 1, "t": TIME, "s": "gate"})
+    bad = [b"\xff", b"\\ud800", b"\\u0000"]
+    lines = [good.replace(b"car", one) for one in bad] + [good.replace(b'"car"', b"1e999")]
+    lines += [good.replace(b"1", b"NaN", 1), good.replace(b'"x": 1', b'"x": 1e999')]
+    options = {"time_column": "t", "type_column": "a.k", "source_column": "s"}
+    for content in (good + b"".join(lines), b"".join([good, *reversed(lines)])):
+        found = read(content, "a.ndjson", **options, attributes=attributes)
+        kinds = [kind for _, kind, _ in found.events]
+        assert sorted(kinds) == ["Infinity", "car", "car", "car"]
+        assert found.rows_rejected == 3
+        assert sum("not UTF-8" in reason for reason in found.reasons) == 2
