@@ -3,8 +3,8 @@
 import importlib.util
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -40,56 +40,43 @@ class Builds:
         self._environments = environments
         self._project_dir = project_dir
         self._say = say
-        self._wanted = threading.Condition()
-        # In the order in which they were asked for.
-        self._names: dict[str | None, None] = {}
-        self._is_closed = False
-        self._thread = threading.Thread(target=self._work, name="dbt build")
-        self._thread.start()
+        self._waiting: set[str | None] = set()
+        self._pool = ThreadPoolExecutor(1, "dbt build")
 
     def ask(self, name: str | None) -> None:
         """Have the models of a database built, now or after the build that runs."""
-        with self._wanted:
-            self._names[name] = None
-            self._wanted.notify()
+        if name not in self._waiting:
+            self._waiting.add(name)
+            self._pool.submit(self._build, name)
 
     def close(self) -> None:
         """Wait for what was asked for."""
-        with self._wanted:
-            self._is_closed = True
-            self._wanted.notify()
-        self._thread.join()
+        self._pool.shutdown()
 
-    def _work(self) -> None:
-        while True:
-            with self._wanted:
-                self._wanted.wait_for(lambda: self._names or self._is_closed)
-                if not self._names:
-                    return
-                name = next(iter(self._names))
-                del self._names[name]
-            try:
-                reason = self._build(name)
-            except Exception as error:  # nothing of dbt may end the consumption
-                reason = str(error)
-            if reason:
-                where = "" if name is None else f"{name}: "
-                self._say(f"{where}dbt build failed: {reason}; the events are loaded, going on")
-
-    def _build(self, name: str | None) -> str:
-        """Build into a database; return why that failed, nothing if it did not."""
-        done = subprocess.run(
-            [sys.executable, "-m", "loader.cli.builds"],
-            cwd=self._project_dir,
-            env=dict(self._environments[name]),
-            check=False,
-            capture_output=True,
-            text=True,
-            # Ctrl-C ends the consumption, and not the build that is under way.
-            process_group=0,
-        )
-        said = (done.stdout.strip() or done.stderr.strip()).splitlines()
-        return "" if done.returncode == 0 else said[-1] if said else f"exit code {done.returncode}"
+    def _build(self, name: str | None) -> None:
+        """Build into a database; when that fails, tell why."""
+        # What is asked for from here on needs another build.
+        self._waiting.discard(name)
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "loader.cli.builds"],
+                cwd=self._project_dir,
+                env=dict(self._environments[name]),
+                check=False,
+                capture_output=True,
+                text=True,
+                # Ctrl-C ends the consumption, and not the build that is under way.
+                process_group=0,
+            )
+        except OSError as error:
+            reason = str(error)
+        else:
+            said = (done.stdout.strip() or done.stderr.strip()).splitlines()
+            reason = said[-1] if said else f"it ended with exit code {done.returncode}"
+            if done.returncode == 0:
+                return
+        where = "" if name is None else f"{name}: "
+        self._say(f"{where}dbt build failed: {reason}; the events are loaded, going on")
 
 
 def _reason(result: Any) -> str:
