@@ -22,12 +22,12 @@ from loader.loading.encode import HEADER, POSTGRES_EPOCH_US, TRAILER, records
 from loader.loading.observer import Observation, Observer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
     from psycopg import Connection, Cursor
 
-    from loader.alerting.notify import Destination
+    from loader.alerting.notify import Destination, EarlyAlert
     from loader.alerting.rules import Definitions
     from loader.loading.encode import Rows
 
@@ -51,12 +51,13 @@ class EarlyAlerts(Observer):
         dsn: str,
         definitions: Definitions,
         destinations: Sequence[Destination],
+        payloads: Sequence[Callable[[EarlyAlert], str]],
         *,
         cooldown: timedelta = timedelta(0),
     ) -> None:
         self._definitions = definitions
         self._cooldown = cooldown
-        self._relay = Relay(dsn, destinations)
+        self._relay = Relay(dsn, destinations, payloads)
 
     def __enter__(self) -> EarlyAlerts:
         return self

@@ -8,10 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-import psycopg
-
 from loader.database.activity import iso_utc
-from loader.database.connection import connect
 from loader.errors import UsageError
 from loader.settings import how_to_install
 from loader.terminal import echo, printable
@@ -20,7 +17,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 CHANNEL: Final = "video_events_alerts"
-_HIDDEN: Final = "{}"
 _MOST_BYTES: Final = 7900
 # Made once: a load may have tens of thousands of alerts to send.
 _JSON: Final = json.JSONEncoder(ensure_ascii=False)
@@ -70,46 +66,17 @@ def all_to_stderr(alerts: Sequence[EarlyAlert]) -> None:
         to_stderr(alert)
 
 
-class ToPostgres:
-    """Sends alerts over NOTIFY, on a connection of its own.
-
-    Whoever may connect hears them, whatever sources they may see.
-
-    Args:
-        dsn: the database.
-        is_content_hidden: send only that there are alerts, and how to see them is up to views.
-    """
-
-    def __init__(self, dsn: str, *, is_content_hidden: bool = False) -> None:
-        self._dsn = dsn
-        self._is_content_hidden = is_content_hidden
-        self._conn: psycopg.Connection | None = None
-
-    def __call__(self, alerts: Sequence[EarlyAlert]) -> None:
-        """Send alerts, each as a message of its own, in their order."""
-        if self._conn is None or self._conn.closed or self._conn.broken:
-            self._conn = connect(self._dsn, purpose="alerts")
-            self._conn.execute("select set_config('statement_timeout', '5s', false)")
-        # PostgreSQL sends equal ones of one statement once.
-        payloads = [_HIDDEN if self._is_content_hidden else _payload(alert) for alert in alerts]
-        self._conn.execute(
-            # Of an array of texts psycopg would have to escape each quotation mark.
-            "select pg_notify(%s, payload::text) from json_array_elements(%s::json) as payload",
-            [CHANNEL, f"[{','.join(payloads)}]"],
-        )
-
-    def close(self) -> None:
-        """Close the connection."""
-        if self._conn is not None:
-            self._conn.close()
-
-
-def _payload(alert: EarlyAlert) -> str:
-    """Return the JSON, its names cut only if they are longer than what NOTIFY takes."""
-    payload = alert.as_json()
-    if len(payload.encode()) <= _MOST_BYTES:
-        return payload
+def payload(alert: EarlyAlert) -> str:
+    """Return what NOTIFY sends of an alert, its names cut only if they are too long for that."""
+    found = alert.as_json()
+    if len(found.encode()) <= _MOST_BYTES:
+        return found
     return replace(alert, source_name=alert.source_name[:500]).as_json()
+
+
+def hidden_payload(_: EarlyAlert) -> str:
+    """Return what says only that there is an alert; who sees it is up to views."""
+    return "{}"
 
 
 class ToServices:

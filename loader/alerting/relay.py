@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from psycopg.rows import dict_row
 
-from loader.alerting.notify import Destination, EarlyAlert, ToPostgres, ToServices
+from loader.alerting.notify import CHANNEL, Destination, EarlyAlert, ToServices
 from loader.database.connection import connect
 from loader.database.queries import query
 from loader.errors import UsageError
@@ -42,6 +42,8 @@ class Relay:
         destinations: called one after the other, in the thread, with some alerts at a time. People
             may be woken by services, so with these it is one at a time: alerts are noted as passed
             on afterwards, and come again after a crash in between.
+        payloads: what goes out over NOTIFY for each alert; whoever may connect hears it, whatever
+            sources they may see.
         warn: told, once for each destination, that it fails.
     """
 
@@ -49,10 +51,12 @@ class Relay:
         self,
         dsn: str,
         destinations: Sequence[Destination],
+        payloads: Sequence[Callable[[EarlyAlert], str]] = (),
         warn: Callable[[str], None] | None = None,
     ) -> None:
         self._dsn = dsn
-        self._destinations = destinations
+        self._payloads = payloads
+        self._destinations = [self._notify, *destinations] if payloads else destinations
         self._warn = warn or (lambda text: echo(f"loader: {text}", err=True))
         has_services = any(isinstance(one, ToServices) for one in destinations)
         self._at_once = 1 if has_services else _TOLD_AT_ONCE
@@ -90,7 +94,8 @@ class Relay:
                 self._warn_once("database", f"alerts wait, and may come again: {_reason(error)}")
             else:
                 self._load_ids.clear()
-        self._close()
+        if self._conn is not None:
+            self._conn.close()
 
     def _waiting(self) -> Iterator[dict[int, EarlyAlert]]:
         """Yield the alerts that wait, in the order of their times, as many as are told at once."""
@@ -116,6 +121,19 @@ class Relay:
                 text = f"an alert could not be passed on: {_reason(error)}"
                 self._warn_once(f"destination {number}", text)
 
+    def _notify(self, alerts: Sequence[EarlyAlert]) -> None:
+        """Send each alert as a message of its own, in their order."""
+        # PostgreSQL sends equal ones of one statement once.
+        payloads = [payload(alert) for payload in self._payloads for alert in alerts]
+        conn = self._connected()
+        with conn.transaction():
+            conn.execute("set local statement_timeout = '5s'")
+            conn.execute(
+                # Of an array of texts psycopg would have to escape each quotation mark.
+                "select pg_notify(%s, payload::text) from json_array_elements(%s::json) as payload",
+                [CHANNEL, f"[{','.join(payloads)}]"],
+            )
+
     def _note(self, early_alert_ids: list[int]) -> None:
         """Remember that alerts were passed on."""
         self._connected().execute(
@@ -128,13 +146,6 @@ class Relay:
         if self._conn is None or self._conn.closed or self._conn.broken:
             self._conn = connect(self._dsn, purpose="alerts")
         return self._conn
-
-    def _close(self) -> None:
-        if self._conn is not None:
-            self._conn.close()
-        for destination in self._destinations:
-            if isinstance(destination, ToPostgres):
-                destination.close()
 
     def _warn_once(self, about: str, text: str) -> None:
         if about not in self._warned:

@@ -52,20 +52,20 @@ class AlertOptions:
         dsn, urls = database.dsn(create=True), database.settings.alert_urls
         definitions = read_definitions(database.settings.project_dir, self.rules)
         chosen = self.alert_to or ("stderr", "notify", "apprise")
+        sent = {"notify": notify.payload, "wake": notify.hidden_payload}
+        payloads = [sent[name] for name in sent if name in chosen]
         recipients: list[notify.Destination] = []
         if "stderr" in chosen:
             recipients.append(notify.all_to_stderr)
-        if "notify" in chosen:
-            recipients.append(notify.ToPostgres(dsn))
-        if "wake" in chosen:
-            recipients.append(notify.ToPostgres(dsn, is_content_hidden=True))
         if "apprise" in self.alert_to and not urls:
             raise click.UsageError(
                 "--alert-to apprise needs the URLs of services in LOADER_ALERT_URLS"
             )
         if "apprise" in chosen and urls:
             recipients.append(notify.ToServices(urls))
-        with EarlyAlerts(dsn, definitions, recipients, cooldown=self.cooldown) as early_alerts:
+        with EarlyAlerts(
+            dsn, definitions, recipients, payloads, cooldown=self.cooldown
+        ) as early_alerts:
             yield [early_alerts]
 
 
