@@ -109,21 +109,22 @@ class Delivery:
             LoaderError, psycopg.Error: the only database, which has no name, cannot be loaded into.
         """
         wanted = [one for one in self.destinations if one.name not in except_to]
-        with nullcontext(an_input) if len(wanted) == 1 else repeatable(an_input) as source:
-            state = None if isinstance(source, InputError) else _state_of(source)
+        try:
+            with nullcontext(an_input) if len(wanted) == 1 else repeatable(an_input) as source:
+                state = _state_of(source)
+                for one in wanted:
+                    yield self._bring(source, state, one)
+        except InputError as error:
+            known = type(error)(an_input.explain(error))
             for one in wanted:
-                yield self._bring(an_input, source, state, one)
+                yield Missing(destination=one.name, origin=an_input.label, error=known)
 
-    def _bring(
-        self, an_input: Input, source: Input | InputError, state: State, destination: Destination
-    ) -> Outcome:
+    def _bring(self, source: Input, state: State, destination: Destination) -> Outcome:
         name = destination.name
-        label = an_input.label if name is None else f"{name}: {an_input.label}"
+        label = source.label if name is None else f"{name}: {source.label}"
         try:
             if name in self._failures:
                 raise self._failures[name]
-            if isinstance(source, InputError):
-                raise source
             if _state_of(source) != state:
                 raise InputError(f"{source.origin}: was changed meanwhile; load it again")
             with self._show_progress(label) as progress:
@@ -136,15 +137,14 @@ class Delivery:
                     observers=self._observers if destination is self.destinations[0] else (),
                 )
         except InputError as error:
-            named = source if isinstance(source, Input) else an_input
-            known: LoaderError = type(error)(named.explain(error))
+            known: LoaderError = type(error)(source.explain(error))
         except (psycopg.Error, LoaderError) as error:
             if name is None:
                 raise
             known = self._failures[name] = explained(error, destination)
         else:
             return replace(result, destination=name)
-        return Missing(destination=name, origin=an_input.label, error=known)
+        return Missing(destination=name, origin=source.label, error=known)
 
 
 def explained(error: psycopg.Error | LoaderError, destination: Destination) -> LoaderError:

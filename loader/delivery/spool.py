@@ -6,7 +6,7 @@ import errno
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -26,23 +26,34 @@ _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
-def repeatable(an_input: Input) -> Iterator[Input | InputError]:
-    """Give an input so that it can be read more than once; if it cannot be read, the error.
+def repeatable(an_input: Input) -> Iterator[Input]:
+    """Give an input so that it can be read more than once.
 
     Standard input and named pipes are read to their end first.
 
     Raises:
+        InputError: they cannot be read.
         LoaderError: there is no room for a copy.
     """
-    if an_input.origin != STANDARD_INPUT and _may_be_read_again(Path(an_input.origin)):
+    path = Path(an_input.origin)
+    # What is not there any more is for its reader to say.
+    if an_input.origin != STANDARD_INPUT and (path.is_file() or not path.exists()):
         yield an_input
         return
-    with ExitStack() as stack:
-        try:
-            found: Input | InputError = stack.enter_context(_copy(an_input))
-        except InputError as error:
-            found = error
-        yield found
+    with open_stored(an_input) as file, tempfile.NamedTemporaryFile(prefix="loader-") as copy:
+        with _out_of_room(an_input.label):
+            _copy_all(an_input, file, copy.file)
+            copy.flush()
+        compression = an_input.compression
+        if compression is None and an_input.format != "parquet":
+            copy.seek(0)
+            compression = sniff(copy.read(SNIFFED))
+        yield replace(
+            an_input,
+            origin=copy.name,
+            name=an_input.origin if an_input.name is None else an_input.name,
+            compression=compression,
+        )
 
 
 @contextmanager
@@ -84,29 +95,6 @@ class _Stored:
     def __iter__(self) -> Iterator[RecordBatch]:
         with pa.OSFile(self._path) as file, pa.ipc.open_stream(file) as reader:
             yield from reader
-
-
-def _may_be_read_again(path: Path) -> bool:
-    # What is not there any more is for its reader to say.
-    return path.is_file() or not path.exists()
-
-
-@contextmanager
-def _copy(an_input: Input) -> Iterator[Input]:
-    with open_stored(an_input) as file, tempfile.NamedTemporaryFile(prefix="loader-") as copy:
-        with _out_of_room(an_input.label):
-            _copy_all(an_input, file, copy.file)
-            copy.flush()
-        compression = an_input.compression
-        if compression is None and an_input.format != "parquet":
-            copy.seek(0)
-            compression = sniff(copy.read(SNIFFED))
-        yield replace(
-            an_input,
-            origin=copy.name,
-            name=an_input.origin if an_input.name is None else an_input.name,
-            compression=compression,
-        )
 
 
 def _copy_all(an_input: Input, file: IO[bytes], copy: IO[bytes]) -> None:
