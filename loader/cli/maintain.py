@@ -49,9 +49,8 @@ def maintain(
 
     Each destination in loader.toml keeps what it says there, unless --retain says otherwise.
     """
-    if not output.quiet:
-        # What takes long tells how far it is.
-        LOGGER.setLevel(logging.INFO)
+    # What takes long tells how far it is.
+    LOGGER.setLevel(logging.WARNING if output.quiet else logging.INFO)
     destinations = destinations_of(settings, to)
     done: list[dict[str, Any]] = []
     exit_code = 0

@@ -62,18 +62,22 @@ def test_how_far_it_is_is_told(run_loader: Run, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("loader.database.retention.PORTION", 1)
     monkeypatch.setattr("loader.database.partitions.PORTION", 1)
     monkeypatch.setattr("loader.database.waiting.SECONDS_BETWEEN_LINES", 0)
+
+    def said(*options: str) -> list[str]:
+        lines = run_loader("maintain", *options).stderr.splitlines()
+        # Not what it waits for, where it has to.
+        return [line for line in lines if " removed " in line or " dropped " in line]
+
     run_loader("withdraw", "2")
-    said = run_loader("maintain").stderr.splitlines()
-    assert [line.rpartition(", ")[0] for line in said] == [
+    assert [line.rpartition(", ")[0] for line in said()] == [
         f"loader: removed {rows} rows of load 2" for rows in (0, 0, 3, 3, 3)
     ]
-    said = run_loader("maintain", "--retain", "90d").stderr.splitlines()
-    assert said == [
+    run_loader("withdraw", "1")
+    assert said("--quiet") == []
+    assert said("--retain", "90d") == [
         "loader: dropped 1 partitions so far, the last one events_2024_04",
         "loader: dropped 2 partitions so far, the last one events_2024_05",
     ]
-    run_loader("withdraw", "1")
-    assert run_loader("maintain", "--quiet").stderr == ""
 
 
 @pytest.mark.usefixtures("two_months")
