@@ -119,11 +119,6 @@ class TopicConsumer:
         """How many messages wait to be loaded."""
         return self._share.rows
 
-    @property
-    def is_assigned(self) -> bool:
-        """Whether the group has given us a share, and we began to read it."""
-        return self._assigned is not None and not self._must_restart
-
     def run(self, must_stop: StopRequest) -> None:
         """Consume; at the end load what is buffered.
 

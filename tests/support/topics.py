@@ -83,6 +83,11 @@ class Shown(TopicConsumer):
         """The client library's consumer."""
         return self._topic.consumer
 
+    @property
+    def is_assigned(self) -> bool:
+        """Whether the group has given us a share, and we began to read it."""
+        return self._assigned is not None and not self._must_restart
+
     def _step(self) -> bool:
         self.steps += 1
         while self.todo:
