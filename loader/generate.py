@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO, Final
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+_FIRST_DAY: Final = datetime(2024, 5, 13, tzinfo=UTC)
 _HOUR_MS: Final = 3_600_000
 _ROWS_AT_ONCE: Final = 200_000
 # How busy each hour of a working day is, from midnight on; two rush hours, a quiet night.
@@ -49,7 +50,6 @@ class GenerateOptions:
             month.
         duplicates: share of the rows that repeat another one exactly.
         seed: the same seed and options give the same bytes.
-        start: first day.
 
     Raises:
         UsageError: one of them is out of range.
@@ -61,7 +61,6 @@ class GenerateOptions:
     late: float = 0.0
     duplicates: float = 0.0
     seed: int = 1
-    start: date = field(default=date(2024, 5, 13))
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense."""
@@ -150,7 +149,7 @@ def _rows(options: GenerateOptions) -> _Events:
     repeats = int(options.events * options.duplicates)
     random = np.random.default_rng([options.seed, 0])
     counts = random.multinomial(options.events - repeats, _weights(options))
-    start = _milliseconds(options.start)
+    start = int(_FIRST_DAY.timestamp() * 1000)
     # A generator for each hour: what one draws does not shift the others.
     made = [
         _episodes(
@@ -196,13 +195,9 @@ def _episodes(random: np.random.Generator, count: int, start: int, sources: int)
 
 def _weights(options: GenerateOptions) -> NDArray[np.float64]:
     """Share of the events that each hour gets."""
-    weekdays = (options.start.weekday() + np.arange(options.days)) % 7
+    weekdays = (_FIRST_DAY.weekday() + np.arange(options.days)) % 7
     weights = np.outer(np.where(weekdays < 5, 1.0, _WEEKEND), _BUSY).ravel()
     return np.asarray(weights / weights.sum(), np.float64)
-
-
-def _milliseconds(day: date) -> int:
-    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000)
 
 
 def _texts(batch: RecordBatch) -> tuple[Array, Array, Array]:

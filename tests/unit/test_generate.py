@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import groupby, pairwise
 from typing import TYPE_CHECKING
 
@@ -107,11 +107,6 @@ def test_events_come_in_bursts_and_people_sleep_at_night() -> None:
     assert hours[8] > 10 * hours[3]
     are_people = [row["type"] in {"pedestrian", "bicycle"} for row in one]
     assert max(len(list(run)) for is_person, run in groupby(are_people) if is_person) >= 5
-
-
-def test_days_start_where_asked() -> None:
-    options = GenerateOptions(events=10, start=date(2020, 2, 29))
-    assert {row["time"].date() for row in table(options).to_pylist()} == {date(2020, 2, 29)}
 
 
 def test_parquet_goes_to_a_pipe_too() -> None:
