@@ -1,6 +1,5 @@
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -14,6 +13,7 @@ from tests.conftest import Outcome
 from tests.support.brokers import Broker
 from tests.support.mock_brokers import MockBrokers
 from tests.support.topics import Running, Topic, start
+from tests.support.waits import wait_until
 
 HEADER = "time,type,source\n"
 _numbers = count(1)
@@ -77,14 +77,12 @@ def start_loader(
 def wait_for(conn: Connection) -> Callable[[str], None]:
     """Wait until a query gives true."""
 
-    def wait(query: str, seconds: float = 60) -> None:
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
+    def wait(query: str) -> None:
+        def is_true() -> bool:
             row = conn.execute(query.encode()).fetchone()
-            if row is not None and row[0]:
-                return
-            time.sleep(0.02)
-        pytest.fail(f"never true: {query}")
+            return row is not None and bool(row[0])
+
+        wait_until(is_true)
 
     return wait
 

@@ -26,8 +26,8 @@ from loader.errors import ServerError
 from loader.server.cluster import Cluster, make_private
 from loader.server.embedded import SYSTEM_USER, create_user_command
 from tests.conftest import Outcome
-from tests.support.forks import FORKS, TIMEOUT
-from tests.support.waits import wait_until
+from tests.support.forks import FORKS
+from tests.support.waits import PATIENCE, wait_until
 
 NOBODY = 65534
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs things of another user")
@@ -209,8 +209,8 @@ def loader_as(uid: int, commands: list[list[str]], place: str) -> list[Outcome]:
     ours, theirs = FORKS.Pipe()
     process = FORKS.Process(target=work_as, args=(uid, commands, place, theirs))
     process.start()
-    outcomes = [ours.recv() for _ in commands if ours.poll(TIMEOUT)]
-    process.join(TIMEOUT)
+    outcomes = [ours.recv() for _ in commands if ours.poll(PATIENCE)]
+    process.join(PATIENCE)
     return outcomes
 
 

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -90,8 +91,11 @@ def test_a_loader_killed_at_any_step_leaves_nothing_that_the_next_does_not_mend(
 def test_a_loader_killed_at_any_moment_leaves_nothing_that_the_next_does_not_mend(
     killed: Killed, all_is_made_good: Callable[..., None], generator: random.Random
 ) -> None:
+    begun = time.monotonic()
+    killed.steps()
+    whole = time.monotonic() - begun
     for number in range(RANDOM_KILLS):
-        killed.kill_after(generator.uniform(0, 0.3), *generator.choice(WAYS))
+        killed.kill_after(generator.uniform(0, whole), *generator.choice(WAYS))
         if number % KILLS_PER_CHECK == 0:
             all_is_made_good()
     all_is_made_good()

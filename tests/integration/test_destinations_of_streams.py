@@ -21,7 +21,7 @@ from loader.server.cluster import Cluster
 from tests.conftest import Outcome
 from tests.support.brokers import Broker, running_broker
 from tests.support.topics import event
-from tests.support.waits import wait_until
+from tests.support.waits import PATIENCE, wait_until
 
 from .test_destinations import EVENTS, rows
 from .test_watch import files_in
@@ -48,7 +48,7 @@ class Switch:
         self._allow(False)
         with psycopg.connect(self._cluster.dsn(), autocommit=True) as admin:
             admin.execute(
-                "select pg_terminate_backend(pid, 10000) from pg_stat_activity where datname = %s",
+                "select pg_terminate_backend(pid, 300000) from pg_stat_activity where datname = %s",
                 [self._name],
             )
 
@@ -150,7 +150,7 @@ def test_files_go_on_to_come_while_one_is_away(
     switch.on()
     wait_until(lambda: files_in(inbox).get("done") == ["0.csv", "1.csv", "2.csv"])
     process.send_signal(signal.SIGTERM)
-    stdout, stderr = process.communicate(timeout=30)
+    stdout, stderr = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, stderr
     found = [json.loads(line) for line in stdout.splitlines()]
     # None was loaded, or even read, once more for the one that had it.
@@ -227,7 +227,7 @@ def test_consumers_of_two_destinations_are_exact_whatever_happens_to_one(
     switch.on()
     wait_until(lambda: count_events(archive_dsn) == 300)
     process.send_signal(signal.SIGTERM)
-    _, stderr = process.communicate(timeout=30)
+    _, stderr = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, stderr
     with psycopg.connect(dsn) as one, psycopg.connect(archive_dsn) as other:
         assert rows(one, EVENTS) == rows(other, EVENTS)
@@ -258,7 +258,7 @@ def test_a_second_signal_ends_all_though_one_hangs(
         wait_until(lambda: not rows(conn, mine))
         assert process.poll() is None
         process.send_signal(signal.SIGTERM)
-        _, stderr = process.communicate(timeout=30)
+        _, stderr = process.communicate(timeout=PATIENCE)
         assert process.returncode == 130, stderr
         assert "Traceback" not in stderr
     outcome = run_loader(*arguments, "--once", "--json", "--quiet")

@@ -14,6 +14,7 @@ from psycopg import Connection
 
 from loader.alerting import early_alerts
 from tests.conftest import Outcome
+from tests.support.waits import PATIENCE
 
 # What apprise imports says so on Python 3.11 and 3.12.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -112,7 +113,9 @@ def test_notify_and_the_cooldown(
         assert alerts(run_loader("load", path, "--alert", "--alert-to", "notify")) == []
         later = write(300, "car", *people)
         run_loader("load", later, "--alert", "--alert-to", "notify")
-        received = [json.loads(n.payload) for n in listener.notifies(timeout=5, stop_after=2)]
+        received = [
+            json.loads(n.payload) for n in listener.notifies(timeout=PATIENCE, stop_after=2)
+        ]
     assert received[0] == {
         "rule_name": RULE,
         "source_name": "gate",
@@ -130,7 +133,7 @@ def test_what_everybody_may_hear_need_not_say_anything(
         listener.execute("listen video_events_alerts")
         path = write(0, *["pedestrian"] * 5)
         run_loader("load", path, "--alert", "--alert-to", "wake", "--alert-to", "stderr")
-        assert [n.payload for n in listener.notifies(timeout=5, stop_after=1)] == ["{}"]
+        assert [n.payload for n in listener.notifies(timeout=PATIENCE, stop_after=1)] == ["{}"]
 
 
 def test_names_of_sources_do_no_harm_where_alerts_are_shown(
@@ -142,7 +145,7 @@ def test_names_of_sources_do_no_harm_where_alerts_are_shown(
     with psycopg.connect(dsn, autocommit=True) as listener:
         listener.execute("listen video_events_alerts")
         told = alerts(run_loader("load", path, "--alert"))
-        (payload,) = [n.payload for n in listener.notifies(timeout=5, stop_after=1)]
+        (payload,) = [n.payload for n in listener.notifies(timeout=PATIENCE, stop_after=1)]
     assert told == ["alert: 2024-05-13T12:00:04Z " + RULE + r": ga\u202e\x9bte, people"]
     assert json.loads(payload)["source_name"] == "ga\u202e\x9bte"
 
@@ -218,7 +221,7 @@ class Service(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         if self.path == "/slow":
-            self.server.release.wait(60)  # type: ignore[attr-defined]
+            self.server.release.wait(PATIENCE)  # type: ignore[attr-defined]
         self.server.received.append(self.rfile.read(int(self.headers["Content-Length"])))  # type: ignore[attr-defined]
         self.send_response(500 if self.path == "/broken" else 200)
         self.end_headers()
@@ -282,7 +285,7 @@ def test_a_slow_service_holds_up_no_batch(
     wait_for("select count(*) = 3 from raw.early_alerts where passed_on_at is not null")
     assert len(service.received) == 3  # type: ignore[attr-defined]
     watcher.terminate()
-    _, stderr = watcher.communicate(timeout=30)
+    _, stderr = watcher.communicate(timeout=PATIENCE)
     assert watcher.returncode == 0
     assert [line for line in stderr.splitlines() if line.startswith("alert: ")] == [
         f"alert: 2024-05-13T12:00:{second:02}Z {RULE}: gate, people" for second in (5, 15, 25)

@@ -14,7 +14,7 @@ from loader.database.schema import ensure_schema
 from loader.errors import DatabaseError
 from loader.server.cluster import Cluster
 from tests.conftest import Outcome
-from tests.support.waits import wait_until
+from tests.support.waits import PATIENCE, wait_until
 
 Write = Callable[..., Path]
 
@@ -78,7 +78,7 @@ def test_a_standby_can_be_read_and_is_loaded_into_when_it_is_promoted(
         wait_until((inbox / "done" / "1.csv").exists)
         assert conn.execute("select count(*) from raw.events").fetchone() == (3,)
     process.terminate()
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=PATIENCE)
     assert "it works again" in said
 
 

@@ -12,7 +12,7 @@ from psycopg import Connection
 from loader.database.connection import connect
 from tests.support.brokers import Broker, running_broker
 from tests.support.topics import OFFSET, Running, Topic, event, results
-from tests.support.waits import wait_until
+from tests.support.waits import PATIENCE, wait_until
 
 Start = Callable[..., "subprocess.Popen[str]"]
 Scalar = Callable[[str], object]
@@ -151,7 +151,7 @@ def test_a_zombie_is_fenced(
     said = {}
     for process in (zombie, heir):
         process.send_signal(signal.SIGTERM)
-        _, said[process] = process.communicate(timeout=60)
+        _, said[process] = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0
     assert f"another consumer of group {topic.group} has loaded on from" in said[zombie]
     assert "another consumer" not in said[heir]

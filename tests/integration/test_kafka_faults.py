@@ -13,7 +13,7 @@ from loader.errors import InputError
 from loader.kafka.client import FatalBrokerError
 from tests.support.mock_brokers import MockBrokers, Request, running_mocks
 from tests.support.topics import OFFSET, Running, Topic, event, results
-from tests.support.waits import wait_until
+from tests.support.waits import PATIENCE, wait_until
 
 Scalar = Callable[[str], object]
 StartConsumer = Callable[..., Running]
@@ -128,7 +128,7 @@ def test_a_topic_that_grows_is_read_whole(
         process.send_signal(signal.SIGCONT)
         wait_for("select coalesce(sum(next_offset), 0) >= 5 from raw.kafka_offsets")
         process.send_signal(signal.SIGTERM)
-        _, stderr = process.communicate(timeout=30)
+        _, stderr = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, stderr
     # What was there at the beginning is left out, but only then and only there.
     assert seconds() == [1, 2, 3, 4]
@@ -176,7 +176,7 @@ def test_faults_of_brokers_cost_no_message_and_double_none(
         for partition in (0, 1):
             topic.produce(map(event, sent[partition::2]), partition)
         try:
-            wait_until(lambda: len(seconds()) > sent[-1], 20)
+            wait_until(lambda: len(seconds()) > sent[-1])
         except AssertionError:
             pytest.fail(f"after {cause}: {len(seconds())} of {sent[-1] + 1}; {running.said}")
 

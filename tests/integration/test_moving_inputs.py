@@ -23,6 +23,7 @@ from loader.reading import inputs, parquet
 from loader.reading.limits import Limits
 from loader.reading.mapping import Mapping
 from tests.conftest import Outcome
+from tests.support.waits import PATIENCE
 
 Scalar = Callable[[str], object]
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -182,7 +183,7 @@ def test_a_pipe_that_nobody_writes_to_can_be_left(
     loader = start_loader("load", path)
     writer = open_for_writing(path)
     loader.send_signal(signal.SIGTERM)
-    _, stderr = loader.communicate(timeout=20)
+    _, stderr = loader.communicate(timeout=PATIENCE)
     os.close(writer)
     assert (loader.returncode, stderr) == (143, "loader: terminated\n")
     nothing_left()
@@ -190,7 +191,7 @@ def test_a_pipe_that_nobody_writes_to_can_be_left(
 
 def open_for_writing(path: Path) -> int:
     """Wait until somebody reads from a pipe, and open it."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + PATIENCE
     while True:
         try:
             return os.open(path, os.O_WRONLY | os.O_NONBLOCK)

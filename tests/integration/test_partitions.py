@@ -22,6 +22,7 @@ from loader.database.partitions import (
     tidy_up,
 )
 from loader.settings import PARTITION_SIZES
+from tests.support.waits import PATIENCE
 
 Scalar = Callable[[str], object]
 
@@ -295,7 +296,7 @@ def test_loaders_that_want_different_sizes_meet(dsn: str, scalar: Scalar) -> Non
     def create(number: int) -> int:
         order = np.random.default_rng(number).permutation(days).tolist()
         with connect(dsn) as own:
-            all_are_here.wait(60)
+            all_are_here.wait(PATIENCE)
             for day in order[:40]:
                 set_partition_by(own, PARTITION_SIZES[number % 3])
                 Partitions(own).prepare(times(day))

@@ -6,7 +6,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,8 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from loader.server.cluster import Cluster, as_user
+from tests.support.servers import is_answering
+from tests.support.waits import wait_until
 
 Run = Callable[..., Any]
 Write = Callable[..., Path]
@@ -123,13 +124,8 @@ def with_tls(server: Server) -> Server:
     with (server.data_dir / "postgresql.conf").open("a") as file:
         file.write("ssl = on\n")
     server.pg_ctl("reload")
-    for _ in range(200):
-        try:
-            psycopg.connect(server.dsn(sslmode="require")).close()
-            return server
-        except psycopg.OperationalError:
-            time.sleep(0.05)
-    pytest.fail("the server never offers TLS")
+    wait_until(lambda: is_answering(server.dsn(sslmode="require")))
+    return server
 
 
 def check_silent(outcome: Any, *, lines: int = 1) -> None:

@@ -14,6 +14,7 @@ from loader.database.locks import FINGERPRINT, SCHEMA, lock, lock_key
 from loader.server.cluster import Cluster
 from tests.conftest import Outcome
 from tests.support.deaf import Deaf
+from tests.support.waits import PATIENCE
 
 Write = Callable[..., Path]
 StartLoader = Callable[..., "subprocess.Popen[str]"]
@@ -42,7 +43,7 @@ def test_who_holds_a_lock_is_told_and_the_load_goes_on_when_it_is_free(
     assert process.stderr is not None
     told = process.stderr.readline()
     stranger.rollback()
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=PATIENCE)
     assert (process.returncode, stderr) == (0, ""), stdout
     assert told.startswith("loader: waiting for a lock that others hold: pid ")
     assert f"pid {stranger.info.backend_pid} " in told
@@ -103,7 +104,7 @@ def test_a_network_that_goes_silent_is_given_up(
         is_for_all=is_for_all,
     )
     path = write_events()
-    silent = make_conninfo(way.dsn(database), connect_timeout=2, tcp_user_timeout=3000)
+    silent = make_conninfo(way.dsn(database), connect_timeout=8, tcp_user_timeout=3000)
     monkeypatch.setenv("LOADER_DSN", silent)
     outcome = run_loader("load", path)
     way.close()

@@ -17,6 +17,7 @@ from psycopg import Connection
 from loader.database.connection import connect
 from loader.database.schema import SCHEMA_VERSION, ensure_schema
 from loader.errors import LoaderError
+from tests.support.waits import PATIENCE
 
 Run = Callable[..., Any]
 Write = Callable[..., Path]
@@ -161,7 +162,7 @@ def test_older_loaders_write_nothing_into_a_newer_schema(
         _, said = running.communicate()
         assert running.returncode == 1
         assert reason in said
-    _, said = watching.communicate(timeout=30)
+    _, said = watching.communicate(timeout=PATIENCE)
     assert watching.returncode == 1
     assert refused in said
     for arguments in (("load", write_events("2.csv", start="2024-06-03T00")), ("withdraw", "1")):
@@ -183,7 +184,7 @@ def test_older_loaders_write_nothing_into_a_newer_schema(
 def test_a_change_of_the_schema_keeps_no_reader_waiting(
     conn: Connection, dsn: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("loader.database.schema.CHANGE_PATIENCE_SECONDS", 3)
+    monkeypatch.setattr("loader.database.schema.CHANGE_PATIENCE_SECONDS", 10)
     conn.execute("comment on schema raw is 'video-events of before'")
     with (
         connect(dsn) as reader,
@@ -192,7 +193,7 @@ def test_a_change_of_the_schema_keeps_no_reader_waiting(
         ThreadPoolExecutor(1) as pool,
     ):
         reader.execute("select from raw.loads")
-        other.execute("set statement_timeout = '2s'")
+        other.execute("set statement_timeout = '8s'")
         change = pool.submit(ensure_schema, conn)
         while not change.done():
             other.execute("select count(*) from raw.loads")

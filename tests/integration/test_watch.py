@@ -29,9 +29,9 @@ from loader.signals import StopRequest
 from loader.watching.inbox import Inbox, see
 from loader.watching.watch import Watcher, WatchOptions
 from tests.conftest import Outcome
-from tests.support.forks import FORKS, TIMEOUT, loader_on
+from tests.support.forks import FORKS, loader_on
 from tests.support.killed import Killed
-from tests.support.waits import wait_until
+from tests.support.waits import PATIENCE, wait_until
 
 from .test_crashes import NO_LOADER_IS_CONNECTED
 
@@ -424,7 +424,7 @@ def test_it_waits_for_the_server_and_stops_when_told(
         admin.execute(f"alter database {database} allow_connections true".encode())
     wait_until((inbox / "done" / "2.csv").exists)
     process.send_signal(signal.SIGTERM)
-    stdout, _ = process.communicate(timeout=30)
+    stdout, _ = process.communicate(timeout=PATIENCE)
     assert (process.returncode, stdout) == (0, "")
     assert scalar("select count(*) from raw.events") == 5
 
@@ -480,8 +480,8 @@ def test_the_first_signal_lets_it_finish_the_file_and_the_second_does_not(
         for one in signals:
             os.kill(process.pid or 0, one)
         if len(signals) > 1:
-            process.join(TIMEOUT)
-    process.join(TIMEOUT)
+            process.join(PATIENCE)
+    process.join(PATIENCE)
     assert process.exitcode == exit_code
     assert files_in(inbox) == {"inbox": ["2.csv"], **moved}
     nothing_left()
@@ -507,7 +507,7 @@ def test_a_file_that_kills_the_loader_twice_is_set_aside(
                 " and application_name = 'video-events loader (main)'"
             )
             process.kill()
-            process.join(TIMEOUT)
+            process.join(PATIENCE)
         wait_for(NO_LOADER_IS_CONNECTED)
         assert files_in(inbox)["inbox"] == ["2.csv"]
     outcome = run_loader("watch", inbox, "--once", "--settle", "0s", "--quiet")
@@ -543,7 +543,7 @@ def test_watchers_that_are_killed_at_any_moment_load_each_file_once(
         for watcher in watchers:
             watcher.join(generator.uniform(0, 0.4))
             watcher.kill()
-            watcher.join(TIMEOUT)
+            watcher.join(PATIENCE)
             deaths += watcher.exitcode == -signal.SIGKILL
     assert deaths == 2 * KILLS
     wait_for(NO_LOADER_IS_CONNECTED)

@@ -11,11 +11,12 @@ from psycopg.rows import TupleRow
 from loader.database.connection import connect
 from loader.database.schema import ensure_schema
 from loader.server.cluster import Cluster
-from tests.support.forks import FORKS, TIMEOUT
+from tests.support.forks import FORKS
 from tests.support.ledger import Ledger
 from tests.support.oracle import LIVE_VIEWS, MARTS, Oracle
 from tests.support.processes import processes
 from tests.support.scenarios import BASE, Event
+from tests.support.waits import PATIENCE
 
 LOADERS = 4
 ROUNDS = 3
@@ -160,10 +161,10 @@ def test_after_a_crash_of_the_server_the_same_commands_succeed(
         loaders = [some.start_loader(generator.randrange(2**32), withdraws=False) for _ in range(2)]
         now = FORKS.Event()
         run = some.start_dbt("run", moment=generator.randrange(1, moments), at_moment=now)
-        assert now.wait(TIMEOUT)
+        assert now.wait(PATIENCE)
         cluster.stop("immediate")
         for loader in loaders:
-            loader.join(TIMEOUT)
+            loader.join(PATIENCE)
         assert [loader.exitcode for loader in loaders] == [CANNOT_CONNECT] * len(loaders)
         assert run.wait()
         assert run.failure is not None

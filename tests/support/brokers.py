@@ -12,6 +12,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from tests.support.proxies import Proxy
+from tests.support.waits import PATIENCE
 
 # A group is at rest sooner than by default, and so is a broker without news.
 QUICK = {
@@ -42,7 +43,7 @@ class Producing:
                     break
                 except BufferError:
                     producer.poll(0.1)
-        assert producer.flush(30) == 0
+        assert producer.flush(PATIENCE) == 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,12 +61,12 @@ class Broker(Producing):
         # Held until it has answered: it ends with its last reference.
         admin = AdminClient({"bootstrap.servers": self.address})
         made = admin.create_topics([NewTopic(topic, partitions, 1)])
-        made[topic].result(10)
+        made[topic].result(PATIENCE)
 
     def delete(self, topic: str) -> None:
         """Delete a topic, with its messages."""
         admin = AdminClient({"bootstrap.servers": self.address})
-        admin.delete_topics([topic])[topic].result(10)
+        admin.delete_topics([topic])[topic].result(PATIENCE)
 
 
 @contextmanager
@@ -92,7 +93,7 @@ def running_broker(through: Proxy | None = None) -> Iterator[Broker]:
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        end = time.monotonic() + 20
+        end = time.monotonic() + PATIENCE
         while True:
             try:
                 socket.create_connection(("127.0.0.1", port)).close()

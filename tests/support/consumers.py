@@ -11,7 +11,8 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 from loader.errors import DatabaseError
-from tests.support.forks import FORKS, TIMEOUT, loader_on
+from tests.support.forks import FORKS, loader_on
+from tests.support.waits import PATIENCE
 
 from .killed import die_at_step
 
@@ -89,7 +90,7 @@ class Consumers:
         for process in self._running:
             process.kill()
         while self._running:
-            self.bury(TIMEOUT)
+            self.bury(PATIENCE)
 
     def stop(self) -> None:
         """Stop all of them gently, and see them end well."""
@@ -98,7 +99,7 @@ class Consumers:
             with suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGTERM)
         for process in self._running:
-            process.join(TIMEOUT)
+            process.join(PATIENCE)
             assert process.exitcode == 0, self.said()
         self._running.clear()
 

@@ -15,8 +15,6 @@ from loader.cli import main
 from tests.conftest import Outcome
 
 FORKS = multiprocessing.get_context("forkserver")
-# Far more than any process here needs: a test that hangs ends by itself.
-TIMEOUT = 300
 
 
 def loader_on(dsn: str) -> Callable[..., Outcome]:

@@ -25,7 +25,8 @@ from loader.database.connection import connect
 from loader.database.maintain import maintain
 from loader.reading import inputs
 from loader.reading.limits import Limits
-from tests.support.forks import FORKS, TIMEOUT, loader_on
+from tests.support.forks import FORKS, loader_on
+from tests.support.waits import PATIENCE
 
 FORKS.set_forkserver_preload([__name__])
 # So that a file of some lines is read in several batches, and copied over several connections.
@@ -79,13 +80,13 @@ class Killed:
     def kill_at_step(self, step: int, *options: str) -> bool:
         """Let a loader die when it has sent its step; False if it ended before."""
         process = self._start(self.write(), options, step)
-        process.join(TIMEOUT)
+        process.join(PATIENCE)
         return process.exitcode == -signal.SIGKILL
 
     def lose_server_at_step(self, step: int, death: Death, *options: str) -> tuple[int, str]:
         """Kill the server when a loader has sent its step; what becomes of that one."""
         process = self._start(self.write(), options, step, death)
-        process.join(TIMEOUT)
+        process.join(PATIENCE)
         assert process.exitcode is not None
         return process.exitcode, (self.directory / "said").read_text()
 
@@ -94,12 +95,12 @@ class Killed:
         process = self._start(self.write(), options, 0)
         process.join(seconds)
         process.kill()
-        process.join(TIMEOUT)
+        process.join(PATIENCE)
 
     def steps(self, *options: str) -> int:
         """Count the steps of a load that nobody disturbs."""
         process = self._start(self.write(), options, 0)
-        process.join(TIMEOUT)
+        process.join(PATIENCE)
         return int((self.directory / "steps").read_text())
 
     def _start(
@@ -165,7 +166,7 @@ def maintain_until(
     arguments = (dsn, directory, age, now, step, death)
     process = FORKS.Process(target=_maintain, args=arguments, daemon=True)
     process.start()
-    process.join(TIMEOUT)
+    process.join(PATIENCE)
     return process.exitcode
 
 

@@ -18,6 +18,7 @@ from psycopg import Connection
 
 from loader.server.cluster import Cluster
 from tests.conftest import is_root
+from tests.support.servers import is_answering
 from tests.support.waits import wait_until
 
 # All that one client of a pool could leave to the next one, but for statistics.
@@ -68,15 +69,8 @@ def pooler(cluster: Cluster, database: str, mode: str, more: str = "") -> Iterat
     )
     dsn = f"host=127.0.0.1 port={port} user=postgres dbname={database}"
 
-    def answers() -> bool:
-        try:
-            psycopg.connect(dsn).close()
-        except psycopg.OperationalError:
-            return False
-        return True
-
     try:
-        wait_until(answers)
+        wait_until(lambda: is_answering(dsn))
         yield dsn
     finally:
         process.terminate()

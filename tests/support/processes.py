@@ -24,8 +24,9 @@ from dbt_common.events.base_types import EventMsg
 from loader.database.conninfo import connection_variables
 from loader.settings import export
 from tests.support.dbt import dbt_options, messages
-from tests.support.forks import FORKS, TIMEOUT, loader_on
+from tests.support.forks import FORKS, loader_on
 from tests.support.ledger import Ledger
+from tests.support.waits import PATIENCE
 
 from .scenarios import scenario
 
@@ -41,7 +42,7 @@ class DbtProcess:
     process: ForkServerProcess
     target: Path
 
-    def wait(self, timeout: float = TIMEOUT) -> bool:
+    def wait(self, timeout: float = PATIENCE) -> bool:
         """Wait until the process has ended; False if it still runs after that time."""
         self.process.join(timeout)
         return self.process.exitcode is not None
@@ -126,7 +127,7 @@ class Processes:
     def load(self, *paths: Path) -> int:
         """Load files and directories, and return the exit code."""
         process = self._start(_load, self.dsn, paths)
-        process.join(TIMEOUT)
+        process.join(PATIENCE)
         assert process.exitcode is not None
         return process.exitcode
 
@@ -134,7 +135,7 @@ class Processes:
         """Let loaders finish what they do, and fail the test when one of them failed."""
         self.stop.set()
         for loader in loaders:
-            loader.join(TIMEOUT)
+            loader.join(PATIENCE)
         assert [loader.exitcode for loader in loaders] == [0] * len(loaders)
 
     def _start(self, work: Callable[..., None], *arguments: Any) -> ForkServerProcess:

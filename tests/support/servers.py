@@ -36,20 +36,27 @@ def kill_server(cluster: Cluster) -> None:
     revive(cluster)
 
 
+def is_answering(dsn: str) -> bool:
+    """Tell whether somebody can connect."""
+    try:
+        psycopg.connect(dsn).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
 def revive(cluster: Cluster) -> None:
     """Start a server that has died, or wait until it has recovered by itself."""
 
-    def answers() -> bool:
-        try:
-            psycopg.connect(cluster.dsn()).close()
-        except psycopg.OperationalError:
-            # Some process of the old server may not have noticed yet that it is dead.
-            with suppress(ServerError):
-                cluster.start()
-            return False
-        return True
+    def is_alive() -> bool:
+        if is_answering(cluster.dsn()):
+            return True
+        # Some process of the old server may not have noticed yet that it is dead.
+        with suppress(ServerError):
+            cluster.start()
+        return False
 
-    wait_until(answers)
+    wait_until(is_alive)
 
 
 @dataclass

@@ -15,6 +15,7 @@ from loader.signals import StopRequest
 from tests.conftest import Outcome
 from tests.support.brokers import QUICK, Broker
 from tests.support.mock_brokers import MockBrokers
+from tests.support.waits import PATIENCE
 
 OFFSET = "select next_offset from raw.kafka_offsets where partition_number = 0"
 
@@ -125,7 +126,7 @@ class Running:
 
     def wait(self) -> None:
         """Wait for its end."""
-        self._thread.join(30)
+        self._thread.join(PATIENCE)
         assert not self._thread.is_alive()
 
     def while_paused(self, act: Callable[[], None]) -> None:
@@ -141,7 +142,7 @@ class Running:
             done.set()
 
         self.consumer.todo.append(paused)
-        assert done.wait(30)
+        assert done.wait(PATIENCE)
 
     def stop(self) -> None:
         """Let it load what it has, and end."""

@@ -7,6 +7,7 @@ from loader.errors import InputError, LoaderError
 from loader.kafka import sessions
 from loader.kafka.sessions import Session, run_sessions
 from loader.signals import StopRequest, stopping_gently
+from tests.support.waits import PATIENCE
 
 
 def run(works: dict[str, Session], must_stop: StopRequest | None = None) -> LoaderError | None:
@@ -18,7 +19,7 @@ said: list[str] = []
 
 
 def test_none_waits_for_another_one() -> None:
-    meet = threading.Barrier(3, timeout=20)
+    meet = threading.Barrier(3, timeout=PATIENCE)
 
     def work(_: StopRequest) -> None:
         meet.wait()
@@ -37,7 +38,7 @@ def test_the_worst_that_ended_one_is_returned_when_all_have_ended() -> None:
         raise ValueError("a fault of ours")
 
     def go_on(_: StopRequest) -> None:
-        assert has_failed.wait(20)
+        assert has_failed.wait(PATIENCE)
         ended.set()
 
     failure = run({"a": fail_less, "b": fail, "c": go_on})
@@ -47,12 +48,12 @@ def test_the_worst_that_ended_one_is_returned_when_all_have_ended() -> None:
 
 
 def test_all_are_asked_to_end() -> None:
-    must_stop, waiting = StopRequest(), threading.Barrier(3, timeout=20)
+    must_stop, waiting = StopRequest(), threading.Barrier(3, timeout=PATIENCE)
     told: list[bool] = []
 
     def work(request: StopRequest) -> None:
         waiting.wait()
-        told.append(request.wait(20))
+        told.append(request.wait(PATIENCE))
 
     def stop() -> None:
         waiting.wait()
@@ -80,15 +81,15 @@ def test_one_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(must_stop, "is_set", pressed)
 
     def obey(request: StopRequest) -> None:
-        if request.wait(20):
+        if request.wait(PATIENCE):
             told.set()
 
     def hang(_: StopRequest) -> None:
-        release.wait(20)
+        release.wait(PATIENCE)
 
     with pytest.raises(PressedError):
         run({"a": obey, "b": hang}, must_stop)
-    assert told.wait(20)
+    assert told.wait(PATIENCE)
     release.set()
 
 
@@ -101,9 +102,9 @@ def test_a_signal_that_does_not_wake_the_main_thread_is_noticed(
 
     def hang(request: StopRequest) -> None:
         signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
-        assert request.wait(20)
+        assert request.wait(PATIENCE)
         signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
-        must_end.wait(20)
+        must_end.wait(PATIENCE)
         has_ended.set()
 
     with stopping_gently() as must_stop, pytest.raises(KeyboardInterrupt):

@@ -12,6 +12,7 @@ import pytest
 
 import loader
 from loader.cli import COMMANDS, cli
+from tests.support.waits import PATIENCE
 
 
 def variables() -> dict[str, str]:
@@ -74,7 +75,7 @@ def test_whoever_ends_it_while_it_imports_sees_one_line(
             if line.split("|")[-1].strip() == module:
                 break
         process.send_signal(number)
-        _, rest = process.communicate(timeout=60)
+        _, rest = process.communicate(timeout=PATIENCE)
     said = [line for line in rest.splitlines() if not line.startswith("import time:")]
     word = "interrupted" if number == signal.SIGINT else "terminated"
     assert (said, process.returncode) == ([f"loader: {word}"], 128 + number)

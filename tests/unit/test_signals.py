@@ -6,6 +6,7 @@ import time
 import pytest
 
 from loader.signals import handling, stopping_gently
+from tests.support.waits import PATIENCE
 
 
 def test_a_signal_is_handled_as_asked_and_only_then() -> None:
@@ -37,8 +38,8 @@ def test_a_signal_ends_the_wait_and_the_second_one_everything() -> None:
         assert not request.wait(0.01)
         threading.Timer(0.05, os.kill, [os.getpid(), signal.SIGTERM]).start()
         started = time.monotonic()
-        assert request.wait(60)
-        assert request.wait(60)
+        assert request.wait(PATIENCE)
+        assert request.wait(PATIENCE)
         assert time.monotonic() - started < 30
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
