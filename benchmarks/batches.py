@@ -18,6 +18,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 
 from benchmarks.server import Bench, Spent, bench_database, bench_server
+from loader.database.layout import EVENTS_PER_CHUNK
 
 SOURCES = 20
 # A million events take longer than the latest event of a batch is late.
@@ -114,18 +115,8 @@ def store_busy_source(bench: Bench) -> None:
 
 
 def settle(bench: Bench) -> None:
-    """Do what the loader does at the end of a load.
-
-    Without a summary of the last rows, every partition would have some that every batch reads.
-    """
-    bench.sql("vacuum analyze raw.events")
-    bench.sql(
-        """
-        select brin_summarize_new_values(indexes.oid) from pg_class as indexes
-        where indexes.relnamespace = 'raw'::regnamespace and indexes.relname like 'events_%_load'
-            and indexes.relkind = 'i'
-        """
-    )
+    """Do what the loader does at the end of a load."""
+    bench.sql("vacuum analyze raw.event_chunks")
 
 
 def store(bench: Bench, query: str, days: int) -> None:
@@ -149,31 +140,35 @@ def store(bench: Bench, query: str, days: int) -> None:
     month = START.replace(day=1)
     while month < START + timedelta(days=days + 62):
         following = (month + timedelta(days=32)).replace(day=1)
-        name = f"raw.events_{month:%Y_%m}"
         bench.sql(
-            f"create table if not exists {name} partition of raw.events"
-            f" for values from ('{month:%F}') to ('{following:%F}')"
-        )
-        bench.sql(
-            f"create index if not exists events_{month:%Y_%m}_source_time"
-            f" on {name} (source_id, event_time)"
-        )
-        bench.sql(
-            f"create index if not exists events_{month:%Y_%m}_load on {name}"
-            " using brin (load_id) with (pages_per_range = 32)"
+            f"create table if not exists raw.event_chunks_{month:%Y_%m} partition of"
+            f" raw.event_chunks for values from ('{month:%F}') to ('{following:%F}')"
         )
         month = following
     bench.sql(
         f"""
         with next as (update raw.load_counter set load_seq = load_seq + 1 returning load_seq),
         new as (
-            insert into raw.loads (load_seq, origin, loader_version, published_at, first_event_at)
-            select load_seq, 'benchmark', 'benchmark', now(), '{START:%F}' from next
+            insert into raw.loads
+                (schema_version, load_seq, origin, loader_version, published_at, first_event_at)
+            select 2, load_seq, 'benchmark', 'benchmark', now(), '{START:%F}' from next
             returning load_id
+        ),
+        numbered as (
+            select
+                *,
+                date_bin('1 day', moment, '2000-01-01Z') as day,
+                row_number() over (
+                    partition by source, date_bin('1 day', moment, '2000-01-01Z') order by moment
+                ) as place
+            from ({query}) as events (moment, source, type)
         )
-        insert into raw.events (event_time, load_id, source_id, event_type_id)
-        select moment, load_id, source, type
-        from ({query}) as events (moment, source, type) cross join new
+        insert into raw.event_chunks
+        select
+            min(moment), max(moment), load_id, source, count(*),
+            array_agg(moment order by moment), array_agg(type order by moment)
+        from numbered cross join new
+        group by load_id, source, day, (place - 1) / {EVENTS_PER_CHUNK}
         """
     )
 

@@ -33,12 +33,13 @@ ROUNDS = 3
 TYPED = "create table plain (time timestamptz, type text, source text)"
 TEXTS = "create table plain (time text, type text, source text)"
 INDEX = "create index on plain (source, time)"
-# The same loader without the indexes of raw.events and without ANALYZE afterwards.
+# The same loader without the indexes of raw.event_chunks and without ANALYZE afterwards.
 BARE_LOADER = """
 import sys
-from loader.database import partitions
+from benchmarks.ready_rows import drop_indexes
 from loader.loading import load
-partitions.WANTED_INDEXES.clear()
+prepare = load.mend_numbers
+load.mend_numbers = lambda conn: (prepare(conn), drop_indexes(conn))
 load.tidy_up = lambda *arguments, **options: None
 from loader.cli import main
 sys.exit(main(sys.argv[1:]))

@@ -15,17 +15,19 @@ import pyarrow as pa
 from pyarrow import csv
 
 from benchmarks.server import Bench
-from loader.database.partitions import WANTED_INDEXES, Partitions, tidy_up
-from loader.loading.encode import HEADER, TRAILER, Rows, copied_columns, encode
+from loader.database.partitions import Partitions, tidy_up
+from loader.loading.chunks import Cutter
+from loader.loading.encode import HEADER, TRAILER, Rows
 
 CONNECTIONS = 2
-_ROWS_AT_ONCE = 100_000
-_COPY = f"copy raw.events ({', '.join(copied_columns(has_attributes=False))}) from stdin binary"
+_ROWS_AT_ONCE = 1 << 18
+_CUTTER = Cutter(1, has_attributes=False)
+_COPY = f"copy raw.event_chunks ({', '.join(_CUTTER.columns)}) from stdin binary"
 
 
 @cache
 def ready_rows(path: Path) -> tuple[npt.NDArray[np.int64], list[list[bytes]]]:
-    """Return the times of a file, and what each connection is to send, sorted as by the loader."""
+    """Return the times of a file, and the chunks that each connection is to send."""
     table = csv.read_csv(path).combine_chunks()
     times = table["time"].cast(pa.timestamp("us")).to_numpy().astype(np.int64)
     sources, types = (
@@ -40,10 +42,9 @@ def ready_rows(path: Path) -> tuple[npt.NDArray[np.int64], list[list[bytes]]]:
     parts: list[list[bytes]] = [[] for _ in range(CONNECTIONS)]
     for start in range(0, len(times), _ROWS_AT_ONCE):
         some = np.arange(start, min(start + _ROWS_AT_ONCE, len(times)))
-        some = some[np.argsort(sources[some], kind="stable")]
         for number, part in enumerate(parts):
             mine = some[sources[some] % CONNECTIONS == number]
-            part.append(bytes(encode(rows.take(mine), 1)))
+            part.extend(map(bytes, _CUTTER.encode(rows.take(mine))))
     return times, parts
 
 
@@ -51,15 +52,11 @@ def copy_ready_rows(bench: Bench, path: Path, *, is_bare: bool) -> None:
     """Copy them, into partitions with indexes and statistics unless ``is_bare``."""
     times, parts = ready_rows(path)
     dsn = bench.cluster.dsn(bench.database)
-    indexes = dict(WANTED_INDEXES)
     with psycopg.connect(dsn, autocommit=True) as conn:
         if is_bare:
-            WANTED_INDEXES.clear()
-        try:
-            partitions = Partitions(conn)
-            partitions.prepare(times)
-        finally:
-            WANTED_INDEXES.update(indexes)
+            drop_indexes(conn)
+        partitions = Partitions(conn)
+        partitions.prepare(times)
         threads = [threading.Thread(target=_copy, args=[dsn, part]) for part in parts]
         for thread in threads:
             thread.start()
@@ -67,6 +64,11 @@ def copy_ready_rows(bench: Bench, path: Path, *, is_bare: bool) -> None:
             thread.join()
         if not is_bare:
             tidy_up(conn, partitions, have_new_names=False)
+
+
+def drop_indexes(conn: psycopg.Connection) -> None:
+    """Let events have no index, in a database that has no partition yet."""
+    conn.execute("drop index raw.event_chunks_source_time, raw.event_chunks_load")
 
 
 def _copy(dsn: str, blocks: list[bytes]) -> None:

@@ -1,10 +1,12 @@
 with
 
 events as (
-    select * from {{ ref('stg_video_events__events') }}
+    select * from {{ ref('stg_video_events__event_history') }} as history
     where
-        occurred_at >= since
-        and occurred_at < until
+        history.withdrawn_seq is null
+        and {{ chunks_between('history', 'since', ['until']) }}
+        and history.occurred_at >= since
+        and history.occurred_at < until
 ),
 
 buckets as (

@@ -26,6 +26,10 @@ class NewerSchemaError(LoaderError):
     """A newer loader has changed the database; this one must not write into it."""
 
 
+class OlderSchemaError(LoaderError):
+    """An older loader has made the database; this one neither reads nor changes its events."""
+
+
 class InputError(LoaderError):
     """The input cannot be used; nothing of it was loaded."""
 

@@ -50,7 +50,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "generate": ("generate", "Write synthetic events to standard output."),
     "maintain": (
         "maintain",
-        "Analyze, index, create partitions, remove what is withdrawn; as often as you like.",
+        "Analyze, create partitions, remove what is withdrawn; as often as you like.",
     ),
     "roles": (
         "roles",

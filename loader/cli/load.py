@@ -56,8 +56,7 @@ from loader.terminal import echo
     loading(
         "--indexes",
         "indexing",
-        text="keep: they grow with every row; rebuild: the large ones of new partitions come last; "
-        "auto: where many rows come.",
+        text="Without effect: the indexes of chunks cost too little for another time to pay.",
     ),
     DRY_RUN,
 )

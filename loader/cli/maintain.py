@@ -45,7 +45,7 @@ def maintain(
     output: Output,
     to: tuple[str, ...],
 ) -> int:
-    """Analyze, index, create partitions, remove what is withdrawn; as often as you like.
+    """Analyze, create partitions, remove what is withdrawn; as often as you like.
 
     Each destination in loader.toml keeps what it says there, unless --retain says otherwise.
     """

@@ -117,7 +117,6 @@ def print_maintenance(done: Maintenance, *, name: str | None = None) -> None:
     lines = [
         (done.removed_loads, "removed what crashed loads had left"),
         (done.created_partitions, "created partitions"),
-        (done.created_indexes, "created missing indexes"),
         (done.purged_loads, f"purged withdrawn loads, {done.purged_rows:,} rows"),
         (done.dropped_partitions, "dropped partitions older than what is retained"),
         (done.analyzed, "analyzed"),

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from psycopg import Connection, sql
 
+from loader.database.layout import EVENTS_PER_CHUNK
 from loader.database.ledger import staging_name
 from loader.database.locks import DEDUPE, lock
 from loader.database.queries import template
@@ -26,14 +27,14 @@ def create_staging(conn: Connection, load_id: int) -> None:
     after a crash drops it.
     """
     conn.execute(
-        sql.SQL("create unlogged table {} (like raw.events, row_number bigint not null)").format(
-            sql.Identifier("raw", staging_name(load_id))
-        )
+        sql.SQL(
+            "create unlogged table {} (like raw.event_chunks, row_number bigint not null)"
+        ).format(sql.Identifier("raw", staging_name(load_id)))
     )
 
 
 def insert_new_events(conn: Connection, load_id: int) -> Inserted:
-    """Move staged events into ``raw.events``, but for those that are visible there already.
+    """Move staged events into ``raw.event_chunks``, but for those that are visible there already.
 
     Of equal events in the input the first one stays. The lock is kept until the session gives it
     back after publishing: another loader that looks for duplicates must see this load.
@@ -41,17 +42,18 @@ def insert_new_events(conn: Connection, load_id: int) -> Inserted:
     lock(conn, DEDUPE)
     staging = sql.Identifier("raw", staging_name(load_id))
     conn.execute(sql.SQL("analyze {}").format(staging))
-    bounds = conn.execute(
-        sql.SQL("select min(event_time), max(event_time) from {}").format(staging)
-    ).fetchone()
-    if bounds is None or bounds[0] is None:
-        return Inserted(rows=0, first_event_at=None, last_event_at=None)
+    bounds = conn.execute(template("staged_bounds").format(staging=staging)).fetchone() or (None,)
+    row = None
     with conn.transaction():
-        # Literals: bounds that the planner knows leave out whole partitions.
-        statement = template("insert_new_events").format(
-            staging=staging, first=sql.Literal(bounds[0]), last=sql.Literal(bounds[1])
-        )
-        row = conn.execute(statement).fetchone()
+        if bounds[0] is not None:
+            # Literals: bounds that the planner knows leave out whole partitions.
+            statement = template("insert_new_events").format(
+                staging=staging,
+                first=sql.Literal(bounds[0]),
+                last=sql.Literal(bounds[1]),
+                most_events=sql.Literal(EVENTS_PER_CHUNK),
+            )
+            row = conn.execute(statement).fetchone()
         conn.execute(sql.SQL("drop table {}").format(staging))
     if row is None:
         return Inserted(rows=0, first_event_at=None, last_event_at=None)

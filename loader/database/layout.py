@@ -1,4 +1,4 @@
-"""Layout: which days have a partition of ``raw.events``, and what a new one would hold.
+"""Layout: which days have a partition of ``raw.event_chunks``, and what a new one would hold.
 
 All bounds are midnights in UTC, so that days, counted from 1970, are enough. The size of new
 partitions may have been changed once or more, so those that exist may be of any size. A new one
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from loader.settings import PartitionBy
+
+# PostgreSQL compresses rows of more than 2 kB, which takes longer than all the rest of a load;
+# chunks of so many events are smaller, but for their attributes.
+EVENTS_PER_CHUNK: Final = 180
 
 # 1970-01-01 was a Thursday; weeks begin on Mondays, as they do for date_trunc.
 _THURSDAY: Final = 3
@@ -104,13 +108,13 @@ class Layout:
 
 
 def partition_name(first: int, end: int) -> str:
-    """Return the name of a partition: ``events_2024_05`` for a month, else by its first day."""
+    """Return the name of a partition: that of its month, ``event_chunks_2024_05``, or first day."""
     day = np.datetime64(first, "D")
     month = day.astype("datetime64[M]")
     is_month = month.astype("datetime64[D]") == day and (month + 1).astype(
         "datetime64[D]"
     ) == np.datetime64(end, "D")
-    return f"events_{month if is_month else day}".replace("-", "_")
+    return f"event_chunks_{month if is_month else day}".replace("-", "_")
 
 
 def bound(day: int) -> str:

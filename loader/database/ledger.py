@@ -19,7 +19,7 @@ from loader.database.locks import (
 )
 from loader.database.partitions import delete_events
 from loader.database.queries import LEFT_OUT, fetch, query
-from loader.database.schema import keep_schema
+from loader.database.schema import SCHEMA_VERSION, keep_schema
 from loader.errors import CommitLostError, UsageError
 from loader.reading.totals import Totals
 from loader.version import __version__
@@ -63,7 +63,12 @@ def begin_load(conn: Connection, origin: str, options: dict[str, Any]) -> int:
         keep_schema(conn)
         ((load_id,),) = conn.execute(
             query("begin_load"),
-            {"origin": origin, "version": __version__, "options": json.dumps(options)},
+            {
+                "schema_version": SCHEMA_VERSION,
+                "origin": origin,
+                "version": __version__,
+                "options": json.dumps(options),
+            },
         ).fetchall()
         # Before the row can be seen: a load that is seen without its lock counts as crashed.
         show_life(conn, load_id)
@@ -137,7 +142,7 @@ def withdraw(conn: Connection, load_id: int) -> LedgerRow:
                 f"load {load_id} cannot be withdrawn any more: it has events that are older than "
                 "what `loader maintain --retain` keeps, and no model could take them back"
             )
-        ids = {"load_id": load_id, "version": __version__}
+        ids = {"load_id": load_id, "schema_version": SCHEMA_VERSION, "version": __version__}
         ((withdrawal_id,),) = conn.execute(query("begin_withdrawal"), ids).fetchall()
         # The last statement, as in publish.
         ids = {"load_id": load_id, "withdrawal_id": withdrawal_id}
@@ -210,7 +215,9 @@ def mend_numbers(conn: Connection) -> None:
         lock_for_transaction(conn, SCHEMA)
         for sequence, taken in conn.execute(statement).fetchall():
             # Events that a ledger row was deleted from under must not become those of a new load.
-            last = "(select max(load_id) from raw.events)" if "load_id" in sequence else "null"
+            last = (
+                "(select max(load_id) from raw.event_chunks)" if "load_id" in sequence else "null"
+            )
             conn.execute(
                 f"select setval(%s::text::regclass, greatest(%s, {last}))".encode(),
                 [sequence, taken],

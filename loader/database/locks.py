@@ -23,8 +23,6 @@ FINGERPRINT = "fingerprint"
 DEDUPE = "dedupe"
 # Held while partitions or tables are created.
 SCHEMA = "schema"
-# Held while an index of a partition is built, so that nobody else builds it too.
-INDEX = "index"
 
 _Done = TypeVar("_Done")
 

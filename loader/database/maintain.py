@@ -11,7 +11,6 @@ from loader.database.partitions import (
     Partitions,
     analyze,
     analyze_parent_when_due,
-    create_missing_indexes,
     delete_events,
     set_partition_by,
 )
@@ -28,7 +27,6 @@ class Maintenance:
     Attributes:
         removed_loads: loads that a crash had left.
         created_partitions: for the months, weeks or days to come.
-        created_indexes: how many were missing.
         analyzed: partitions that had no statistics, or old ones.
         purged_loads: withdrawn loads whose rows were removed.
         purged_rows: how many rows these were.
@@ -39,7 +37,6 @@ class Maintenance:
 
     removed_loads: list[int]
     created_partitions: list[str]
-    created_indexes: int
     analyzed: list[str]
     purged_loads: list[int]
     purged_rows: int
@@ -73,7 +70,6 @@ def maintain(
     if age is not None:
         retained = retain(conn, age, now or datetime.now(UTC))
     partitions = _partitions_ahead(conn, ahead)
-    indexes = create_missing_indexes(conn)
     purged: dict[int, int] = {}
     waits_for = None
     try:
@@ -86,7 +82,6 @@ def maintain(
     return Maintenance(
         removed_loads=removed,
         created_partitions=partitions,
-        created_indexes=indexes,
         # At last: what was purged counts as changed.
         analyzed=_analyze(conn),
         purged_loads=list(purged),

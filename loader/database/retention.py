@@ -1,4 +1,4 @@
-"""Retention: old partitions of ``raw.events`` are dropped, and what the marts hold of them stays.
+"""Retention: old partitions of ``raw.event_chunks`` are dropped; what marts hold of them stays.
 
 Two instants in ``raw.retention`` make that exact (docs/decisions/0010). Nothing that is older than
 ``retained_from`` is loaded or withdrawn any more, and once every model has taken note of all that
@@ -55,14 +55,14 @@ def retain(conn: Connection, age: str, now: datetime) -> Retained:
     try:
         # The check only spares locks where there is nothing to do.
         while _droppable(conn) and (
-            names := in_short_tries(conn, "raw.events", lambda: _drop_portion(conn))
+            names := in_short_tries(conn, "raw.event_chunks", lambda: _drop_portion(conn))
         ):
             dropped += names
             tell(f"dropped {len(dropped)} partitions so far, the last one {dropped[-1]}")
     except ModelsBusyError as reason:
         waits_for = str(reason)
     except errors.LockNotAvailable:
-        waits_for = f"{holders(conn, 'raw.events')} to be done with raw.events"
+        waits_for = f"{holders(conn, 'raw.event_chunks')} to be done with raw.event_chunks"
     return Retained(dropped_partitions=dropped, waits_for=waits_for)
 
 
@@ -103,7 +103,7 @@ def _drop_portion(conn: Connection) -> list[str]:
         conn.execute(template("keep_last_events").format(partition=partition))
     # From here on readers wait. Only: locks on the other partitions would be in the way of
     # autovacuum.
-    conn.execute("lock table only raw.events in access exclusive mode")
+    conn.execute("lock table only raw.event_chunks in access exclusive mode")
     for name, dropped_before in portion:
         conn.execute(sql.SQL("drop table {}").format(sql.Identifier("raw", name)))
         conn.execute(

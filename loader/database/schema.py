@@ -8,12 +8,13 @@ from psycopg.rows import TupleRow, scalar_row
 
 from loader.database.locks import SCHEMA, holders, in_short_tries, lock_for_transaction
 from loader.database.queries import query, read_sql
-from loader.errors import LoaderError, NewerSchemaError, UsageError
+from loader.errors import LoaderError, NewerSchemaError, OlderSchemaError, UsageError
 from loader.version import __version__
 
 # Raised by one when a loader that does not know of a change would write, or read, what is wrong.
 # Tables and columns that others need not know of are no reason. See docs/decisions/0029.
-SCHEMA_VERSION: Final = 1
+# 2: events in chunks, see docs/decisions/0033.
+SCHEMA_VERSION: Final = 2
 # How long a change is tried; whoever runs a query of raw tables delays it.
 CHANGE_PATIENCE_SECONDS: Final = 60.0
 
@@ -28,6 +29,7 @@ def ensure_schema(conn: Connection) -> None:
 
     Raises:
         NewerSchemaError: a newer loader has changed it, and this one must not write into it.
+        OlderSchemaError: its events are stored one in a row.
         LoaderError: somebody keeps a table locked that is to be changed.
     """
     statements = read_sql("schema.sql")
@@ -38,6 +40,7 @@ def ensure_schema(conn: Connection) -> None:
     def change() -> None:
         lock_for_transaction(conn, SCHEMA)
         _look_at_version(conn)
+        _refuse_older(conn)
         conn.execute(statements.encode())
         version = {"version": SCHEMA_VERSION, "loader_version": __version__}
         conn.execute(query("set_schema_version"), version)
@@ -59,6 +62,7 @@ def require_schema(conn: Connection) -> None:
     if _mark(conn) is None:
         raise UsageError("there is nothing in this database yet; load something: loader load PATH")
     _look_at_version(conn)
+    _refuse_older(conn)
 
 
 def keep_schema(conn: Connection) -> None:
@@ -77,6 +81,20 @@ def _refuse_newer(found: TupleRow | None) -> None:
             f"loader {loader_version} has changed how this database stores events (schema version "
             f"{version}); this loader, {__version__}, knows version {SCHEMA_VERSION} only, and "
             "nothing was written; use the newer one here too"
+        )
+
+
+def _refuse_older(conn: Connection) -> None:
+    """Raise where raw.events is a table, as it was up to version 1."""
+    row = conn.execute(
+        "select from pg_class where relname = 'events' and relkind = 'p'"
+        " and relnamespace = (select oid from pg_namespace where nspname = 'raw')"
+    ).fetchone()
+    if row is not None:
+        raise OlderSchemaError(
+            f"an older loader has stored the events of this database, each in a row; this loader, "
+            f"{__version__}, stores them in chunks and cannot convert them; nothing was changed; "
+            "use the older loader, or load the files again into another database"
         )
 
 

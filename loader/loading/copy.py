@@ -1,15 +1,17 @@
-"""Rows into the database: several connections, each with a COPY of its own."""
+"""Events into the database: several connections, each with a COPY of its own."""
 
 import queue
 import threading
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
-from psycopg import Connection, Copy, sql
+from psycopg import Connection, sql
 
 from loader.database.connection import connect
 from loader.database.locks import show_life
-from loader.loading.encode import HEADER, TRAILER, Rows, copied_columns, encode
+from loader.loading.chunks import Cutter, concatenated
+from loader.loading.encode import HEADER, TRAILER, Rows
 from loader.loading.shards import ShardBy, split
 
 # Batches that wait for a connection, for each of them: enough to keep it busy, and bounded.
@@ -40,12 +42,15 @@ class Copier:
         workers: int,
         shard_by: ShardBy = "source",
     ) -> None:
-        """Prepare to copy into ``raw.<table>``; a staging table gets row numbers too."""
+        """Prepare to copy into ``raw.<table>``, which has the columns of ``raw.event_chunks``."""
         self._dsn = dsn
         self._load_id = load_id
-        columns = copied_columns(has_attributes=has_attributes, has_row_numbers=table != "events")
+        self._cutter = Cutter(
+            load_id, has_attributes=has_attributes, is_numbered=table != "event_chunks"
+        )
         self._statement = sql.SQL("copy {} ({}) from stdin with (format binary)").format(
-            sql.Identifier("raw", table), sql.SQL(", ").join(map(sql.Identifier, columns))
+            sql.Identifier("raw", table),
+            sql.SQL(", ").join(map(sql.Identifier, self._cutter.columns)),
         )
         self._workers = workers
         self._shard_by = shard_by
@@ -127,29 +132,35 @@ class Copier:
             with connect(self._dsn, purpose=f"copy, load {self._load_id}") as connection:
                 self._connections.append(connection)
                 show_life(connection, self._load_id)
+                portions = self._portions(batches)
+                portion = next(portions, None)
                 with connection.transaction(), connection.cursor() as cursor:
-                    batch = self._take(batches)
-                    while batch is not None:
+                    while portion is not None:
+                        known = portion[1]
                         with cursor.copy(self._statement) as copy:
-                            batch = self._copy_while_possible(copy, batch, batches)
+                            copy.write(HEADER)
+                            while portion is not None and portion[1] == known:
+                                for part in self._cutter.encode(portion[0]):
+                                    copy.write(part)
+                                portion = next(portions, None)
+                            copy.write(TRAILER)
         except _AbortedError:
             pass
         except BaseException as error:  # whatever it is, the main thread has to raise it
             self._failures.append(error)
             self._must_stop.set()
 
-    def _copy_while_possible(
-        self, copy: Copy, batch: tuple[Rows, int], batches: _Queue
-    ) -> tuple[Rows, int] | None:
-        """Copy this batch and the next ones; return one that needs a new COPY, None at the end."""
-        partitions_known = batch[1]
-        copy.write(HEADER)
-        following: tuple[Rows, int] | None = batch
-        while following is not None and following[1] == partitions_known:
-            copy.write(encode(following[0], self._load_id))
-            following = self._take(batches)
-        copy.write(TRAILER)
-        return following
+    def _portions(self, batches: _Queue) -> Iterator[tuple[Rows, int]]:
+        """Yield what comes in portions that make long chunks; with the partitions they need."""
+        gathered: list[Rows] = []
+        known = 0
+        while (batch := self._take(batches)) is not None:
+            gathered.append(batch[0])
+            known = batch[1]
+            if (rows := self._cutter.gather(gathered)) is not None:
+                yield rows, known
+        if gathered:
+            yield concatenated(gathered), known
 
     def _take(self, batches: _Queue) -> tuple[Rows, int] | None:
         while not self._must_stop.is_set():

@@ -1,8 +1,7 @@
-"""Batches to rows of ids, and these to the bytes of a binary COPY, without a loop over rows.
+"""Batches to rows of ids, and the parts of a binary COPY, without a loop over rows.
 
-A row is the number of its fields (int16), then for each field its length (int32, -1 for null)
-and its bytes, all big-endian. With fixed widths a row is a record of a numpy array; attributes
-vary in length and are scattered behind the records.
+A row of a COPY is the number of its fields (int16), then for each field its length (int32, -1 for
+null) and its bytes, all big-endian. With fixed widths it is a record of a numpy array.
 """
 
 from __future__ import annotations
@@ -26,10 +25,6 @@ TRAILER = b"\xff\xff"
 
 # PostgreSQL counts from 2000-01-01 UTC.
 POSTGRES_EPOCH_US = 946_684_800_000_000
-_JSONB_VERSION = 1
-_MORE = "length of the one after them"
-
-_COPIED = ("event_time", "load_id", "source_id", "event_type_id")
 
 # Type, as numpy calls it, and value: an array, or the same for all rows.
 _Field = tuple[str, Any]
@@ -44,14 +39,14 @@ class Rows:
         source_id: ids of ``raw.sources``.
         event_type_id: ids of ``raw.event_types``.
         attributes: a JSON object per event; None when none were asked for.
-        row_number: how many events of the load came before each; None unless it is copied too.
+        row_number: how many events of the load came before these; None where nobody asks.
     """
 
     event_time: npt.NDArray[np.int64]
     source_id: npt.NDArray[np.int32]
     event_type_id: npt.NDArray[np.int16]
     attributes: pa.StringArray | None = None
-    row_number: npt.NDArray[np.int64] | None = None
+    row_number: int | None = None
 
     def take(self, indices: npt.NDArray[np.int64]) -> Rows:
         """Return the rows with these indices, in this order."""
@@ -60,7 +55,7 @@ class Rows:
             source_id=self.source_id[indices],
             event_type_id=self.event_type_id[indices],
             attributes=None if self.attributes is None else self.attributes.take(indices),
-            row_number=None if self.row_number is None else self.row_number[indices],
+            row_number=self.row_number,
         )
 
 
@@ -77,11 +72,9 @@ class Dictionaries:
         """Whether names were added since this was made."""
         return self._sources.has_new_names or self._event_types.has_new_names
 
-    def rows_of(self, events: pa.RecordBatch, first_row_number: int | None = None) -> Rows:
-        """Return the events of a batch with ids instead of names, numbered if they are to be."""
-        attributes = row_number = None
-        if first_row_number is not None:
-            row_number = np.arange(first_row_number, first_row_number + events.num_rows)
+    def rows_of(self, events: pa.RecordBatch, row_number: int | None = None) -> Rows:
+        """Return the events of a batch with ids instead of names."""
+        attributes = None
         if "attributes" in events.schema.names:
             attributes = cast("pa.StringArray", events.column("attributes"))
         times = events.column("event_time").cast(pa.int64())
@@ -94,66 +87,20 @@ class Dictionaries:
         )
 
 
-def copied_columns(*, has_attributes: bool, has_row_numbers: bool = False) -> tuple[str, ...]:
-    """Return the columns, in order, that ``encode`` writes."""
-    numbers = ("row_number",) if has_row_numbers else ()
-    return (*_COPIED, *numbers, "attributes") if has_attributes else (*_COPIED, *numbers)
-
-
-def encode(rows: Rows, load_id: int) -> memoryview:
-    """Return the rows as they stand between ``HEADER`` and ``TRAILER``."""
-    fields: list[_Field] = [
-        (">i8", rows.event_time - POSTGRES_EPOCH_US),
-        (">i8", load_id),
-        (">i4", rows.source_id),
-        (">i2", rows.event_type_id),
-    ]
-    if rows.row_number is not None:
-        fields.append((">i8", rows.row_number))
-    if rows.attributes is None:
-        return records(len(rows.event_time), fields).view(np.uint8).data
-    return _append_jsonb(records(len(rows.event_time), fields, has_more=True), rows.attributes)
-
-
-def records(count: int, fields: Sequence[_Field], *, has_more: bool = False) -> npt.NDArray[Any]:
-    """Return rows of fields of fixed widths, perhaps with the length of one more."""
+def records(count: int, fields: Sequence[_Field]) -> npt.NDArray[Any]:
+    """Return rows of fields of fixed widths, each behind its length."""
     layout: list[tuple[str, str]] = [("fields", ">i2")]
     for place, (kind, _) in enumerate(fields):
         layout += [(f"{place} length", ">i4"), (str(place), kind)]
-    if has_more:
-        layout.append((_MORE, ">i4"))
     records = np.empty(count, dtype=layout)
-    records["fields"] = len(fields) + has_more
+    records["fields"] = len(fields)
     for place, (kind, value) in enumerate(fields):
         records[f"{place} length"] = np.dtype(kind).itemsize
         records[str(place)] = value
     return records
 
 
-def _append_jsonb(fixed_part: npt.NDArray[Any], attributes: pa.StringArray) -> memoryview:
-    """Put the attributes of each row, as a jsonb field, behind its record."""
-    text, starts, is_null = _text_of(attributes)
-    lengths = np.diff(starts)
-    fixed_part[_MORE] = np.where(is_null, -1, lengths + 1)
-    # One byte more for the version of jsonb, where there is a value at all.
-    extra = np.where(is_null, 0, lengths + 1)
-    width = fixed_part.dtype.itemsize
-    ends = np.cumsum(width + extra)
-    begins = ends - width - extra
-    result = np.empty(int(ends[-1]) if len(ends) else 0, dtype=np.uint8)
-    is_text = np.ones(len(result), dtype=bool)
-    fixed = (begins[:, np.newaxis] + np.arange(width)).ravel()
-    result[fixed] = fixed_part.view(np.uint8)
-    is_text[fixed] = False
-    versions = (begins + width)[~is_null]
-    result[versions] = _JSONB_VERSION
-    is_text[versions] = False
-    # What is left is exactly as long as the text, and in the same order.
-    result[is_text] = text
-    return result.data
-
-
-def _text_of(
+def text_of(
     attributes: pa.StringArray,
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """Return the UTF-8 bytes of all values, where each starts and ends, and which are null."""

@@ -28,7 +28,6 @@ from loader.database.locks import FINGERPRINT, lock
 from loader.database.partitions import (
     MAX_NEW_PARTITIONS,
     Partitions,
-    create_missing_indexes,
     set_partition_by,
     tidy_up,
 )
@@ -112,7 +111,6 @@ def prepare_database(dsn: str, partition_by: PartitionBy | None = None) -> None:
         ensure_schema(conn)
         mend_numbers(conn)
         set_partition_by(conn, partition_by)
-        create_missing_indexes(conn)
         remove_crashed_loads(conn)
 
 
@@ -224,7 +222,7 @@ class _Load:
         self._load_id = load_id
         self._options = options
         self._dictionaries = Dictionaries(conn)
-        self._partitions = Partitions(conn, indexing=options.indexing)
+        self._partitions = Partitions(conn)
         self._observations: list[Observation] = []
         self._may_have_events = False
 
@@ -255,7 +253,7 @@ class _Load:
     ) -> Totals:
         """Copy all events and keep the rejects; committed at the end, and invisible."""
         totals = Totals()
-        table = "events"
+        table = "event_chunks"
         if self._options.dedupe:
             create_staging(self._conn, self._load_id)
             table = staging_name(self._load_id)
@@ -282,8 +280,6 @@ class _Load:
                 show(totals)
             self._may_have_events = True
             copier.finish()
-        if self._partitions.lack_indexes:
-            create_missing_indexes(self._conn)
         return totals
 
     def drop_duplicates(self, totals: Totals) -> Totals:
@@ -325,13 +321,11 @@ class _Load:
         with suppress(psycopg.Error):
             if not self._conn.closed:
                 remove_load(self._conn, self._load_id, has_events=self._may_have_events)
-                if self._partitions.lack_indexes:
-                    create_missing_indexes(self._conn)
         if self._conn.closed:
             remove_lost_load(self._dsn, self._load_id)
 
     def tidy_up(self) -> None:
-        """Keep statistics and indexes useful after the load.
+        """Keep statistics useful after the load.
 
         Whatever happens here, the load is visible, so it did not fail; the next load makes up
         for it.

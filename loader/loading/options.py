@@ -1,11 +1,13 @@
 """How to load, as opposed to how to read."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from loader.checks import check_fields
-from loader.database.partitions import Indexing
 from loader.loading.shards import ShardBy
 from loader.settings import PartitionBy
+
+Indexing = Literal["auto", "keep", "rebuild"]
 
 # More of them are rather a wrong column: a database can number 32,767 types, and the names of a
 # load are kept in memory.
@@ -29,8 +31,7 @@ class LoadOptions:
         leaves_out_old: leave out events that are older than what the database retains, instead
             of rejecting them.
         partition_by: how long new partitions of the database shall be from now on; None: as before.
-        indexing: whether the partitions that the load creates are indexed when they are full,
-            instead of row by row.
+        indexing: without effect since events are stored in chunks, see docs/decisions/0033.
         dry_run: read and check everything, write nothing.
     """
 

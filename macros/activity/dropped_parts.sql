@@ -23,6 +23,9 @@
         from {{ relation }} as history
         where
             {{ same_key('history', 'begun', key) }}
+            and {{ chunks_between(
+                'history', 'begun.started_at', ['begun.ended_at', batch.recount_until]
+            ) }}
             and history.occurred_at between begun.started_at and begun.ended_at
             and history.occurred_at <= {{ batch.recount_until }}
             and {{ visible_at(batch.lo, 'history') }}

@@ -10,6 +10,9 @@
                 where
                     history.source_id = extents.source_id
                     and history.category = extents.category
+                    and " ~ chunks_between(
+                        'history', 'extents.started_at', ['extents.ended_at', batch.recount_until]
+                    ) ~ "
                     and history.occurred_at between extents.started_at and extents.ended_at
                     and history.occurred_at <= " ~ batch.recount_until ~ "
                     and " ~ visible_at(batch.hi, 'history') ~ "

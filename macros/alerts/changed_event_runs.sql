@@ -24,11 +24,16 @@
             from {{ ref('stg_video_events__event_history') }} as history
             where
                 history.source_id = changed_buckets.source_id
+                and {{ chunks_between(
+                    'history',
+                    'changed_buckets.bucket_started_at',
+                    ['changed_buckets.bucket_started_at + ' ~ run_bucket()],
+                ) }}
                 and history.occurred_at >= changed_buckets.bucket_started_at
                 and history.occurred_at < changed_buckets.bucket_started_at + {{ run_bucket() }}
                 {%- if batch.since %}
                 {#- For PostgreSQL, which does not know that there is no earlier bucket. #}
-                and history.occurred_at >= {{ run_bucket(batch.since) }}
+                and {{ chunks_between('history', run_bucket(batch.since)) }}
                 {%- endif %}
                 and {{ visible_at(batch.hi, 'history') }}
             offset 0

@@ -14,13 +14,14 @@
             rules.kind = 'consecutive'
             and runs.category = rules.category
             and runs.event_count >= rules.threshold
-    {#- The time of the n-th event needs no order among equal times: the index gives it at once. #}
+    {#- The time of the n-th event needs no order among equal times. #}
     cross join lateral (
         (
             select history.occurred_at
             from {{ ref('stg_video_events__event_history') }} as history
             where
                 history.source_id = runs.source_id
+                and {{ chunks_between('history', 'runs.started_at', ['runs.ended_at']) }}
                 and history.occurred_at between runs.started_at and runs.ended_at
                 and (history.occurred_at, history.event_type collate "C")
                 >= (runs.started_at, runs.first_event_type collate "C")

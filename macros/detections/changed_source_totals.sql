@@ -17,7 +17,7 @@
         differences.source_id,
         coalesce(stored.event_count, 0) + differences.event_count as event_count,
         {#-
-            Two ends of an index on (source_id, event_time); a withdrawal may move them inwards.
+            Two ends of an index on (source_id, first_event_at); a withdrawal may move them inwards.
             What was dropped cannot be withdrawn: then the first one stays, and the last one of
             them comes back when nothing later is left.
         #}
@@ -30,15 +30,30 @@
     left join {{ stored }} as stored on differences.source_id = stored.source_id
     left join {{ source('raw', 'dropped_sources') }} as dropped_sources
         on differences.source_id = dropped_sources.source_id
-    {%- for name, direction in [('first_event', 'asc'), ('last_event', 'desc')] %}
     left join lateral (
-        select history.occurred_at
-        from {{ ref('stg_video_events__event_history') }} as history
+        select chunks.chunk_started_at as occurred_at
+        from {{ ref('stg_video_events__event_chunks') }} as chunks
         where
-            history.source_id = differences.source_id
-            and {{ visible_at(batch.hi, 'history') }}
-        order by history.occurred_at {{ direction }}
+            chunks.source_id = differences.source_id
+            and {{ visible_at(batch.hi, 'chunks') }}
+        order by chunks.chunk_started_at
         limit 1
-    ) as {{ name }} on true
-    {%- endfor %}
+    ) as first_event on true
+    left join lateral (
+        {#- The chunk that begins last need not end last, but it is of the same day. #}
+        select max(chunks.chunk_ended_at) as occurred_at
+        from {{ ref('stg_video_events__event_chunks') }} as chunks
+        where
+            chunks.source_id = differences.source_id
+            and {{ visible_at(batch.hi, 'chunks') }}
+            and chunks.chunk_started_at >= (
+                select date_bin(interval '1 day', latest.chunk_started_at, timestamptz '2000-01-01 00:00:00+00')
+                from {{ ref('stg_video_events__event_chunks') }} as latest
+                where
+                    latest.source_id = differences.source_id
+                    and {{ visible_at(batch.hi, 'latest') }}
+                order by latest.chunk_started_at desc
+                limit 1
+            )
+    ) as last_event on true
 {% endmacro %}

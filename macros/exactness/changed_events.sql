@@ -1,8 +1,7 @@
 {% macro changed_events(batch, is_net=true) %}
     {#-
-        Loads lie in raw.events in the order of their load_id, and its BRIN index knows where:
-        with these bounds PostgreSQL reads only the pages of the batch, however long the
-        history is.
+        With bounds of their numbers PostgreSQL finds the chunks of the batch by an index, however long
+        the history is.
     -#}
     with
 
@@ -33,9 +32,8 @@
     where
         events.load_id >= (select min(bounds.load_id) from changed_loads as bounds)
         and events.load_id <= (select max(bounds.load_id) from changed_loads as bounds)
-        {#-
-            Nor is any older partition looked at. There is no such bound at the other end: with two,
-            PostgreSQL 18 may go through all of the index on (source_id, event_time) instead.
-        #}
-        and events.occurred_at >= {{ batch.since or '(select min(bounds.first_event_at) from changed_loads as bounds)' }}
+        {#- Nor is any older partition looked at. #}
+        and {{ chunks_between(
+            'events', batch.since or '(select min(bounds.first_event_at) from changed_loads as bounds)'
+        ) }}
 {% endmacro %}

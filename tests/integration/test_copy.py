@@ -15,29 +15,16 @@ from psycopg import Connection, errors
 
 from loader.database.dictionaries import Dictionary
 from loader.errors import InputError
+from loader.loading.chunks import Cutter
 from loader.loading.copy import Copier
-from loader.loading.encode import (
-    HEADER,
-    TRAILER,
-    Dictionaries,
-    Rows,
-    copied_columns,
-    encode,
-)
+from loader.loading.encode import HEADER, TRAILER, Dictionaries, Rows
 from tests.conftest import Outcome
-
-TABLE = """
-create temporary table copied (
-    event_time timestamptz, load_id bigint, source_id int, event_type_id smallint,
-    row_number bigint, attributes jsonb
-)
-"""
 
 # The years that PostgreSQL and Python both have.
 MICROSECONDS = st.integers(-62_135_596_800_000_000, 253_402_300_799_999_999)
 EVENT = st.tuples(
     MICROSECONDS,
-    st.integers(-(2**31), 2**31 - 1),
+    st.sampled_from([-(2**31), 1, 2, 2**31 - 1]),
     st.integers(-(2**15), 2**15 - 1),
     st.none() | st.dictionaries(st.text(st.characters(exclude_characters="\0", codec="utf-8")),
                                 st.integers(), max_size=3),
@@ -58,21 +45,30 @@ def test_what_is_encoded_is_what_arrives(
         source_id=np.array([event[1] for event in events], dtype=np.int32),
         event_type_id=np.array([event[2] for event in events], dtype=np.int16),
         attributes=attributes if slices else pa.array(texts, pa.string()),
-        row_number=np.arange(7, 7 + len(events)) if has_row_numbers else None,
+        row_number=7,
     )
     conn.execute("drop table if exists copied")
-    conn.execute(TABLE)
-    columns = ", ".join(copied_columns(has_attributes=True, has_row_numbers=has_row_numbers))
-    statement = f"copy copied ({columns}) from stdin with (format binary)"
+    conn.execute("create temporary table copied (like raw.event_chunks, row_number bigint)")
+    cutter = Cutter(2**40, has_attributes=True, is_numbered=has_row_numbers)
+    statement = f"copy copied ({', '.join(cutter.columns)}) from stdin with (format binary)"
     with conn.cursor().copy(statement.encode()) as copy:
-        for part in (HEADER, encode(rows, 2**40), TRAILER):
+        copy.write(HEADER)
+        for part in cutter.encode(rows):
             copy.write(part)
+        copy.write(TRAILER)
     found = conn.execute(
-        "select (extract(epoch from event_time) * 1000000)::bigint, source_id, event_type_id,"
-        " attributes, load_id, row_number from copied order by ctid"
+        "select (extract(epoch from t) * 1000000)::bigint, source_id, event_type_id, attribute,"
+        " load_id from copied cross join lateral unnest(event_times, event_type_ids, attributes)"
+        " as events (t, event_type_id, attribute)"
     ).fetchall()
-    numbers = [7 + place if has_row_numbers else None for place in range(len(events))]
-    assert found == [(*event, 2**40, number) for event, number in zip(events, numbers, strict=True)]
+    assert sorted(found, key=str) == sorted([(*event, 2**40) for event in events], key=str)
+    assert conn.execute(
+        "select count(*) from copied where first_event_at <> event_times[1]"
+        " or last_event_at <> event_times[cardinality(event_times)]"
+        " or event_count <> cardinality(event_times) or row_number is null = %s"
+        " or event_times <> array(select unnest(event_times) order by 1)",
+        [has_row_numbers],
+    ).fetchone() == (0,)
 
 
 def batch(*names: str) -> Any:
@@ -121,7 +117,9 @@ def test_a_copy_that_fails_says_so_and_keeps_nothing(dsn: str, conn: Connection)
     )
 
     def copy_some() -> None:
-        with Copier(dsn, table="events", load_id=1, has_attributes=False, workers=2) as copier:
+        with Copier(
+            dsn, table="event_chunks", load_id=1, has_attributes=False, workers=2
+        ) as copier:
             for _ in range(50):
                 copier.put(rows, 0)
             copier.finish()
@@ -148,7 +146,10 @@ def test_what_is_alike_is_copied_by_one_connection(
     assert run_loader("load", path, "--shard-by", key, "--workers", "2").exit_code == 0
     column = {"source": "source_id", "type": "event_type_id"}[key]
     transactions = conn.execute(
-        f"select count(distinct xmin::text) from raw.events group by {column}".encode()
+        "select count(distinct event_chunks.xmin::text) from raw.event_chunks"
+        f" cross join unnest(event_type_ids) as event_type_id group by {column}".encode()
     ).fetchall()
     assert set(transactions) == {(1,)}
-    assert conn.execute("select count(distinct xmin::text) from raw.events").fetchone() == (2,)
+    assert conn.execute("select count(distinct xmin::text) from raw.event_chunks").fetchone() == (
+        2,
+    )

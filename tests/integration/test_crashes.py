@@ -28,7 +28,7 @@ Scalar = Callable[[str], object]
 RANDOM_KILLS = int(os.environ.get("CRASH_KILLS", "100"))
 KILLS_PER_CHECK = 12
 LACK_AN_INDEX = (
-    "select count(*) from pg_inherits where inhparent = 'raw.events'::regclass"
+    "select count(*) from pg_inherits where inhparent = 'raw.event_chunks'::regclass"
     " and (select count(*) from pg_index where indrelid = inhrelid) <> 2"
 )
 

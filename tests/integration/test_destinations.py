@@ -139,10 +139,12 @@ def test_what_is_old_is_left_out_where_it_is_not_kept(
     assert done.exit_code == 0
     realtime, kept = json.loads(done.stdout)
     assert realtime["destination"] == "realtime"
-    assert realtime["dropped_partitions"] == ["events_2024_05_13"]
+    assert realtime["dropped_partitions"] == ["event_chunks_2024_05_13"]
     assert (kept["destination"], kept["dropped_partitions"]) == ("archive", [])
-    assert all(len(name) == len("events_2024_05_13") for name in realtime["created_partitions"])
-    assert all(len(name) == len("events_2024_05") for name in kept["created_partitions"])
+    assert all(
+        len(name) == len("event_chunks_2024_05_13") for name in realtime["created_partitions"]
+    )
+    assert all(len(name) == len("event_chunks_2024_05") for name in kept["created_partitions"])
     # Late, and older than what is kept: of no interest there, and no fault of the rows.
     outcome = run_loader("load", write_events("late.csv", count=5, bad=1), "--json", "--quiet")
     late, whole = results(outcome)
@@ -356,7 +358,7 @@ def test_a_file_without_destinations_changes_little(
     monkeypatch.setenv("LOADER_DSN", dsn)
     outcome = run_loader("load", write_events(), "--json", "--quiet")
     assert "destination" not in json.loads(outcome.stdout)
-    assert rows(conn, "select to_regclass('raw.events_2024_05_13') is not null") == [(True,)]
+    assert rows(conn, "select to_regclass('raw.event_chunks_2024_05_13') is not null") == [(True,)]
     outcome = run_loader("load", write_events(), "--to", "archive")
     assert outcome.exit_code == 2
     assert "there are no destinations in" in outcome.stderr

@@ -186,7 +186,7 @@ def test_the_second_of_two_watches_takes_the_state_of_the_first(
     conn.execute("insert into raw.sources values (1, 'gate')")
     conn.execute("insert into raw.event_types values (1, 'pedestrian')")
     conn.execute(
-        "create table raw.all_of_it partition of raw.events for values from (minvalue)"
+        "create table raw.all_of_it partition of raw.event_chunks for values from (minvalue)"
         " to (maxvalue)"
     )
     watches = []
@@ -203,7 +203,9 @@ def test_the_second_of_two_watches_takes_the_state_of_the_first(
                 )
             )
             conn.execute(
-                "insert into raw.events select to_timestamp(s), %s, 1, 1 from unnest(%s::int[]) s",
+                "insert into raw.event_chunks select min(t), max(t), %s, 1, count(*),"
+                " array_agg(t order by t), array_agg(1) from unnest(%s::int[]) as s,"
+                " to_timestamp(s) as t",
                 [load_id, list(seconds)],
             )
             watches.append((session, watch))

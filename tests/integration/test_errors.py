@@ -127,11 +127,11 @@ def test_what_the_database_refuses_is_no_connection_error(
     run_loader: Run, dsn: str, write_events: Callable[..., Path]
 ) -> None:
     with psycopg.connect(dsn, autocommit=True) as conn:
-        conn.execute("create table raw.events_2024_05 (x int)")
+        conn.execute("create table raw.event_chunks_2024_05 (x int)")
     outcome = run_loader("load", write_events())
     assert outcome.exit_code == 1
     assert outcome.stderr == (
-        'loader: the database refuses: relation "events_2024_05" already exists\n'
+        'loader: the database refuses: relation "event_chunks_2024_05" already exists\n'
     )
 
 

@@ -195,8 +195,8 @@ def test_many_batches_over_several_connections_arrive_once(
         "select count(*), count(distinct event_time) from raw.events"
     ).fetchone() == (300_000, 300_000)
     partitions = conn.execute(
-        "select tableoid::regclass::text, min(to_char(event_time, 'YYYY_MM'))"
-        " from raw.events group by 1 having min(to_char(event_time, 'YYYY_MM'))"
-        " = max(to_char(event_time, 'YYYY_MM')) order by 1"
+        "select tableoid::regclass::text, min(to_char(first_event_at, 'YYYY_MM'))"
+        " from raw.event_chunks group by 1 having min(to_char(first_event_at, 'YYYY_MM'))"
+        " = max(to_char(last_event_at, 'YYYY_MM')) order by 1"
     ).fetchall()
-    assert partitions == [(f"raw.events_2024_0{m}", f"2024_0{m}") for m in range(1, 9)]
+    assert partitions == [(f"raw.event_chunks_2024_0{m}", f"2024_0{m}") for m in range(1, 9)]

@@ -14,12 +14,9 @@ from psycopg import Connection
 from loader.database.connection import connect
 from loader.database.partitions import (
     PORTION,
-    WANTED_INDEXES,
     Partitions,
-    create_missing_indexes,
     read_layout,
     set_partition_by,
-    tidy_up,
 )
 from loader.settings import PARTITION_SIZES
 from tests.support.waits import PATIENCE
@@ -28,9 +25,11 @@ Scalar = Callable[[str], object]
 
 INDEXES = (
     "select count(*) from pg_index join pg_inherits on inhrelid = indrelid"
-    " where inhparent = 'raw.events'::regclass"
+    " where inhparent = 'raw.event_chunks'::regclass"
 )
-PARTITIONS = "select count(*) from pg_inherits where inhparent = 'raw.events'::regclass"
+# Of 3,000 events of one source and two days.
+CHUNKS = 18
+PARTITIONS = "select count(*) from pg_inherits where inhparent = 'raw.event_chunks'::regclass"
 
 
 def times(*values: str) -> Any:
@@ -44,13 +43,12 @@ def test_several_loaders_create_the_same_partitions_once(dsn: str, scalar: Scala
         with connect(dsn) as own:
             partitions = Partitions(own)
             partitions.prepare(times(*months))
-            create_missing_indexes(own)
             return partitions.rows_by_name.total()
 
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(create, range(4))) == [24] * 4
     assert scalar(PARTITIONS) == 24
-    assert scalar(INDEXES) == 24 * len(WANTED_INDEXES)
+    assert scalar(INDEXES) == 24 * 2
 
 
 def test_a_new_partition_costs_no_look_at_all_the_others(
@@ -68,17 +66,21 @@ def test_a_new_partition_costs_no_look_at_all_the_others(
 def test_the_edges_of_a_month_are_in_utc(conn: Connection, scalar: Scalar) -> None:
     partitions = Partitions(conn)
     partitions.prepare(times("2024-02-29T23:59:59.999999", "2024-03-01"))
-    assert partitions.rows_by_name == {"events_2024_02": 1, "events_2024_03": 1}
+    assert partitions.rows_by_name == {"event_chunks_2024_02": 1, "event_chunks_2024_03": 1}
     conn.execute("set timezone = 'America/New_York'")
     for moment in ("2024-02-29T23:59:59.999999Z", "2024-03-01T00:00:00Z"):
-        conn.execute("insert into raw.events values (%s, 1, 1, 1, null)", [moment])
-    assert scalar("select count(*) from raw.events_2024_02") == 1
+        conn.execute(
+            "insert into raw.event_chunks"
+            " select t, t, 1, 1, 1, array[t], '{1}' from cast(%s as timestamptz) as t",
+            [moment],
+        )
+    assert scalar("select count(*) from raw.event_chunks_2024_02") == 1
 
 
 def test_times_before_1970_have_their_month(conn: Connection) -> None:
     partitions = Partitions(conn)
     partitions.prepare(times("1969-12-31T23:59:59"))
-    assert list(partitions.rows_by_name) == ["events_1969_12"]
+    assert list(partitions.rows_by_name) == ["event_chunks_1969_12"]
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -123,33 +125,6 @@ def test_rows_of_too_many_new_months_are_rejected(
     ]
 
 
-def test_the_next_load_creates_indexes_that_are_missing(
-    run_loader: Callable[..., Any],
-    write_events: Callable[..., Path],
-    conn: Connection,
-    scalar: Scalar,
-) -> None:
-    assert run_loader("load", write_events("1.csv")).exit_code == 0
-    assert scalar(INDEXES) == len(WANTED_INDEXES)
-    conn.execute("drop index raw.events_2024_05_source_time")
-    assert run_loader("load", write_events("2.csv", start="2024-06-01T00")).exit_code == 0
-    assert scalar(INDEXES) == 2 * len(WANTED_INDEXES)
-
-
-def test_a_partition_that_is_being_filled_keeps_nobody_waiting(
-    dsn: str, conn: Connection, scalar: Scalar
-) -> None:
-    Partitions(conn).prepare(times("2024-05-13"))
-    for suffix in WANTED_INDEXES:
-        conn.execute(f"drop index raw.events_2024_05_{suffix}".encode())
-    with connect(dsn) as other, other.transaction():
-        other.execute("insert into raw.events values ('2024-05-13', 1, 1, 1, null)")
-        create_missing_indexes(conn)
-        assert scalar(INDEXES) == 0
-    create_missing_indexes(conn)
-    assert scalar(INDEXES) == len(WANTED_INDEXES)
-
-
 def test_nobody_waits_for_autovacuum_and_cancels_it(
     run_loader: Callable[..., Any],
     write_events: Callable[..., Path],
@@ -159,85 +134,27 @@ def test_nobody_waits_for_autovacuum_and_cancels_it(
 ) -> None:
     """Autovacuum has this lock; whoever waits for it for deadlock_timeout makes it give up."""
     Partitions(conn).prepare(times("2024-05-13"))
-    conn.execute("drop index raw.events_2024_05_source_time")
     with connect(dsn) as vacuum, vacuum.transaction():
         # So that a loader that waits for it fails the test, and does not hang.
         vacuum.execute("set local idle_in_transaction_session_timeout = '10s'")
-        vacuum.execute("lock table raw.events_2024_05 in share update exclusive mode")
+        vacuum.execute("lock table raw.event_chunks_2024_05 in share update exclusive mode")
         assert run_loader("load", write_events("1.csv", count=3000)).exit_code == 0
         assert run_loader("maintain").exit_code == 0
-        assert scalar("select reltuples from pg_class where relname = 'events_2024_05'") == -1
+        assert scalar("select reltuples from pg_class where relname = 'event_chunks_2024_05'") == -1
         assert scalar("select count(*) from raw.events") == 3000
     assert run_loader("maintain").exit_code == 0
-    assert scalar("select reltuples from pg_class where relname = 'events_2024_05'") == 3000
-    # Of this month and the next two as well.
-    assert scalar(INDEXES) == 4 * len(WANTED_INDEXES)
+    assert scalar("select reltuples from pg_class where relname = 'event_chunks_2024_05'") == CHUNKS
 
 
-def test_what_was_loaded_is_summarized_and_analyzed(
+def test_what_was_loaded_is_analyzed(
     run_loader: Callable[..., Any], write_events: Callable[..., Path], scalar: Scalar
 ) -> None:
     assert run_loader("load", write_events("1.csv", count=3000)).exit_code == 0
-    for table in ("events_2024_05", "events"):
-        assert scalar(f"select reltuples from pg_class where relname = '{table}'") == 3000
+    for table in ("event_chunks_2024_05", "event_chunks"):
+        assert scalar(f"select reltuples from pg_class where relname = '{table}'") == CHUNKS
     assert run_loader("load", write_events("2.csv", count=20)).exit_code == 0
     # A few rows more change nothing that the planner would notice.
-    assert scalar("select reltuples from pg_class where relname = 'events_2024_05'") == 3000
-    assert scalar("select brin_summarize_new_values('raw.events_2024_05_load')") == 0
-
-
-def test_indexes_that_are_built_afterwards_are_there_when_the_load_is(
-    run_loader: Callable[..., Any],
-    scalar: Scalar,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Before it is published, and not only when it is tidied up after."""
-    monkeypatch.setattr("loader.loading.load.tidy_up", lambda *_, **__: None)
-    path = tmp_path / "events.csv"
-    path.write_text("time,type,source\n2024-05-13T18:30:30Z,car,gate\n2024-06-01T00:00Z,van,gate\n")
-    assert run_loader("load", path, "--indexes", "rebuild").exit_code == 0
-    assert scalar(INDEXES) == 2 * len(WANTED_INDEXES)
-
-
-def test_a_partition_waits_for_its_large_index(conn: Connection, scalar: Scalar) -> None:
-    partitions = Partitions(conn, indexing="rebuild")
-    partitions.prepare(times("2024-05-13"))
-    assert partitions.lack_indexes
-    assert scalar(INDEXES) == len(WANTED_INDEXES) - 1
-    create_missing_indexes(conn)
-    assert scalar(INDEXES) == len(WANTED_INDEXES)
-
-
-def test_only_a_partition_that_many_rows_come_for_waits(conn: Connection) -> None:
-    partitions = Partitions(conn, indexing="auto")
-    partitions.prepare(times(*["2024-05-13"] * 19_999, "2024-06-01"))
-    assert not partitions.lack_indexes
-    partitions.prepare(times(*["2024-07-13"] * 19_999, "2024-07-31", "2024-08-01"))
-    assert partitions.lack_indexes
-    without = set(WANTED_INDEXES) - {"source_time"}
-    assert indexes_of(conn, "events_2024_07") == without
-    assert indexes_of(conn, "events_2024_08") == set(WANTED_INDEXES)
-
-
-def indexes_of(conn: Connection, partition: str) -> set[str]:
-    rows = conn.execute("select indexname from pg_indexes where tablename = %s", [partition])
-    return {name.removeprefix(f"{partition}_") for (name,) in rows}
-
-
-def test_an_index_that_nobody_could_build_comes_with_the_next_load(
-    run_loader: Callable[..., Any],
-    conn: Connection,
-    scalar: Scalar,
-    write_events: Callable[..., Path],
-) -> None:
-    """As when two load into a partition at once: also with one that runs for long."""
-    assert run_loader("load", write_events("1.csv", count=3)).exit_code == 0
-    partitions = Partitions(conn)
-    partitions.prepare(times("2024-05-13"))
-    conn.execute("drop index raw.events_2024_05_source_time")
-    tidy_up(conn, partitions, have_new_names=False)
-    assert scalar(INDEXES) == len(WANTED_INDEXES)
+    assert scalar("select reltuples from pg_class where relname = 'event_chunks_2024_05'") == CHUNKS
 
 
 def test_partitions_of_several_sizes_stand_side_by_side(
@@ -260,7 +177,7 @@ def test_partitions_of_several_sizes_stand_side_by_side(
     load("", "2024-07-04")
     found = conn.execute(
         "select relname, pg_get_expr(relpartbound, pg_class.oid) from pg_inherits"
-        " join pg_class on inhrelid = pg_class.oid where inhparent = 'raw.events'::regclass"
+        " join pg_class on inhrelid = pg_class.oid where inhparent = 'raw.event_chunks'::regclass"
         " order by relname"
     ).fetchall()
     assert [
@@ -268,20 +185,20 @@ def test_partitions_of_several_sizes_stand_side_by_side(
         for name, expression in found
     ] == [
         # What the weeks have left of May, which are two pieces; a week from which days are gone.
-        ("events_2024_04_29", "2024-04-29", "2024-05-06"),
-        ("events_2024_05_06", "2024-05-06", "2024-05-07"),
-        ("events_2024_05_07", "2024-05-07", "2024-05-08"),
-        ("events_2024_05_08", "2024-05-08", "2024-05-09"),
-        ("events_2024_05_09", "2024-05-09", "2024-05-13"),
-        ("events_2024_05_13", "2024-05-13", "2024-05-20"),
-        ("events_2024_05_20", "2024-05-20", "2024-06-01"),
-        ("events_2024_06", "2024-06-01", "2024-07-01"),
+        ("event_chunks_2024_04_29", "2024-04-29", "2024-05-06"),
+        ("event_chunks_2024_05_06", "2024-05-06", "2024-05-07"),
+        ("event_chunks_2024_05_07", "2024-05-07", "2024-05-08"),
+        ("event_chunks_2024_05_08", "2024-05-08", "2024-05-09"),
+        ("event_chunks_2024_05_09", "2024-05-09", "2024-05-13"),
+        ("event_chunks_2024_05_13", "2024-05-13", "2024-05-20"),
+        ("event_chunks_2024_05_20", "2024-05-20", "2024-06-01"),
+        ("event_chunks_2024_06", "2024-06-01", "2024-07-01"),
         # Whoever does not say how gets what the last one said.
-        ("events_2024_07", "2024-07-01", "2024-08-01"),
+        ("event_chunks_2024_07", "2024-07-01", "2024-08-01"),
     ]
     rows = conn.execute(
-        "select count(*), sum((tableoid::regclass = 'raw.events_2024_05_07'::regclass)::int)"
-        " from raw.events"
+        "select sum(event_count)::int, sum(event_count) filter (where tableoid ="
+        " 'raw.event_chunks_2024_05_07'::regclass)::int from raw.event_chunks"
     ).fetchone()
     assert rows == (24, 4)
     assert run_loader("load", tmp_path, "--quiet").exit_code == 0

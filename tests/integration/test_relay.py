@@ -163,8 +163,9 @@ def test_alerts_of_other_loads_are_left_to_their_loaders(
     assert service.received == []
     conn.execute("update raw.loads set published_at = now() - interval '6 minutes'")
     conn.execute(
-        "with unseen as (insert into raw.loads (origin, loader_version, published_at)"
-        " select origin, loader_version, published_at from raw.loads returning load_id)"
+        "with unseen as (insert into raw.loads (schema_version, origin, loader_version,"
+        " published_at) select schema_version, origin, loader_version, published_at from raw.loads"
+        " returning load_id)"
         " insert into raw.early_alerts (load_id, source_id, rule_name, category, started_at,"
         " triggered_at)"
         " select unseen.load_id, source_id, 'unseen', category, started_at, triggered_at"

@@ -113,11 +113,12 @@ def test_more_partitions_than_the_server_has_locks_for(
 ) -> None:
     conn.execute(
         "do $$ begin for n in 1..6 loop execute format('create table raw.p%s partition of"
-        " raw.events for values from (%L) to (%L)', n, date '2024-1-1' + n, date '2024-1-2' + n);"
+        " raw.event_chunks for values from (%L) to (%L)', n, date '2024-1-1' + n,"
+        " date '2024-1-2' + n);"
         " end loop; end $$"
     )
     assert problems() == []
     monkeypatch.setattr("loader.database.status.QUERIES_AT_ONCE", 10_000)
     (found,) = problems()
-    assert "a query of all 6 partitions takes 6 locks, and the server has room for 6,400" in found
+    assert "a query of all 6 partitions takes 18 locks, and the server has room for 6,400" in found
     assert "set max_locks_per_transaction = " in found

@@ -49,7 +49,7 @@ def two_months(run_loader: Run, write_events: Write) -> None:
 @pytest.mark.usefixtures("two_months")
 def test_whole_months_are_dropped_once(retain: Retain, scalar: Scalar) -> None:
     done = retain()
-    assert (done.dropped_partitions, done.drop_waits_for) == (["events_2024_04"], None)
+    assert (done.dropped_partitions, done.drop_waits_for) == (["event_chunks_2024_04"], None)
     assert scalar("select count(*) from raw.events") == 3
     assert scalar("select dropped_before = '2024-05-01Z' from raw.retention")
     assert scalar("select max(last_event_at) = '2024-04-30T23:00:02Z' from raw.dropped_sources")
@@ -149,9 +149,9 @@ def test_nothing_goes_before_every_model_has_taken_note(
         assert "dbt, which is at work" in str(retain().drop_waits_for)
     with connect(dsn) as reader, reader.transaction():
         reader.execute("select count(*) from raw.events")
-        assert "raw.events" in str(retain().drop_waits_for)
+        assert "raw.event_chunks" in str(retain().drop_waits_for)
     assert scalar("select dropped_before is null from raw.retention")
-    assert retain().dropped_partitions == ["events_2024_04"]
+    assert retain().dropped_partitions == ["event_chunks_2024_04"]
 
 
 @pytest.mark.usefixtures("two_months")
@@ -163,7 +163,7 @@ def test_a_load_that_began_before_is_waited_for(retain: Retain, dsn: str, scalar
         remove_load(loading, load_id)
         # This one knows already what it may bring.
         begin_load(loading, "slow", {})
-        assert retain().dropped_partitions == ["events_2024_04"]
+        assert retain().dropped_partitions == ["event_chunks_2024_04"]
 
 
 def test_partitions_go_in_portions_each_of_which_leaves_all_exact(
@@ -188,9 +188,9 @@ def test_partitions_go_in_portions_each_of_which_leaves_all_exact(
         " to_char(dropped_before at time zone 'UTC', 'YYYY-MM-DD') from raw.retention"
     )
     with connect(dsn) as reader, reader.transaction():
-        reader.execute("select from raw.events_2024_04_05")
+        reader.execute("select from raw.event_chunks_2024_04_05")
         done = retain()
-        assert done.dropped_partitions == ["events_2024_04_01", "events_2024_04_02"]
+        assert done.dropped_partitions == ["event_chunks_2024_04_01", "event_chunks_2024_04_02"]
         assert f"process {reader.info.backend_pid} (user postgres" in str(done.drop_waits_for)
         assert conn.execute(state.encode()).fetchone() == (days[2:], days[:2], "2024-04-03")
     done = retain()
@@ -207,18 +207,18 @@ def test_many_partitions_on_a_server_with_few_locks(
     small = replace(make_cluster(), settings={**cluster.settings, **few, **fewer})
     small.start()
     path = tmp_path / "days.csv"
-    rows = [f"{datetime(2019, 1, 1) + timedelta(day)}Z,car,gate\n" for day in range(200)]
+    rows = [f"{datetime(2019, 1, 1) + timedelta(day)}Z,car,gate\n" for day in range(400)]
     path.write_text("time,type,source\n" + "".join(rows))
     with connect(small.dsn()) as conn:
         maintain(conn, 0, partition_by="day")
         day = (datetime(2019, 1, 1) - datetime(1970, 1, 1)).days
-        assert len(Partitions(conn).ensure(day, day + 200)) == 200
+        assert len(Partitions(conn).ensure(day, day + 400)) == 400
         outcome = run_loader("load", path, "--dsn", small.dsn())
         assert outcome.exit_code == 1
         assert "set max_locks_per_transaction higher" in outcome.stderr
         assert outcome.stderr.count("\n") == 1
         done = maintain(conn, 0, age="7 days")
-    assert len(done.dropped_partitions) == 200
+    assert len(done.dropped_partitions) == 400
     assert done.drop_waits_for is None
 
 
@@ -226,7 +226,7 @@ def test_the_command_says_what_it_retains(run_loader: Run, write_events: Write) 
     run_loader("load", write_events("1.csv", start="2019-04-30T23"))
     assert run_loader("maintain", "--retain", "3d").exit_code == 2
     outcome = run_loader("maintain", "--retain", "13months", "--json")
-    assert json.loads(outcome.stdout)["dropped_partitions"] == ["events_2019_04"]
+    assert json.loads(outcome.stdout)["dropped_partitions"] == ["event_chunks_2019_04"]
     assert json.loads(outcome.stdout)["drop_waits_for"] is None
 
 
@@ -267,14 +267,18 @@ def test_what_is_dropped_is_never_a_part_of_a_partition(
     maintain(conn, 0, partition_by="week", now=datetime(2024, 5, 1, tzinfo=UTC))
     load("1.csv", "2024-04-21", "2024-04-22", "2024-04-27")
     # The 24th and what is before is old, but in one week with what is not.
-    assert drop(8) == (["events_2024_04_15"], "04-25 00", "04-22 00")
+    assert drop(8) == (["event_chunks_2024_04_15"], "04-25 00", "04-22 00")
     load("2.csv", "2024-04-24", "2024-04-25", "2024-04-29", "2024-04-30")
     assert conn.execute("select reason like '%--retain%' from raw.rejected_events").fetchall() == [
         (True,)
     ]
     assert drop(12) == ([], "04-29 00", "04-22 00")
-    assert drop(13) == (["events_2024_04_22"], "04-30 00", "04-29 00")
-    assert drop(15) == (["events_2024_04_29", "events_2024_04_30"], "05-02 00", "05-01 00")
+    assert drop(13) == (["event_chunks_2024_04_22"], "04-30 00", "04-29 00")
+    assert drop(15) == (
+        ["event_chunks_2024_04_29", "event_chunks_2024_04_30"],
+        "05-02 00",
+        "05-01 00",
+    )
     # A month, now, that begins before what was dropped: the instants never go back.
     maintain(conn, 0, partition_by="month", now=datetime(2024, 5, 15, tzinfo=UTC))
     load("3.csv", "2024-05-02")

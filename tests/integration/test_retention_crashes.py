@@ -90,8 +90,8 @@ class Months:
         assert self._visible(conn, month(self.number + 1)) == sorted(self.kept)
         assert conn.execute(
             "select (select min(relname) from pg_inherits join pg_class on oid = inhrelid"
-            " where inhparent = 'raw.events'::regclass)"
-            " = to_char(dropped_before, '\"events\"_YYYY_MM') from raw.retention"
+            " where inhparent = 'raw.event_chunks'::regclass)"
+            " = to_char(dropped_before, '\"event_chunks\"_YYYY_MM') from raw.retention"
         ).fetchone() == (True,)
         assert conn.execute(
             "select count(*) from raw.events join raw.loads using (load_id)"
@@ -120,8 +120,8 @@ class Months:
         )
         assert conn.execute(
             "select min(relname) from pg_inherits join pg_class on oid = inhrelid"
-            " where inhparent = 'raw.events'::regclass"
-        ).fetchone() == (f"events_{end:%Y_%m}",)
+            " where inhparent = 'raw.event_chunks'::regclass"
+        ).fetchone() == (f"event_chunks_{end:%Y_%m}",)
         assert conn.execute(
             "select count(*) filter (where (purged_at is null) = (withdrawn_seq is null)),"
             " count(*), bool_and(load_seq is not null) from raw.loads"

@@ -245,7 +245,7 @@ def test_the_server_refuses_what_is_not_theirs(people: People) -> None:
             "create schema mine",
         ],
         "transformer": [
-            "insert into raw.events values (now(), 1, 1, 1)",
+            "insert into raw.event_chunks values (now(), now(), 1, 1, 1, '{}', '{}')",
             "delete from raw.loads",
             "create table raw.mine (x int)",
             "select nextval('raw.loads_load_id_seq')",

@@ -1,4 +1,4 @@
-"""Loaders of two versions on one database: both work, or the older one writes nothing."""
+"""Loaders of two versions on one database: one of them writes nothing."""
 
 import io
 import os
@@ -27,13 +27,7 @@ Start = Callable[..., "subprocess.Popen[str]"]
 ROOT = Path(__file__).parents[2]
 # The version before, and the last one that did not look at raw.schema_version.
 PREVIOUS = "88292b17104f544d552f992ea4a5feb8572e7cfd"
-# What a change does that loaders of before must not write into: see docs/decisions/0029.
-NEWER = """
-update raw.schema_version set version = 2, loader_version = '9.9.0';
-alter table raw.loads add column schema_version int not null default 1;
-alter table raw.loads add constraint needs_a_newer_loader
-check (schema_version >= 2 or load_seq is not null) not valid;
-"""
+NEWER = "update raw.schema_version set version = 3, loader_version = '9.9.0'"
 ACCOUNTS = (
     "select count(*) filter (where kind = 'load' and withdrawn_seq is null)::int,"
     " array_agg(load_seq::int order by load_seq), (select count(*)::int from raw.events"
@@ -56,21 +50,11 @@ def previous(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def start_previous(start_loader: Start, previous: Path) -> Start:
-    """Start a command of the version before, as a process."""
-
-    def start(*arguments: str | Path) -> "subprocess.Popen[str]":
-        return start_loader(*arguments, PYTHONPATH=str(previous), PYTHONSAFEPATH="1")
-
-    return start
-
-
-@pytest.fixture
-def run_previous(start_previous: Start) -> Run:
+def run_previous(start_loader: Start, previous: Path) -> Run:
     """Run a command of the version before; return its exit code and what it said."""
 
     def run(*arguments: str | Path) -> tuple[int, str]:
-        process = start_previous(*arguments)
+        process = start_loader(*arguments, PYTHONPATH=str(previous), PYTHONSAFEPATH="1")
         said = "".join(process.communicate())
         return process.returncode, said
 
@@ -101,40 +85,32 @@ def test_that_it_is_the_version_before(previous: Path) -> None:
     assert Path(where.stdout.strip()) == previous / "loader/__init__.py"
 
 
-def test_two_versions_take_turns_and_the_schema_changes_under_a_load(
+def test_a_database_of_the_version_before_is_refused_and_stays_as_it_is(
     conn: Connection,
     run_loader: Run,
     run_previous: Run,
-    start_previous: Start,
     write_events: Write,
-    wait_for: Callable[[str], None],
-    no_new_sources: Callable[[], AbstractContextManager[None]],
 ) -> None:
     conn.execute("drop schema raw cascade")
     assert run_previous("load", write_events("1.csv"))[0] == 0
-    assert run_loader("status").exit_code == 0
-    with no_new_sources():
-        running = start_previous(
-            "load", write_events("2.csv", start="2024-07-01T00"), "--source", "new"
-        )
-        wait_for("select count(*) = 1 from raw.loads where load_seq is null")
-        assert run_loader("load", write_events("3.csv", start="2024-06-01T00")).exit_code == 0
-    running.communicate()
-    assert running.returncode == 0
-    assert run_previous("load", write_events("4.csv", start="2024-06-02T00"))[0] == 0
-    assert run_previous("withdraw", "3")[0] == 0
-    assert run_loader("withdraw", "4").exit_code == 0
-    assert "already loaded" in run_loader("load", write_events("1.csv")).stdout
-    assert run_loader("maintain").exit_code == 0
-    assert run_previous("maintain")[0] == 0
-    assert conn.execute(ACCOUNTS).fetchone() == (2, [1, 2, 3, 4, 5, 6], 6)
+    for arguments in (
+        ("load", write_events("2.csv", start="2024-06-01T00")),
+        ("withdraw", "1"),
+        ("maintain",),
+        ("status",),
+    ):
+        outcome = run_loader(*arguments)
+        assert (outcome.exit_code, outcome.stderr.count("\n")) == (1, 1)
+        assert "an older loader has stored the events of this database" in outcome.stderr
+    assert "already loaded" in run_previous("load", write_events("1.csv"))[1]
+    assert run_previous("withdraw", "1")[0] == 0
+    assert conn.execute(ACCOUNTS).fetchone() == (0, [1, 2], 0)
 
 
 def test_older_loaders_write_nothing_into_a_newer_schema(
     conn: Connection,
     run_loader: Run,
     run_previous: Run,
-    start_previous: Start,
     start_loader: Start,
     write_events: Write,
     wait_for: Callable[[str], None],
@@ -142,7 +118,7 @@ def test_older_loaders_write_nothing_into_a_newer_schema(
     nothing_left: Callable[[], None],
     tmp_path: Path,
 ) -> None:
-    assert SCHEMA_VERSION == 1
+    assert SCHEMA_VERSION == 2
     assert run_loader("load", write_events("1.csv")).exit_code == 0
     inbox = tmp_path / "inbox"
     inbox.mkdir()
@@ -150,21 +126,17 @@ def test_older_loaders_write_nothing_into_a_newer_schema(
     write_events("inbox/watched.csv", start="2024-06-01T00")
     wait_for("select count(*) = 2 from raw.loads where load_seq is not null")
     with no_new_sources():
-        files = [write_events(f"{name}.csv", start=f"2024-0{name}-01T00") for name in (7, 8)]
-        of_before = start_previous("load", files[0], "--source", "new")
-        of_now = start_loader("load", files[1], "--source", "new")
-        wait_for("select count(*) = 2 from raw.loads where load_seq is null")
+        file = write_events("8.csv", start="2024-08-01T00")
+        running = start_loader("load", file, "--source", "new")
+        wait_for("select count(*) = 1 from raw.loads where load_seq is null")
         conn.execute(NEWER)
     write_events("inbox/too-late.csv", start="2024-06-02T00")
 
-    refused = "loader 9.9.0 has changed how this database stores events (schema version 2)"
-    for running, reason in ((of_before, "needs_a_newer_loader"), (of_now, refused)):
-        _, said = running.communicate()
-        assert running.returncode == 1
-        assert reason in said
-    _, said = watching.communicate(timeout=PATIENCE)
-    assert watching.returncode == 1
-    assert refused in said
+    refused = "loader 9.9.0 has changed how this database stores events (schema version 3)"
+    for process in (running, watching):
+        _, said = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 1
+        assert refused in said
     for arguments in (("load", write_events("2.csv", start="2024-06-03T00")), ("withdraw", "1")):
         outcome = run_loader(*arguments)
         assert (outcome.exit_code, outcome.stderr.count("\n")) == (1, 1)

@@ -68,7 +68,7 @@ def test_a_batch_does_not_look_at_partitions_that_it_cannot_touch(
     ledger.load([Event("gate", NOON + timedelta(seconds=20), "car")])
     monkeypatch.setenv("PGOPTIONS", "-c lock_timeout=1s")
     with conn.transaction():
-        conn.execute("lock table raw.events_2023_05 in access exclusive mode")
+        conn.execute("lock table raw.event_chunks_2023_05 in access exclusive mode")
         dbt("run", "--select", *models)
     marks = conn.execute(
         "select load_seq from analytics.model_progress where model_name = any(%s)", [models]
@@ -296,7 +296,7 @@ def test_marts_of_another_ledger_stop_the_run_and_a_full_refresh_takes_them(
     """As after schema raw alone was restored to an earlier moment, and loaded into again."""
     oracle = Oracle(conn=conn)
     dbt("seed")
-    restored = "raw.event_types, raw.sources, raw.loads, raw.load_counter, raw.events_2024_05"
+    restored = "raw.event_types, raw.sources, raw.loads, raw.load_counter, raw.event_chunks_2024_05"
     conn.execute("create schema backup")
     for number in range(3):
         ledger.load([Event("gate", NOON + timedelta(hours=number), "car")])

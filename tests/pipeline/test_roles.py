@@ -59,15 +59,19 @@ def check_reader(dsn: str) -> None:
     """Read every mart and live view, and fail to do anything else."""
     marts = {f"analytics.{name}" for name in (*MARTS, *REPORTS, *LIVE_VIEWS)}
     with psycopg.connect(dsn, autocommit=True) as conn:
-        assert permitted(conn, "select") == marts
+        readable = {f"analytics.stg_video_events__{name}" for name in ("events", "sources")}
+        assert permitted(conn, "select") == marts | readable
         assert permitted(conn, "insert", "update", "delete", "truncate", "trigger") == set()
         for relation in marts:
             conn.execute(f"select * from {relation}".encode())
         found = conn.execute(f"select distinct category from analytics.{FUNCTION}".encode())
         assert ("vehicles",) in found.fetchall()
+        events = "analytics.events_between('-infinity', 'infinity', 'gate')"
+        found = conn.execute(f"select distinct category from {events}".encode())
+        assert ("vehicles",) in found.fetchall()
         for statement in (
             "select * from raw.events",
-            "select * from analytics.stg_video_events__events",
+            "select * from analytics.stg_video_events__event_history",
             "select * from analytics.int_event_runs",
             "delete from analytics.fct_alerts",
             "create table analytics.mine (x int)",

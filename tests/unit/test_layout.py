@@ -15,9 +15,9 @@ def day(text: str) -> int:
 @pytest.mark.parametrize(
     ("size", "first", "end", "name"),
     [
-        ("month", "2024-02-01", "2024-03-01", "events_2024_02"),
-        ("week", "2024-02-26", "2024-03-04", "events_2024_02_26"),
-        ("day", "2024-02-29", "2024-03-01", "events_2024_02_29"),
+        ("month", "2024-02-01", "2024-03-01", "event_chunks_2024_02"),
+        ("week", "2024-02-26", "2024-03-04", "event_chunks_2024_02_26"),
+        ("day", "2024-02-29", "2024-03-01", "event_chunks_2024_02_29"),
     ],
 )
 def test_a_day_is_in_a_month_or_week(size: PartitionBy, first: str, end: str, name: str) -> None:

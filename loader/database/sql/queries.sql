@@ -6,8 +6,9 @@
 
 -- name: begin_load
 -- The shared lock makes this load visible to whoever moves the retention, or the move to this load.
-insert into raw.loads (origin, loader_version, options, retained_from)
+insert into raw.loads (schema_version, origin, loader_version, options, retained_from)
 select
+    %(schema_version)s,
     %(origin)s,
     %(version)s,
     %(options)s::jsonb,
@@ -75,9 +76,13 @@ where load_id = %(load_id)s and load_seq is null
 for update
 
 -- name: begin_withdrawal
-insert into raw.loads (kind, withdraws_load_id, origin, loader_version)
+insert into raw.loads (schema_version, kind, withdraws_load_id, origin, loader_version)
 values (
-    'withdrawal', %(load_id)s, format('withdrawal of load %%s', %(load_id)s::bigint), %(version)s
+    %(schema_version)s,
+    'withdrawal',
+    %(load_id)s,
+    format('withdrawal of load %%s', %(load_id)s::bigint),
+    %(version)s
 )
 returning load_id
 
@@ -231,7 +236,7 @@ select
     current_setting('max_connections')::bigint as connections
 from pg_inherits as partitions
 left join pg_index as indexes on partitions.inhrelid = indexes.indrelid
-where partitions.inhparent = 'raw.events'::regclass
+where partitions.inhparent = 'raw.event_chunks'::regclass
 
 
 -- ==== Names and their numbers
@@ -302,40 +307,126 @@ select (
 
 -- ==== Duplicates
 
+-- name: staged_bounds
+select
+    min(first_event_at),
+    max(last_event_at)
+from {staging}
+
 -- name: insert_new_events
-with inserted as (
-    insert into raw.events (event_time, load_id, source_id, event_type_id, attributes)
+-- Staged chunks are numbered by how many events of the load came before: of equal ones the first stays.
+with visible as materialized (
+    select
+        chunks.source_id,
+        unnest(chunks.event_times) as event_time,
+        unnest(chunks.event_type_ids) as event_type_id
+    from (
+        select
+            source_id,
+            date_bin('1 day', first_event_at, '2000-01-01 00:00:00+00') as day,
+            min(first_event_at) as first_event_at,
+            max(last_event_at) as last_event_at
+        from {staging}
+        group by source_id, day
+    ) as days
+    cross join lateral (
+        select chunks.*
+        from raw.event_chunks as chunks
+        where
+            chunks.source_id = days.source_id
+            and chunks.first_event_at >= days.day
+            and chunks.first_event_at <= days.last_event_at
+            and chunks.last_event_at >= days.first_event_at
+            and chunks.first_event_at >= date_bin('1 day', {first}, '2000-01-01 00:00:00+00')
+            and chunks.first_event_at <= {last}
+        offset 0
+    ) as chunks
+    inner join raw.loads on chunks.load_id = loads.load_id
+    where
+        loads.load_seq is not null
+        and loads.withdrawn_seq is null
+),
+
+staged as (
+    select
+        chunks.load_id,
+        chunks.source_id,
+        chunks.row_number,
+        events.place,
+        events.event_time,
+        events.event_type_id,
+        events.attributes
+    from {staging} as chunks
+    cross join lateral unnest(
+        chunks.event_times, chunks.event_type_ids, chunks.attributes
+    ) with ordinality as events (event_time, event_type_id, attributes, place)
+),
+
+new_events as (
     select distinct on (staged.source_id, staged.event_time, staged.event_type_id)
-        staged.event_time,
-        staged.load_id,
-        staged.source_id,
-        staged.event_type_id,
-        staged.attributes
-    from {staging} as staged
+        staged.*,
+        date_bin('1 day', staged.event_time, '2000-01-01 00:00:00+00') as day
+    from staged
     where not exists (
         select 1
-        from raw.events
-        inner join raw.loads on events.load_id = loads.load_id
+        from visible
         where
-            events.source_id = staged.source_id
-            and events.event_time = staged.event_time
-            and events.event_type_id = staged.event_type_id
-            and events.event_time between {first} and {last}
-            and loads.load_seq is not null
-            and loads.withdrawn_seq is null
+            visible.source_id = staged.source_id
+            and visible.event_time = staged.event_time
+            and visible.event_type_id = staged.event_type_id
     )
-    order by staged.source_id, staged.event_time, staged.event_type_id, staged.row_number
-    returning event_time
+    order by
+        staged.source_id,
+        staged.event_time,
+        staged.event_type_id,
+        staged.row_number,
+        staged.place
+),
+
+placed as (
+    select
+        new_events.*,
+        (row_number() over in_order - 1) / {most_events} as part
+    from new_events
+    window in_order as (partition by source_id, day order by event_time, event_type_id)
+),
+
+inserted as (
+    insert into raw.event_chunks (
+        first_event_at,
+        last_event_at,
+        load_id,
+        source_id,
+        event_count,
+        event_times,
+        event_type_ids,
+        attributes
+    )
+    select
+        min(event_time) as first_event_at,
+        max(event_time) as last_event_at,
+        load_id,
+        source_id,
+        count(*) as event_count,
+        array_agg(event_time order by event_time, event_type_id) as event_times,
+        array_agg(event_type_id order by event_time, event_type_id) as event_type_ids,
+        case
+            when count(attributes) > 0
+                then array_agg(attributes order by event_time, event_type_id)
+        end as attributes
+    from placed
+    group by load_id, source_id, day, part
+    returning event_count, first_event_at, last_event_at
 )
 
 select
-    count(*),
-    min(event_time),
-    max(event_time)
+    coalesce(sum(event_count), 0)::bigint,
+    min(first_event_at),
+    max(last_event_at)
 from inserted
 
 
--- ==== Partitions, their indexes and statistics
+-- ==== Partitions and their statistics
 
 -- name: partitions
 -- Days since 1970; null for a bound that there is not.
@@ -352,39 +443,32 @@ from (
     inner join pg_class as child on inheritance.inhrelid = child.oid
     cross join lateral (select pg_get_expr(child.relpartbound, child.oid) as expression) as bounds
     where
-        inheritance.inhparent = 'raw.events'::regclass
+        inheritance.inhparent = 'raw.event_chunks'::regclass
         -- Rows of a default partition would be in the way of a new one; it is not ours.
         and bounds.expression <> 'DEFAULT'
 ) as found
 
--- name: partition_sizes
-select
-    relname,
-    reltuples::bigint
+-- name: delete_events
+with deleted as (
+    delete from {partition} where load_id = %s
+    returning event_count
+)
+
+select coalesce(sum(event_count), 0)::bigint from deleted
+
+-- name: partitions_grown
+-- By a tenth since they were analyzed, by their size on disk: how many chunks a load makes of its rows
+-- is not known. -1 means never analyzed.
+select relname
 from pg_class
-where relnamespace = 'raw'::regnamespace and relname = any(%(names)s)
-
--- name: missing_indexes
-select
-    child.relname,
-    wanted.suffix
-from pg_inherits as inheritance
-inner join pg_class as child on inheritance.inhrelid = child.oid
-cross join unnest(%(suffixes)s::text []) with ordinality as wanted (suffix, place)
 where
-    inheritance.inhparent = 'raw.events'::regclass
-    and child.relkind = 'r'
-    and child.relnamespace = 'raw'::regnamespace
-    and to_regclass(format('raw.%%I', child.relname || '_' || wanted.suffix)) is null
-order by child.relname, wanted.place
-
--- name: summarize
-select brin_summarize_new_values(indexes.oid)
-from pg_class as indexes
-where
-    indexes.relnamespace = 'raw'::regnamespace
-    and indexes.relkind = 'i'
-    and indexes.relname in (select name || '_' || %(suffix)s from unnest(%(names)s::text []) as name)
+    relnamespace = 'raw'::regnamespace
+    and relname = any(%(names)s)
+    and (
+        reltuples <= 0
+        or pg_relation_size(oid) > relpages * 1.1 * current_setting('block_size')::int
+    )
+order by relname
 
 -- name: analyze_due
 -- The partitions whose statistics are absent, or older than a tenth of their rows.
@@ -393,7 +477,7 @@ from pg_inherits as inheritance
 inner join pg_class as relations on inheritance.inhrelid = relations.oid
 inner join pg_stat_user_tables as stats on relations.oid = stats.relid
 where
-    inheritance.inhparent = 'raw.events'::regclass
+    inheritance.inhparent = 'raw.event_chunks'::regclass
     and stats.n_mod_since_analyze > greatest(relations.reltuples, 0) * 0.1
 order by relations.relname
 
@@ -408,7 +492,7 @@ select
         where inheritance.inhparent = parent.oid
     ) > parent.reltuples * 1.2
 from pg_class as parent
-where parent.oid = 'raw.events'::regclass
+where parent.oid = 'raw.event_chunks'::regclass
 
 
 -- ==== Withdrawn rows, and what is older than what is kept
@@ -453,20 +537,14 @@ where retention.retained_from is null or retention.retained_from < wanted.retain
 -- name: keep_last_events
 insert into raw.dropped_sources (source_id, last_event_at)
 select
-    sources.source_id,
-    latest.event_time
-from raw.sources
-cross join lateral (
-    select events.event_time
-    from {partition} as events
-    inner join raw.loads on events.load_id = loads.load_id
-    where
-        events.source_id = sources.source_id
-        and loads.load_seq is not null
-        and loads.withdrawn_seq is null
-    order by events.event_time desc
-    limit 1
-) as latest
+    chunks.source_id,
+    max(chunks.last_event_at) as last_event_at
+from {partition} as chunks
+inner join raw.loads on chunks.load_id = loads.load_id
+where
+    loads.load_seq is not null
+    and loads.withdrawn_seq is null
+group by chunks.source_id
 on conflict (source_id) do update
 set last_event_at = greatest(dropped_sources.last_event_at, excluded.last_event_at)
 
@@ -482,7 +560,7 @@ with partitions as (
     from pg_inherits as inheritance
     inner join pg_class as child on inheritance.inhrelid = child.oid
     cross join lateral (select pg_get_expr(child.relpartbound, child.oid) as expression) as bounds
-    where inheritance.inhparent = 'raw.events'::regclass
+    where inheritance.inhparent = 'raw.event_chunks'::regclass
 ),
 
 wanted as (
@@ -607,6 +685,10 @@ inner join raw.event_types on events.event_type_id = event_types.event_type_id
 where
     events.load_id = %(load_id)s
     and events.source_id = any(%(source_ids)s)
+    -- Leaves out partitions: a chunk begins less than a day before any of its events.
+    and events.chunk_started_at
+    > to_timestamp(0) + (%(first)s::bigint - 86400000000) * interval '1 microsecond'
+    and events.chunk_started_at <= to_timestamp(0) + %(last)s::bigint * interval '1 microsecond'
     and events.event_time >= to_timestamp(0) + %(first)s::bigint * interval '1 microsecond'
     and events.event_time <= to_timestamp(0) + %(last)s::bigint * interval '1 microsecond'
 order by events.source_id, events.event_time, event_types.event_type collate "C"

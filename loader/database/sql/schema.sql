@@ -61,6 +61,14 @@ add constraint loads_accounting check (
     rows_read = rows_loaded + rows_rejected + rows_duplicate + rows_left_out
 );
 
+-- What loaders leave out that do not look at raw.schema_version: they can neither begin nor complete a load.
+alter table raw.loads add column if not exists schema_version int not null default 1;
+alter table raw.loads drop constraint if exists needs_a_newer_loader;
+alter table raw.loads add constraint needs_a_newer_loader
+check (schema_version >= 2 or load_seq is not null) not valid;
+
+comment on column raw.loads.schema_version is
+'How the loader stores events that wrote it; see raw.schema_version.';
 comment on column raw.loads.retained_from is
 'What raw.retention said when the load began: its older rows were rejected.';
 comment on column raw.loads.load_seq is
@@ -84,7 +92,7 @@ create table if not exists raw.load_counter (
 );
 insert into raw.load_counter (load_seq) values (0) on conflict do nothing;
 
--- One row: how long the partitions of raw.events are that are created from now on. What there is
+-- One row: how long the partitions of raw.event_chunks are that are created from now on. What there is
 -- stays as it is.
 create table if not exists raw.partitioning (
     partition_by text not null default 'month',
@@ -108,14 +116,39 @@ create table if not exists raw.dropped_sources (
     last_event_at timestamptz not null
 );
 
--- Widest columns first, so that a row takes 48 bytes instead of 56.
-create table if not exists raw.events (
-    event_time timestamptz not null,
+-- Events in chunks, each of one load, one source and one day in UTC, in the order of time and type; see
+-- docs/decisions/0033. Whoever wants them one by one reads raw.events.
+create table if not exists raw.event_chunks (
+    first_event_at timestamptz not null,
+    last_event_at timestamptz not null,
     load_id bigint not null,
     source_id int not null,
-    event_type_id smallint not null,
-    attributes jsonb
-) partition by range (event_time);
+    event_count int not null,
+    event_times timestamptz [] not null,
+    event_type_ids smallint [] not null,
+    attributes jsonb []
+) partition by range (first_event_at);
+create index if not exists event_chunks_source_time
+on raw.event_chunks (source_id, first_event_at, last_event_at);
+create index if not exists event_chunks_load on raw.event_chunks (load_id);
+
+-- There is no use for the most common arrays, and it takes long to find them. Partitions have it too.
+alter table raw.event_chunks
+alter column event_times set statistics 0,
+alter column event_type_ids set statistics 0,
+alter column attributes set statistics 0;
+
+-- A condition on a column of the chunk is asked before it is taken apart, one on an event after that.
+create or replace view raw.events as
+select
+    unnest(event_times) as event_time,
+    load_id,
+    source_id,
+    unnest(event_type_ids) as event_type_id,
+    unnest(attributes) as attributes,
+    first_event_at as chunk_started_at,
+    last_event_at as chunk_ended_at
+from raw.event_chunks;
 
 create table if not exists raw.rejected_events (
     load_id bigint not null references raw.loads (load_id),

@@ -5,7 +5,8 @@
     )
 }}
 
--- depends_on: {{ ref('stg_video_events__loads') }}, {{ source('raw', 'dropped_sources') }}
+-- depends_on: {{ ref('stg_video_events__loads') }}, {{ ref('stg_video_events__event_history') }}
+-- depends_on: {{ ref('stg_video_events__event_chunks') }}, {{ source('raw', 'dropped_sources') }}
 with
 
 {% if is_incremental() %}
@@ -18,13 +19,13 @@ totals as (
 
 totals as (
     select
-        history.source_id,
-        count(*) as event_count,
-        min(history.occurred_at) as first_event_at,
-        max(history.occurred_at) as last_event_at
-    from {{ ref('stg_video_events__event_history') }} as history
-    where {{ visible_at(this_batch().hi, 'history') }}
-    group by history.source_id
+        chunks.source_id,
+        sum(chunks.event_count) as event_count,
+        min(chunks.chunk_started_at) as first_event_at,
+        max(chunks.chunk_ended_at) as last_event_at
+    from {{ ref('stg_video_events__event_chunks') }} as chunks
+    where {{ visible_at(this_batch().hi, 'chunks') }}
+    group by chunks.source_id
 ),
 
 {% endif %}

@@ -1,26 +1,28 @@
-with
-
-event_history as (
-    select * from {{ ref('stg_video_events__event_history') }}
-),
-
-sources as (
-    select * from {{ ref('stg_video_events__sources') }}
-),
-
-final as (
+-- No CTEs, see stg_video_events__event_history.
+select
+    events.load_id,
+    events.source_id,
+    events.event_type_id,
+    sources.source_name,
+    event_types.event_type,
+    event_types.category,
+    events.attributes,
+    events.chunk_started_at,
+    events.chunk_ended_at,
+    events.occurred_at
+from (
     select
-        event_history.load_id,
-        event_history.source_id,
-        event_history.event_type_id,
-        sources.source_name,
-        event_history.event_type,
-        event_history.category,
-        event_history.attributes,
-        event_history.occurred_at
-    from event_history
-    inner join sources on event_history.source_id = sources.source_id
-    where event_history.withdrawn_seq is null
-)
-
-select * from final
+        chunks.load_id,
+        chunks.source_id,
+        chunks.first_event_at as chunk_started_at,
+        chunks.last_event_at as chunk_ended_at,
+        unnest(chunks.event_type_ids) as event_type_id,
+        unnest(chunks.attributes) as attributes,
+        unnest(chunks.event_times) as occurred_at
+    from {{ source('raw', 'event_chunks') }} as chunks
+    inner join {{ ref('stg_video_events__loads') }} as loads on chunks.load_id = loads.load_id
+    where loads.withdrawn_seq is null
+) as events
+inner join {{ ref('stg_video_events__event_types') }} as event_types
+    on events.event_type_id = event_types.event_type_id
+inner join {{ ref('stg_video_events__sources') }} as sources on events.source_id = sources.source_id
