@@ -4,42 +4,68 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass, replace
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from loader.kafka.offsets import Move
-from loader.reading import objects
 from loader.reading.batch import Reject
-from loader.reading.json import JsonReader
-from loader.reading.limits import Limits, too_long
-from loader.reading.lines import Block
+from loader.reading.json import JsonReader, Pieces
+from loader.reading.limits import Limits
 from loader.reading.prefetch import Prefetch
 from loader.reading.rows import Broken
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
+    from numpy.typing import NDArray
+
     from loader.reading.batch import EventBatch
     from loader.reading.bounds import Gate
     from loader.reading.mapping import Mapping as Meaning
 
-# Stands for a message that is a reject already, until the reader has passed it: blank lines are
-# none to it.
-_NO_ROW: Final = b""
 _DIED: Final = "the loader died again and again while it loaded this message; it was not looked at"
+_EMPTY: Final = "the message is empty"
+# The lines of a message are counted on from its number times this: which message a line is of can
+# be told, however many it has.
+_LINES: Final = 1 << 32
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Chunk:
-    """Messages as the client gave them: their values as lines, and where each stood."""
+    """Messages as the client gave them.
+
+    Attributes:
+        data: their values, with line feeds between; nothing for one that is a reject already.
+        ends: of each, the byte behind it.
+        partitions: where each stood, as ``offsets``.
+        rejects: those that were not even read.
+    """
 
     data: bytes
+    ends: NDArray[np.int64]
     partitions: array[int]
     offsets: array[int]
     rejects: tuple[Reject, ...]
 
-    def first_rejects(self, room: int) -> tuple[Reject, ...]:
-        """Return those that are rejected already, as far as there is room."""
-        return self.rejects[:room]
+    def read(self, reader: JsonReader) -> EventBatch:
+        """Return the events, and what is no event with the place where it stood."""
+        starts = np.append(0, self.ends[:-1] + 1)
+        lines = np.arange(len(self.ends)) * _LINES
+        unread = Broken(count=len(self.rejects), rejects=lambda room: self.rejects[:room])
+        found = reader.read_messages(Pieces(self.data, starts, self.ends, lines), unread)
+        return replace(found, rejects=tuple(map(self._placed, found.rejects)))
+
+    def _placed(self, reject: Reject) -> Reject:
+        """Name the message instead of the line."""
+        at = (reject.line_number or 0) // _LINES
+        return replace(
+            reject,
+            line_number=None,
+            partition_number=self.partitions[at],
+            message_offset=self.offsets[at],
+        )
 
 
 class Share:
@@ -115,31 +141,31 @@ class Share:
         return following
 
     def _keep(self, messages: Sequence[Any], limits: Limits, refused: Mapping[int, int]) -> None:
-        values = [message.value() for message in messages]
-        if None in values:
-            messages = [message for message in messages if message.value() is not None]
-            self.tombstones += len(values) - len(messages)
-            values = [value for value in values if value is not None]
-        if not values:
+        count = len(messages)
+        messages = [message for message in messages if message.value() is not None]
+        self.tombstones += count - len(messages)
+        if not messages:
             return
+        values = [message.value() for message in messages]
         partitions = array("i", [message.partition() for message in messages])
         offsets = array("q", [message.offset() for message in messages])
-        rejects: list[Reject] = []
-        data = b"\n".join(values)
-        if refused or not _is_plain(data, values):
+        reasons = {at: _EMPTY for at, value in enumerate(values) if not value or value.isspace()}
+        if refused:
             ends = [refused.get(partition, 0) for partition in partitions]
-            for at, value in enumerate(values):
-                if offsets[at] < ends[at]:
-                    line: bytes | Reject = _cut(_DIED, value, limits)
-                else:
-                    line = _one_line(value, limits)
-                if isinstance(line, Reject):
-                    place = {"partition_number": partitions[at], "message_offset": offsets[at]}
-                    rejects.append(replace(line, **place))
-                    line = _NO_ROW
-                values[at] = line
-            data = b"\n".join(values)
-        self.chunks.append(Chunk(data, partitions, offsets, tuple(rejects)))
+            reasons |= {at: _DIED for at, offset in enumerate(offsets) if offset < ends[at]}
+        rejects = [_reject(at, reasons[at], values[at], limits) for at in sorted(reasons)]
+        for at in reasons:
+            values[at] = b""
+        data = b"\n".join(values)
+        self.chunks.append(
+            Chunk(
+                data=data,
+                ends=np.cumsum([len(value) + 1 for value in values]) - 1,
+                partitions=partitions,
+                offsets=offsets,
+                rejects=tuple(rejects),
+            )
+        )
         self.rows += len(values)
         self.size += len(data)
 
@@ -169,61 +195,19 @@ class Messages:
             self._prefetch.close()
 
     def _batches(self) -> Iterator[EventBatch]:
-        reader = JsonReader(_Nothing(), self._mapping, self._limits, "")
+        # It is given messages, and no content.
+        reader = JsonReader(BytesIO(), self._mapping, self._limits, "")
         reader.assembler.gate = self._gate
         for chunk in self._chunks:
-            for found in reader.read_messages([Block(chunk.data, 0)]):
-                yield replace(found, rejects=tuple(_placed(found.rejects, chunk)))
-            if chunk.rejects:
-                yield reader.broken(Broken(count=len(chunk.rejects), rejects=chunk.first_rejects))
+            yield chunk.read(reader)
 
 
-class _Nothing:
-    """Content of a reader that is given blocks."""
-
-    def read(self, size: int) -> bytes:  # noqa: ARG002 - as ByteSource has it
-        return b""
-
-
-def _is_plain(data: bytes, values: Sequence[bytes]) -> bool:
-    """Whether each value is a line, and none of them blank."""
-    if b"\r" in data or data.count(b"\n") != len(values) - 1:
-        return False
-    return not any(not value or value.isspace() for value in values)
-
-
-def _one_line(value: bytes, limits: Limits) -> bytes | Reject:
-    """Return a value on one line, if it is an object that may go over several."""
-    if not value.strip():
-        return _reject("the message is empty", value)
-    if b"\n" not in value and b"\r" not in value:
-        return value
-    if len(value) > limits.line_bytes:
-        kept = min(len(value), limits.raw_bytes)
-        return _cut(too_long(len(value), kept, limits), value, limits)
-    found = objects.read(value)
-    if isinstance(found, objects.NotAnObject):
-        return _reject(found.reason, value)
-    # Between the parts of an object only, for inside of a text they would not be JSON.
-    return value.replace(b"\r", b" ").replace(b"\n", b" ")
-
-
-def _cut(reason: str, value: bytes, limits: Limits) -> Reject:
+def _reject(at: int, reason: str, value: bytes, limits: Limits) -> Reject:
     kept = value[: limits.raw_bytes]
-    return replace(_reject(reason, kept), is_cut=len(kept) < len(value))
-
-
-def _reject(reason: str, raw: bytes) -> Reject:
-    return Reject(line_number=None, column_name=None, reason=reason, raw=raw)
-
-
-def _placed(rejects: Sequence[Reject], chunk: Chunk) -> Iterator[Reject]:
-    """Name the message instead of the line, which was counted from 0 in the chunk."""
-    for reject in rejects:
-        at = reject.line_number or 0
-        yield replace(
-            reject,
-            line_number=None,
-            partition_number=chunk.partitions[at],
-            message_offset=chunk.offsets[at],
-        )
+    return Reject(
+        line_number=at * _LINES,
+        column_name=None,
+        reason=reason,
+        raw=kept,
+        is_cut=len(kept) < len(value),
+    )

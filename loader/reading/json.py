@@ -96,18 +96,13 @@ class JsonReader:
             found = long_lines(block, self._limits)
             yield Pieces.of_block(replace(block, data=data)), found
 
-    def read_messages(self, blocks: Iterable[Block]) -> Iterator[EventBatch]:
-        """Yield batches of blocks whose lines are messages, of which each stands for itself.
+    def read_messages(self, messages: Pieces, broken: Broken) -> EventBatch:
+        """Return a batch of messages, of which each stands for itself, behind what is no text.
 
         Unlike with a file, none says how the others are written: keys match exactly, and there may
         be no object among them at all.
         """
-        for block in blocks:
-            yield self._batch(Pieces.of_block(block), long_lines(block, self._limits))
-
-    def broken(self, broken: Broken) -> EventBatch:
-        """Return a batch of nothing but rejects."""
-        return self._batch(Pieces.of_block(Block(b"", 0)), broken)
+        return self._batch(messages, broken)
 
     def _use(self, example: Mapping[str, Any]) -> None:
         """Decide where the columns are, from how an object has them."""

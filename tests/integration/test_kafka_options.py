@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ from loader.cli import consume as cli_consume
 from loader.kafka.consumer import TopicConsumer
 from loader.kafka.offsets import FencedError, Move, move_offsets
 from loader.reading.batch import EventBatch
-from loader.reading.json import JsonReader
-from loader.reading.lines import Block
+from loader.reading.json import JsonReader, Pieces
+from loader.reading.rows import Broken
 from tests.conftest import Outcome
 from tests.support.mock_brokers import MockBrokers, running_mocks
 from tests.support.topics import OFFSET, Running, Topic, event, results
@@ -65,11 +65,10 @@ def test_a_message_that_kills_the_consumer_is_found_and_set_aside(
 ) -> None:
     read = JsonReader.read_messages
 
-    def die(reader: JsonReader, blocks: Iterable[Block]) -> Iterator[EventBatch]:
-        for block in blocks:
-            if b"poison" in block.data:
-                raise DeathError
-            yield from read(reader, [block])
+    def die(reader: JsonReader, messages: Pieces, broken: Broken) -> EventBatch:
+        if b"poison" in messages.data:
+            raise DeathError
+        return read(reader, messages, broken)
 
     monkeypatch.setattr(JsonReader, "read_messages", die)
     monkeypatch.setattr("loader.loading.load._Load.discard", lambda _: None)
