@@ -63,6 +63,7 @@ class Builds:
                 cwd=self._project_dir,
                 env=dict(self._environments[name]),
                 check=False,
+                stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
                 # Ctrl-C ends the consumption, and not the build that is under way.
