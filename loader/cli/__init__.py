@@ -32,6 +32,7 @@ class _Terminated(KeyboardInterrupt):
 # its own help says.
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "load": ("load", "Load files, directories, globs or standard input (-)."),
+    "inspect": ("formats", "Look at a file, and say how to load it."),
     "formats": ("formats", "Show the known formats, or what one of them says."),
     "consume": (
         "consume",

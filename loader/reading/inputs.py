@@ -232,6 +232,50 @@ def _reader(
             return ParquetReader(file, stored, mapping, limits, an_input.origin), content
 
 
+def first_batch(an_input: Input, mapping: Mapping) -> EventBatch | None:
+    """Read the first batch of a file and no more; None when it has none.
+
+    Raises:
+        InputError: it cannot be read so.
+    """
+    with open_content(an_input) as file:
+        reader, _ = _reader(
+            an_input=an_input,
+            compression=an_input.compression,
+            file=file,
+            stored=Counted(file),
+            mapping=mapping.of_file(an_input.path),
+            limits=Limits(),
+            hashing=False,
+        )
+        return next(iter(reader), None)
+
+
+def beginning(an_input: Input, size: int) -> bytes:
+    """Return the first bytes of the content of a file, as UTF-8 if it has a mark.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    with open_content(an_input) as file:
+        content = Content(Counted(file), an_input.compression, an_input.origin, hashing=False)
+        return Decoded(content, None).read(size)
+
+
+@contextmanager
+def open_content(an_input: Input) -> Iterator[BinaryIO]:
+    """Open a file, or what an archive has in it.
+
+    Raises:
+        InputError: it cannot be opened.
+    """
+    with ExitStack() as stack:
+        file = stack.enter_context(open_stored(an_input))
+        if an_input.member is not None:
+            file = stack.enter_context(_open_member(file, an_input))
+        yield file
+
+
 @contextmanager
 def _open_member(whole: BinaryIO, an_input: Input) -> Iterator[BinaryIO]:
     with ExitStack() as stack:

@@ -44,6 +44,15 @@ def test_each_message_is_loaded_once(topic: Topic, conn: Connection) -> None:
     assert details == {"1": [3, 4]}
 
 
+def test_messages_of_a_known_format_are_loaded(topic: Topic, conn: Connection) -> None:
+    sample = Path(__file__).parents[2] / "docs/samples/deepstream-minimal.ndjson"
+    topic.produce(sample.read_bytes().splitlines())
+    (result,) = results(topic.consume("--as", "deepstream-minimal"))
+    assert (result["rows_loaded"], result["rows_rejected"]) == (3, 0)
+    types = conn.execute("select event_type from raw.event_types order by 1").fetchall()
+    assert types == [("Person",), ("Vehicle",)]
+
+
 def test_poison_is_rejected_with_its_place(topic: Topic, scalar: Scalar) -> None:
     pretty = json.dumps(json.loads(event(1)), indent=2).encode().replace(b"\n", b"\r\n")
     poison = [b"", b"\xff\xfe", b"not json", b'{"time":\n', b'{"time": "a\nb"}', b" \n ", b"[1]"]

@@ -1,4 +1,5 @@
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,26 @@ def test_the_same_file_again_changes_nothing(
     assert scalar("select count(*) from raw.events") == 3
     assert scalar("select load_seq from raw.load_counter") == 1
     nothing_left()
+
+
+def test_a_known_format_is_its_options_in_the_ledger_too(
+    run_loader: Run, tmp_path: Path, scalar: Scalar
+) -> None:
+    sample = Path(__file__).parents[2] / "docs/samples/frigate.ndjson"
+    columns = ("time", "start_time"), ("type", "label"), ("source", "camera")
+    options = [f"--{what}-column=after.{key}" for what, key in columns]
+    loaded = run_loader("load", sample, *options, "--time-format", "epoch_s", "--json")
+    assert json.loads(loaded.stdout)["rows_loaded"] == 3
+    again = run_loader("load", sample, "--as", "frigate", "--json")
+    assert json.loads(again.stdout)["already_loaded"] is True
+    # The same in a folder; --where adds to what the format says.
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    shutil.copy(sample, inbox)
+    watch = ("watch", inbox, "--once", "--settle", "0s", "--json", "--as", "frigate")
+    watched = json.loads(run_loader(*watch, "--where", "type=new").stdout)
+    assert (watched["rows_loaded"], watched["rows_left_out"]) == (2, 1)
+    assert scalar("select count(*) from raw.events") == 5
 
 
 def test_the_same_content_on_standard_input_changes_nothing(

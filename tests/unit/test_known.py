@@ -20,33 +20,64 @@ from loader.settings import read_settings
 
 SAMPLES = Path(__file__).parents[2] / "docs/samples"
 # What is given beside the format, as its note says.
-GIVEN = {"atspm": {"timezone": "America/Denver"}}
+GIVEN = {
+    "atspm": {"timezone": "America/Denver"},
+    "megadetector": {"timezone": "Europe/Berlin"},
+}
+FIRST, SECOND = "2026-03-02T08:10:10.420", "2026-03-02T08:10:11.303"
 EXPECTED = {
     "atspm": [
         ("2026-03-02T15:00:00.400", "vehicle", "7115"),
         ("2026-03-02T15:00:07.000", "pedestrian", "7115"),
     ],
+    "axis": [
+        ("2026-03-02T08:10:10.420150", "Human", "1"),
+        ("2026-03-02T08:10:10.420150", "Car", "1"),
+    ],
+    "axis-events": [(FIRST, "human", "B8A44F000001")],
     "camtrap-dp": [
         ("2026-03-02T02:57:37", "animal", "north"),
         ("2026-03-02T04:10:00", "human", "north"),
     ],
+    "deepstream": [(FIRST, "moving", "cam-1"), (SECOND, "entry", "cam-1")],
+    "deepstream-minimal": [
+        (FIRST, "Vehicle", "cam-1"),
+        (FIRST, "Person", "cam-1"),
+        ("2026-03-02T08:10:10.486", "Person", "cam-1"),
+    ],
+    "frigate": [
+        ("2026-03-02T08:10:05.125", "person", "gate"),
+        ("2026-03-02T08:10:05.125", "person", "gate"),
+        ("2026-03-02T08:11:40.750", "car", "street"),
+    ],
+    "frigate-events": [
+        ("2026-03-02T08:10:05.125", "person", "gate"),
+        ("2026-03-02T08:11:40.750", "car", "street"),
+    ],
     "hikvision": [("2026-03-02T08:10:10", "VMD", "4")],
     "home-assistant": [
-        ("2026-03-02T08:10:10.420", "on", "binary_sensor.hall_motion"),
-        ("2026-03-02T08:10:11.303", "on", "binary_sensor.front_door"),
+        (FIRST, "on", "binary_sensor.hall_motion"),
+        (SECOND, "on", "binary_sensor.front_door"),
     ],
-    "opendatacam-csv": [
-        ("2026-03-02T08:10:10.420", "car", "North gate"),
-        ("2026-03-02T08:10:11.303", "bicycle", "North gate"),
+    "megadetector": [
+        ("2026-03-02T01:57:37", "animal", "cam1"),
+        ("2026-03-02T08:10:00", "person", "cam2"),
     ],
-    "opendatacam-csv-2": [
-        ("2026-03-02T08:10:10.420", "car", "North gate"),
-        ("2026-03-02T08:10:11.303", "person", "South gate"),
+    "onvif": [(FIRST, "Line at the gate", "1"), (SECOND, "Field behind", "2")],
+    "opendatacam": [(FIRST, "car", "94af"), (SECOND, "bicycle", "94af")],
+    "opendatacam-csv": [(FIRST, "car", "North gate"), (SECOND, "bicycle", "North gate")],
+    "opendatacam-csv-2": [(FIRST, "car", "North gate"), (SECOND, "person", "South gate")],
+    "rekognition": [(FIRST, "PERSON", "gate"), (FIRST, "PET", "gate")],
+    "rekognition-faces": [
+        ("2026-03-02T08:10:10.500", "face", "door"),
+        ("2026-03-02T08:10:10.500", "face", "door"),
     ],
-    "ultralytics": [
-        ("2026-03-02T08:10:10.420", "person", "gate"),
-        ("2026-03-02T08:10:10.620", "car", "gate"),
+    "ttn": [("2026-03-02T08:10:10.420681", "uplink", "door-1"), (SECOND, "uplink", "door-2")],
+    "ttn-storage": [
+        ("2026-03-02T08:10:10.420681", "uplink", "door-1"),
+        (SECOND, "uplink", "door-2"),
     ],
+    "ultralytics": [(FIRST, "person", "gate"), ("2026-03-02T08:10:10.620", "car", "gate")],
 }
 
 
