@@ -75,8 +75,8 @@ def test_how_far_it_is_is_told(run_loader: Run, monkeypatch: pytest.MonkeyPatch)
     run_loader("withdraw", "1")
     assert said("--quiet") == []
     assert said("--retain", "90d") == [
-        "loader: dropped 1 partitions so far, the last one events_2024_04",
-        "loader: dropped 2 partitions so far, the last one events_2024_05",
+        "loader: dropped 1 partitions so far, the last one event_chunks_2024_04",
+        "loader: dropped 2 partitions so far, the last one event_chunks_2024_05",
     ]
 
 
