@@ -4,6 +4,12 @@ events as (
     select * from {{ ref('stg_video_events__event_history') }} as history
     where
         history.withdrawn_seq is null
+        -- So that it is an index scan for each.
+        and history.source_id = any(
+            array(
+                select sources.source_id from {{ ref('stg_video_events__sources') }} as sources
+            )
+        )
         and {{ chunks_between('history', 'since', ['until']) }}
         and history.occurred_at >= since
         and history.occurred_at < until

@@ -1,7 +1,7 @@
 {% macro get_grant_sql(relation, privilege, grantees) %}
-    {#- dbt's own macro quotes no names, and takes everything for a table. -#}
+    {#- dbt's own macro quotes no names, takes everything for a table, and functions with their defaults. -#}
     grant {{ privilege }} on
-    {%- if relation.is_function %} function {{ relation }} ({{ formatted_scalar_function_args_sql() }})
+    {%- if relation.is_function %} function {{ relation }} ({{ model.arguments | map(attribute='data_type') | join(', ') }})
     {%- else %} {{ relation }}
     {%- endif %} to
     {%- for name in grantees %} {{ adapter.quote(name) }}{{ ',' if not loop.last }}

@@ -29,6 +29,6 @@
     {%- if meta.get('is_security_definer') %}
     security definer
     set search_path = pg_catalog, pg_temp;
-    revoke execute on function {{ this }} ({{ formatted_scalar_function_args_sql() }}) from public
+    revoke execute on function {{ this }} ({{ model.arguments | map(attribute='data_type') | join(', ') }}) from public
     {%- endif %}
 {%- endmacro %}

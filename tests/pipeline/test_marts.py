@@ -2,14 +2,19 @@
 
 import json
 import random
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from psycopg import Connection, errors
 from psycopg.rows import TupleRow
 
+from loader.database.connection import connect
+from loader.server.cluster import Cluster
 from tests.conftest import Outcome
 from tests.support.breaking import unnoticed
 from tests.support.dbt import Dbt, messages
@@ -74,6 +79,70 @@ def test_a_batch_does_not_look_at_partitions_that_it_cannot_touch(
         "select load_seq from analytics.model_progress where model_name = any(%s)", [models]
     ).fetchall()
     assert marks == [(2,)] * len(models)
+
+
+def test_every_look_up_of_events_is_bounded_by_source_or_load_and_time(
+    cluster: Cluster, conn: Connection[TupleRow], dbt: Dbt, ledger: Ledger, dsn: str
+) -> None:
+    """Of a batch that brings and withdraws, of the live views, of the functions.
+
+    PostgreSQL prefers to scan all that a small table has. Where it may not, nor merge in the order
+    of an index, what it scans whole is what no index helps with.
+    """
+    several = [
+        [Event(f"gate {n % 3}", NOON + timedelta(days=60 * load, hours=6 * n), kind)
+         for n, kind in enumerate(["car", "pedestrian", "bicycle", "pedestrian"] * 25)]
+        for load in range(3)
+    ]  # fmt: skip
+    loads = [ledger.load(events) for events in several]
+    dbt("build", "--exclude-resource-type", "test", "unit_test")
+    ledger.withdraw(loads[1])
+    ledger.load([replace(event, time=event.time + timedelta(seconds=5)) for event in several[0]])
+    for setting in (
+        "enable_seqscan = off",
+        "enable_mergejoin = off",
+        "session_preload_libraries = auto_explain",
+        "auto_explain.log_min_duration = 0",
+        "auto_explain.log_nested_statements = on",
+        "auto_explain.log_format = json",
+    ):
+        conn.execute(f"alter database {conn.info.dbname} set {setting}".encode())
+    begin = len(cluster.log_file.read_text())
+    with connect(dsn, purpose="test") as reader:
+        for relation in (
+            *LIVE_VIEWS,
+            "events_between('2024-05-13Z', '2024-05-14Z')",
+            "events_between('2024-05-13Z', '2024-05-14Z', 'gate 1')",
+            "activity_periods_between('5 minutes', '2024-05-13Z', '2024-05-14Z')",
+        ):
+            reader.execute(f"select * from analytics.{relation}".encode())
+    dbt("run")
+    logged = cluster.log_file.read_text()[begin:]
+    plans = [json.loads(text) for text in re.findall(r"(?m) plan:\n((?:\t.*\n)+)", logged)]
+    scans = [(plan["Query Text"], scan) for plan in plans for scan in scans_of_chunks(plan["Plan"])]
+    assert len(scans) > 20
+    unbounded = [f"{scan} in {text}" for text, scan in scans if not is_bounded(scan)]
+    assert not unbounded, "\n".join(unbounded)
+
+
+def scans_of_chunks(node: dict[str, Any], is_limited: bool = False) -> Iterator[dict[str, Any]]:
+    """Yield the scans of chunks below a node of a plan, each with the conditions of its index."""
+    parts = node.get("Plans", [])
+    if node.get("Relation Name", "").startswith("event_chunks_"):
+        conditions = [part.get("Index Cond", "") for part in (node, *parts)]
+        yield {
+            "conditions": " ".join(conditions),
+            "filter": node.get("Filter", ""),
+            "is_limited": is_limited,
+        }
+    for part in parts:
+        yield from scans_of_chunks(part, is_limited or node["Node Type"] == "Limit")
+
+
+def is_bounded(scan: dict[str, Any]) -> bool:
+    """Tell whether a scan is of one source or load, and of some time; or stops at the first row."""
+    has_time = "first_event_at" in f"{scan['conditions']} {scan['filter']}" or scan["is_limited"]
+    return "load_id" in scan["conditions"] or ("source_id" in scan["conditions"] and has_time)
 
 
 def test_generated_events_in_twenty_random_loads(

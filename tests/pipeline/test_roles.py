@@ -66,7 +66,7 @@ def check_reader(dsn: str) -> None:
             conn.execute(f"select * from {relation}".encode())
         found = conn.execute(f"select distinct category from analytics.{FUNCTION}".encode())
         assert ("vehicles",) in found.fetchall()
-        events = "analytics.events_between('-infinity', 'infinity', 'gate')"
+        events = "analytics.events_between('-infinity', 'infinity')"
         found = conn.execute(f"select distinct category from {events}".encode())
         assert ("vehicles",) in found.fetchall()
         for statement in (
