@@ -7,7 +7,7 @@
     ),
 
     changed_buckets as materialized (
-        {{ event_buckets('changed_events', sign='sign') | indent(8) }}
+        {{ event_buckets('changed_events', is_signed=true) | indent(8) }}
     ),
 
     islands as materialized (
@@ -67,23 +67,11 @@
         {{ merge_periods('left_over', key) | indent(8) }}
     ),
 
-    replacements as materialized (
+    replacements as (
         select * from merged
         where not is_recount_needed
         union all
         select * from recounted
-    ),
-
-    vanished as (
-        select
-            {{ key | join(', ') }},
-            started_at
-        from touched
-        except
-        select
-            {{ key | join(', ') }},
-            started_at
-        from replacements
     )
 
     select
@@ -91,6 +79,7 @@
         event_count,
         {% if is_across_sources %}source_ids,
         {% endif -%}
+        false as is_removed,
         started_at,
         ended_at
     from replacements
@@ -99,10 +88,11 @@
 
     select
         {{ key | join(', ') }},
-        0 as event_count,
-        {% if is_across_sources %}array[]::int[] as source_ids,
+        event_count,
+        {% if is_across_sources %}source_ids,
         {% endif -%}
+        true as is_removed,
         started_at,
-        started_at as ended_at
-    from vanished
+        ended_at
+    from touched
 {% endmacro %}

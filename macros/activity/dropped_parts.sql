@@ -29,7 +29,7 @@
             and history.occurred_at between begun.started_at and begun.ended_at
             and history.occurred_at <= {{ batch.recount_until }}
             and {{ visible_at(batch.lo, 'history') }}
-        offset 0
+        {{ fence() }}
     ) as still_there
     where begun.started_at < {{ batch.dropped_before }}
 {% endmacro %}

@@ -1,4 +1,4 @@
-{% macro event_buckets(events, sign='1', gap=none) %}
+{% macro event_buckets(events, is_signed=false, gap=none) %}
     {#-
         Two events of one bucket are always in one period, because a bucket is as long as the
         gap: what remains to be sorted is far less than the events.
@@ -15,15 +15,11 @@
             source_id,
             category,
             occurred_at,
-            {{ sign }} as sign,
+            {{ 'sign' if is_signed else '1 as sign' }},
             date_bin({{ gap or activity_gap() }}, occurred_at, timestamptz '2000-01-01 00:00:00+00') as bucket
         from {{ events }}
-        {#-
-            A fence: PostgreSQL would expect as many buckets as events, and sort instead of hash.
-            As a number it also forbids parallel workers, which a batch is too small for; written
-            as text it does not.
-        #}
-        offset {{ "'0'" if sign == '1' else '0' }}
+        {#- PostgreSQL would expect as many buckets as events, and sort instead of hash. #}
+        {{ fence(in_parallel=not is_signed) }}
     ) as bucketed
     group by
         bucketed.source_id,

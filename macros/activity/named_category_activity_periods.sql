@@ -1,4 +1,4 @@
-{% macro named_category_activity_periods(periods) %}
+{% macro named_category_activity_periods(periods, of_batch=false) %}
     select
         {{ deterministic_id(['category'], ['started_at']) }} as category_activity_period_id,
         category,
@@ -8,5 +8,8 @@
         started_at,
         ended_at,
         ended_at - started_at as duration
+        {%- if of_batch %},
+        is_removed
+        {%- endif %}
     from {{ periods }}
 {% endmacro %}

@@ -18,8 +18,7 @@
                     and " ~ visible_at(batch.hi, 'history') ~ "
             ) as events"
         ) | indent(8) }}
-        {#- A fence: one index scan per extent, never a scan of all events. #}
-        offset 0
+        {{ fence() }}
     ) as buckets
     where extents.is_recount_needed
     {%- else -%}
@@ -37,7 +36,7 @@
         where
             stored.category = extents.category
             and stored.started_at between extents.started_at and extents.ended_at
-        offset 0
+        {{ fence() }}
     ) as periods
     where extents.is_recount_needed
     {%- endif %}

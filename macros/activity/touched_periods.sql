@@ -29,7 +29,6 @@
                 islands.started_at
             )
             and stored.ended_at > islands.started_at - {{ activity_gap() }}
-        {#- A fence: without it PostgreSQL may decide to join all of the stored periods. #}
-        offset 0
+        {{ fence() }}
     ) as touched
 {% endmacro %}

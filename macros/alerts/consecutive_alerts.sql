@@ -42,7 +42,7 @@
                 and alerts.first_event_type = runs.first_event_type
                 and alerts.rule_name = rules.rule_name
                 and runs.dropped_event_count >= rules.threshold
-            offset 0
+            {{ fence() }}
         )
         {%- endif %}
     ) as trigger_event

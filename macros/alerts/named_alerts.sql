@@ -1,4 +1,4 @@
-{% macro named_alerts(alerts, sources) %}
+{% macro named_alerts(alerts) %}
     select
         {{ deterministic_id(
             ['alerts.rule_name', 'alerts.source_id', 'alerts.first_event_type'],
@@ -14,5 +14,5 @@
         alerts.triggered_at,
         alerts.ended_at
     from {{ alerts }} as alerts
-    inner join {{ sources }} as sources on alerts.source_id = sources.source_id
+    inner join {{ ref('stg_video_events__sources') }} as sources on alerts.source_id = sources.source_id
 {% endmacro %}

@@ -1,3 +1,8 @@
+{% macro is_presence(alerts) -%}
+    {{ alerts }}.first_event_type = ''
+{%- endmacro %}
+
+
 {% macro presence_alerts(periods) %}
     select
         rules.rule_name,
@@ -14,5 +19,4 @@
             rules.kind = 'presence'
             and periods.category = rules.category
             and periods.ended_at - periods.started_at >= rules.min_duration
-    where periods.event_count > 0
 {% endmacro %}

@@ -5,11 +5,11 @@
     that stays as it is is left alone: to replace it would make its readers wait for each other.
 -#}
 {% materialization stable_view, adapter='postgres' %}
-    {%- set existing = load_cached_relation(this) -%}
     {%- set target = this.incorporate(type='view') -%}
     {%- set grants = config.get('grants') -%}
 
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
+    {%- do begin_own_transaction() -%}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
 
     {#- Two runs that look at a view and then replace it would wait for each other. -#}
@@ -17,9 +17,12 @@
         select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended({{ dbt.string_literal('video-events view ' ~ target) }}, 0))
     {%- endcall -%}
 
+    {%- set existing = existing_relation() -%}
     {%- set change = view_change(existing, sql) -%}
     {%- if change == 'rebuild' -%}
-        {{ drop_relation_if_exists(existing) }}
+        {#- With all views on it, which a reader may have open. -#}
+        {%- do patiently([existing], get_drop_sql(existing) ~ ';') -%}
+        {%- do adapter.cache_dropped(existing) -%}
     {%- elif change == 'replace' -%}
         {%- do lock_against_readers(target) -%}
     {%- endif -%}

@@ -10,7 +10,7 @@
     ),
 
     changed_buckets as (
-        {{ event_buckets('changed_events', sign='sign') | indent(8) }}
+        {{ event_buckets('changed_events', is_signed=true) | indent(8) }}
     ),
 
     islands as (

@@ -1,5 +1,7 @@
-{% macro daily_counts(days, hours, periods) %}
-    {#- Short index scans for each day, whatever the size of history; each has a fence. #}
+{% macro daily_counts(days) %}
+    {%- set hours = ref('fct_hourly_detections') -%}
+    {%- set periods = ref('fct_activity_periods') -%}
+    {#- Short index scans for each day, whatever the size of history. #}
     select
         bounds.source_id,
         bounds.category,
@@ -24,7 +26,7 @@
             and hours.category = bounds.category
             and hours.hour_started_at >= bounds.day_started_at
             and hours.hour_started_at < bounds.day_ended_at
-        offset 0
+        {{ fence() }}
     ) as counted
     cross join lateral (
         select
@@ -52,6 +54,6 @@
                 bounds.day_started_at
             )
             and periods.ended_at >= bounds.day_started_at
-        offset 0
+        {{ fence() }}
     ) as measured
 {% endmacro %}

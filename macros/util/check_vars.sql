@@ -27,7 +27,7 @@
         {%- endif -%}
         {%- set query -%}
             {#- Hooks on the run are outside of a transaction; this is a single one for the server. #}
-            {{ own_settings(is_new_transaction=false) }};
+            {{ own_settings() }};
             do $check_vars$
             begin
                 perform set_config('video_events.refused', '', true);

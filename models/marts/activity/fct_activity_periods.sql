@@ -9,27 +9,10 @@
     )
 }}
 
--- depends_on: {{ ref('stg_video_events__loads') }}
 with
 
-{% if is_incremental() %}
-
-periods as (
-    {{
-        changed_periods(
-            stored=this,
-            key=['source_id', 'category'],
-            batch=this_batch(),
-            recount_from=ref('stg_video_events__event_history'),
-        ) | indent(4)
-    }}
-),
-
-{% else %}
-
 events as (
-    select * from {{ ref('stg_video_events__event_history') }} as history
-    where {{ visible_at(this_batch().hi, 'history') }}
+    {{ all_events() | indent(4) }}
 ),
 
 buckets as (
@@ -40,14 +23,8 @@ periods as (
     {{ merge_periods('buckets', ['source_id', 'category']) | indent(4) }}
 ),
 
-{% endif %}
-
-sources as (
-    select * from {{ ref('stg_video_events__sources') }}
-),
-
 final as (
-    {{ named_activity_periods('periods', 'sources') | indent(4) }}
+    {{ named_activity_periods('periods') | indent(4) }}
 )
 
 -- Who looks for the periods of a source and category, as the models that follow do, then finds

@@ -12,16 +12,7 @@
     )
 }}
 
--- depends_on: {{ ref('stg_video_events__loads') }}, {{ ref('stg_video_events__event_history') }}
 with
-
-{% if is_incremental() %}
-
-days as (
-    {{ changed_days(this_batch()) | indent(4) }}
-),
-
-{% else %}
 
 days as (
     select distinct
@@ -31,35 +22,13 @@ days as (
     from {{ ref('fct_hourly_detections') }}
 ),
 
-{% endif %}
-
 counts as (
-    {{
-        daily_counts(
-            'days', hours=ref('fct_hourly_detections'), periods=ref('fct_activity_periods')
-        ) | indent(4)
-    }}
-),
-
-sources as (
-    select * from {{ ref('stg_video_events__sources') }}
+    {{ daily_counts('days') | indent(4) }}
 ),
 
 final as (
-    select
-        counts.source_id,
-        sources.source_name,
-        counts.category,
-        counts.event_count::bigint as event_count,
-        counts.period_count,
-        counts.occupancy::double precision as occupancy,
-        counts.activity_date,
-        counts.active_duration
-    from counts
-    inner join sources on counts.source_id = sources.source_id
-    {%- if not is_incremental() %}
-    where counts.event_count > 0
-    {%- endif %}
+    {{ named_daily_activity('counts') | indent(4) }}
 )
 
 select * from final
+where event_count > 0

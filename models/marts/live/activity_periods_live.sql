@@ -1,22 +1,11 @@
 with
 
-changed_periods as materialized (
+changes as materialized (
     {{
-        changed_periods(
-            stored=ref('fct_activity_periods'),
-            key=['source_id', 'category'],
-            batch=live_batch('fct_activity_periods'),
-            recount_from=ref('stg_video_events__event_history'),
+        changes_of_fct_activity_periods(
+            stored=ref('fct_activity_periods'), batch=live_batch('fct_activity_periods')
         ) | indent(4)
     }}
-),
-
-sources as (
-    select * from {{ ref('stg_video_events__sources') }}
-),
-
-changes as materialized (
-    {{ named_activity_periods('changed_periods', 'sources') | indent(4) }}
 ),
 
 final as (

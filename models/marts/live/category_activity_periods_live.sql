@@ -1,18 +1,13 @@
 with
 
-changed_periods as materialized (
+changes as materialized (
     {{
-        changed_periods(
+        changes_of_fct_category_activity_periods(
             stored=ref('fct_category_activity_periods'),
-            key=['category'],
             batch=live_batch('fct_category_activity_periods'),
-            recount_from=ref('activity_periods_live'),
+            source_periods=ref('activity_periods_live'),
         ) | indent(4)
     }}
-),
-
-changes as materialized (
-    {{ named_category_activity_periods('changed_periods') | indent(4) }}
 ),
 
 final as (

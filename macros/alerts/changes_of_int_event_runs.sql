@@ -1,4 +1,4 @@
-{% macro changed_event_runs(stored, batch) %}
+{% macro changes_of_int_event_runs(stored, batch) %}
     with
 
     changed_events as (
@@ -36,64 +36,40 @@
                 and {{ chunks_between('history', run_bucket(batch.since)) }}
                 {%- endif %}
                 and {{ visible_at(batch.hi, 'history') }}
-            offset 0
+            {{ fence() }}
         ) as events
     ),
 
     runs as (
         {{ event_runs('bucket_events') | indent(8) }}
-    ),
-
-    replacements as materialized (
-        {{ runs_worth_keeping('runs') | indent(8) }}
-    ),
-
-    vanished as (
-        select
-            stored.source_id,
-            stored.first_event_type,
-            stored.started_at
-        from changed_buckets
-        cross join lateral (
-            select runs.*
-            from {{ stored }} as runs
-            where
-                runs.source_id = changed_buckets.source_id
-                and runs.started_at >= changed_buckets.bucket_started_at
-                and runs.started_at < changed_buckets.bucket_started_at + {{ run_bucket() }}
-            offset 0
-        ) as stored
-        except
-        select
-            source_id,
-            first_event_type,
-            started_at
-        from replacements
     )
 
     select
-        source_id,
-        category,
-        first_event_type,
-        event_count,
-        is_first_in_bucket,
-        is_last_in_bucket,
-        bucket_started_at,
-        started_at,
-        ended_at
-    from replacements
+        runs.*,
+        false as is_removed
+    from ({{ runs_worth_keeping('runs') | indent(4) }}) as runs
 
     union all
 
     select
-        source_id,
-        '' as category,
-        first_event_type,
-        0 as event_count,
-        false as is_first_in_bucket,
-        false as is_last_in_bucket,
-        started_at as bucket_started_at,
-        started_at,
-        started_at as ended_at
-    from vanished
+        stored.source_id,
+        stored.category,
+        stored.first_event_type,
+        stored.event_count,
+        stored.is_first_in_bucket,
+        stored.is_last_in_bucket,
+        stored.bucket_started_at,
+        stored.started_at,
+        stored.ended_at,
+        true as is_removed
+    from changed_buckets
+    cross join lateral (
+        select runs.*
+        from {{ stored }} as runs
+        where
+            runs.source_id = changed_buckets.source_id
+            and runs.started_at >= changed_buckets.bucket_started_at
+            and runs.started_at < changed_buckets.bucket_started_at + {{ run_bucket() }}
+        {{ fence() }}
+    ) as stored
 {% endmacro %}

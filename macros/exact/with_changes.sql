@@ -15,5 +15,5 @@
         {% for column in columns %}changes.{{ column }}{{ ',' if not loop.last }}
         {% endfor %}
     from {{ changes }} as changes
-    where changes.event_count > 0
+    where not changes.is_removed
 {% endmacro %}

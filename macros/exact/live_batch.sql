@@ -13,17 +13,11 @@
         from {{ mark_of(ref(model_name)) | indent(8) }}
     )
     {%- endset -%}
-    {%- set dropped_before -%}
-    (
-        select coalesce(max(retention.dropped_before), '-infinity')
-        from {{ source('raw', 'retention') }} as retention
-    )
-    {%- endset -%}
     {{ return({
         'lo': lo,
         'hi': '(select counter.load_seq from ' ~ source('raw', 'load_counter') ~ ' as counter)',
         'since': none,
         'recount_until': "'infinity'::timestamptz",
-        'dropped_before': dropped_before,
+        'dropped_before': dropped_before(),
     }) }}
 {% endmacro %}

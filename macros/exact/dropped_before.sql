@@ -1,0 +1,6 @@
+{% macro dropped_before() -%}
+    (
+        select coalesce(max(retention.dropped_before), '-infinity')
+        from {{ source('raw', 'retention') }} as retention
+    )
+{%- endmacro %}
