@@ -88,7 +88,7 @@ def _print(found: inspecting.Finding, command: str | None) -> None:
 
 
 def _command(path: str, options: inspecting.Options) -> str:
-    arguments = ["loader", "load", path]
+    arguments = ["loader", "load", f"./{path}" if path.startswith("-") else path]
     for name, value in options.items():
         text = ",".join(value) if isinstance(value, list | tuple) else str(value)
         arguments += [f"--{name.replace('_', '-')}", text]

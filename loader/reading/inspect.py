@@ -209,8 +209,7 @@ def _known_ways(names: abc.Iterable[str]) -> Iterator[Options]:
 def _ways(roles: Roles, stem: str) -> Iterator[Options]:
     """Yield options with columns that could be time, type and source."""
     for time, told in roles["time"].items():
-        chosen: Options = {"time_column": time} | told
-        taken = {time}
+        chosen, taken = dict(told), {time}
         for role, otherwise in (("type", "event"), ("source", stem)):
             could = (one for one in roles[role] if one not in taken and _are_one_row(time, one))
             name = next(could, None)
@@ -230,8 +229,11 @@ def _are_one_row(name: str, other: str) -> bool:
 
 def _roles(values: Values) -> Roles:
     """Return role -> columns that could have it, the best first -> options that go with it."""
-    times = {name: told for name, texts in values.items() if (told := _clock(texts)) is not None}
-    times |= _halves(values) if not times else {}
+    times = {
+        name: {"time_column": _quoted(name)} | told
+        for name, texts in values.items()
+        if (told := _clock(texts)) is not None
+    } or _halves(values)
     found: Roles = {"time": _ranked(times, "time")}
     for role in ("type", "source"):
         could: dict[str, Options] = {
@@ -285,8 +287,14 @@ def _halves(values: Values) -> dict[str, Options]:
     parts = {name: texts for name, texts in values.items() if _PART.match(next(iter(texts), ""))}
     for date, time in permutations(parts, 2):
         if told := _clock(map(" ".join, zip(parts[date], parts[time], strict=False))):
-            return {f"{date},{time}": told}
+            column = {"time_column": f"{_quoted(date)},{_quoted(time)}"}
+            return dict.fromkeys((date, time), column | told)
     return {}
+
+
+def _quoted(name: str) -> str:
+    """Return a name as it stands where several may, with commas between."""
+    return '"' + name.replace('"', '""') + '"' if "," in name else name
 
 
 def _are_counts(values: Values, roles: Roles) -> bool:
@@ -302,7 +310,10 @@ def _are_counts(values: Values, roles: Roles) -> bool:
 def _input(path: str) -> tuple[Input, Options]:
     """Return a file as its name or else its beginning tells, and what a load has to be told."""
     try:
-        return expand([path], Mapping())[0], {}
+        an_input = expand([path], Mapping())[0]
+        if not Path(an_input.origin).is_file():
+            raise InputError(f"{path}: is read several times, so it must be a file")
+        return an_input, {}
     except InputError:
         if not Path(path).is_file():
             raise

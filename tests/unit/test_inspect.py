@@ -1,6 +1,7 @@
 """``loader inspect``: what a file seems to be, and a command that loads it."""
 
 import json
+import os
 import shlex
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,11 @@ def test_known_formats_come_first_and_their_command_loads_the_sample(
             " --source-column site",
         ),
         (
+            "-k.csv",
+            '"Date, UTC";type;source\n2026-03-02T08:00:05Z;car;a\n',
+            "--delimiter ';' --time-column '\"Date, UTC\"'",
+        ),
+        (
             "j.ndjson",
             '{"a.time": "2026-03-02T08:00:05Z", "type": "car", "source": "x"}\n',
             r"--time-column 'a\.time'",
@@ -111,8 +117,9 @@ def test_any_other_file_gets_columns_that_could_be_it(
     name: str, content: str | bytes, options: str, capsys: Capture
 ) -> None:
     Path(name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    found = inspected(name, capsys)
-    assert found["command"] == f"loader load {name} {options}".strip()
+    path = f"./{name}" if name.startswith("-") else name
+    found = inspected(path, capsys)
+    assert found["command"] == f"loader load {path} {options}".strip()
     assert loaded(found["command"], capsys)["rows_loaded"] == found["rows_usable"] > 0
 
 
@@ -169,6 +176,15 @@ def test_what_cannot_be_loaded_is_said(content: bytes, message: str, capsys: Cap
     said = capsys.readouterr().err
     assert message in said
     assert said.count("a.csv") == 1
+
+
+def test_what_can_be_read_only_once_is_refused(capsys: Capture) -> None:
+    os.mkfifo("a.csv")
+    for path in ("a.csv", "-"):
+        assert main(["inspect", path]) == 4
+        assert f"{path}: is read several times, so it must be a file" in capsys.readouterr().err
+    assert main(["inspect", "b.csv"]) == 4
+    assert "b.csv: no such file or directory" in capsys.readouterr().err
 
 
 def test_what_is_no_json_at_all_is_said(capsys: Capture) -> None:
