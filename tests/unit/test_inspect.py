@@ -101,6 +101,11 @@ def test_known_formats_come_first_and_their_command_loads_the_sample(
             " --source-column site",
         ),
         (
+            "two.json",
+            '{"cams": [{"camera": "x"}], "seen": [{"time": "2026-03-02T08:00:05Z", "kind": 1}]}',
+            "--time-column 'seen[].time' --type-column 'seen[].kind' --source two",
+        ),
+        (
             "-k.csv",
             '"Date, UTC";type;source\n2026-03-02T08:00:05Z;car;a\n',
             "--delimiter ';' --time-column '\"Date, UTC\"'",
