@@ -1,7 +1,7 @@
 """What commands print: tables for people, JSON for programs."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any
@@ -243,4 +243,7 @@ def _size(count: float) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, outcomes.Outcome):
         return outcomes.as_dict(value)
-    return iso_utc(value) if isinstance(value, datetime) else asdict(value)
+    if isinstance(value, datetime):
+        return iso_utc(value)
+    has_fields = is_dataclass(value) and not isinstance(value, type)
+    return asdict(value) if has_fields else str(value)
