@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeAlias
 
 from loader.errors import DatabaseError, InputError, LoaderError
@@ -57,33 +57,20 @@ class IncompleteError(DatabaseError):
 
 
 def as_dict(outcome: Outcome) -> dict[str, Any]:
-    """Return the fields that ``--json`` prints."""
+    """Return the fields that ``--json`` prints; of what is missing as of a load of nothing."""
     if isinstance(outcome, LoadResult):
         found = asdict(outcome)
-        if outcome.destination is None:
-            # As it is where there is one database only.
-            del found["destination"]
-        # For people; programs ask for all of them.
-        del found["first_reject"]
-        return found
-    nothing = LoadResult(
-        load_id=None,
-        load_seq=None,
-        origin=outcome.origin,
-        rows_read=0,
-        rows_loaded=0,
-        rows_rejected=0,
-        rows_duplicate=0,
-        rows_left_out=0,
-        already_loaded=False,
-        seconds=0.0,
-        first_event_at=None,
-        last_event_at=None,
-        destination=outcome.destination,
-    )
-    found = asdict(nothing)
+    else:
+        names = [field.name for field in fields(LoadResult)]
+        found = {name: 0 if name.startswith("rows_") else None for name in names}
+        found |= {"already_loaded": False, "seconds": 0.0}
+        found |= {**vars(outcome), "error": str(outcome.error)}
+    # For people; programs ask for all of them.
     del found["first_reject"]
-    return found | {"error": str(outcome.error)}
+    if outcome.destination is None:
+        # As it is where there is one database only.
+        del found["destination"]
+    return found
 
 
 def describe_incomplete(outcomes: Sequence[Outcome]) -> list[str]:
