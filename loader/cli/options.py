@@ -250,7 +250,7 @@ _with_mapping_options = with_options(
     _reading("--source", text="One source for the whole input."),
     _reading(
         "--type-pattern",
-        text="The type is what its ( ) finds in the column: '([^/]+)$' the last part of a path.",
+        text="The type is what its ( ) finds in the column: '(.*?)/' what stands before a slash.",
         metavar="REGEX",
     ),
     _reading("--source-pattern", text="The same for the source.", metavar="REGEX"),
