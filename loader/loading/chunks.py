@@ -40,7 +40,7 @@ _ARRAY_HEAD: Final = 20
 
 # Rows to gather before they are cut, and how many where their chunks would be short.
 _GATHERED_ROWS: Final = 1 << 18
-_MOST_GATHERED_ROWS: Final = 1 << 20
+_MOST_GATHERED_ROWS: Final = 1 << 19
 # Of a number, without its sign.
 _BITS: Final = 63
 # Events encoded at once: few enough that they stay in the processor's cache.
@@ -148,17 +148,17 @@ def concatenated(gathered: list[Rows]) -> Rows:
 
 def in_order(rows: Rows) -> Rows:
     """Return rows by source, those of a source by time and type, equal ones as they came."""
-    ids = rows.source_id
-    # NumPy has a radix sort for 16 bits.
-    small = ids.astype(np.uint16) if ids.size and ids.min() >= 0 and ids.max() < 2**16 else ids
-    order = np.argsort(small, kind="stable")
-    # Mostly that is all: the input is in the order of time.
-    by_source = rows.take(order)
-    later, is_same_source = np.diff(by_source.event_time), np.diff(by_source.source_id) == 0
-    is_wrong = (later < 0) | (later == 0) & (np.diff(by_source.event_type_id) < 0)
-    if not (is_wrong & is_same_source).any():
-        return by_source
-    del by_source, later, is_same_source, is_wrong
+    if len(rows.event_time) <= _GATHERED_ROWS:
+        ids = rows.source_id
+        # NumPy has a radix sort for 16 bits.
+        small = ids.astype(np.uint16) if ids.size and ids.min() >= 0 and ids.max() < 2**16 else ids
+        by_source = rows.take(np.argsort(small, kind="stable"))
+        # Mostly that is all: the input is in the order of time.
+        later, is_same_source = np.diff(by_source.event_time), np.diff(by_source.source_id) == 0
+        is_wrong = (later < 0) | (later == 0) & (np.diff(by_source.event_type_id) < 0)
+        if not (is_wrong & is_same_source).any():
+            return by_source
+    # More were gathered because they are in no order, and are too many to be copied often.
     return _sorted_by_value(rows) or rows.take(
         np.lexsort((rows.event_type_id, rows.event_time, rows.source_id))
     )

@@ -157,8 +157,10 @@ class Copier:
         while (batch := self._take(batches)) is not None:
             gathered.append(batch[0])
             known = batch[1]
+            del batch
             if (rows := self._cutter.gather(gathered)) is not None:
                 yield rows, known
+                del rows
         if gathered:
             yield concatenated(gathered), known
 

@@ -81,11 +81,11 @@
     ),
 
     runs as (
-        {{ joined_runs('pieces', batch.dropped_before) | indent(8) }}
+        {{ joined_runs('pieces') | indent(8) }}
     ),
 
     alerts as (
-        {{ consecutive_alerts('runs', batch.hi, stored) | indent(8) }}
+        {{ consecutive_alerts('runs', runs) | indent(8) }}
         union all
         {{ presence_alerts('changed_periods') | indent(8) }}
     ),

@@ -58,6 +58,7 @@
         stored.event_count,
         stored.is_first_in_bucket,
         stored.is_last_in_bucket,
+        stored.first_event_times,
         stored.bucket_started_at,
         stored.started_at,
         stored.ended_at,

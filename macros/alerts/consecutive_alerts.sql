@@ -1,4 +1,5 @@
-{% macro consecutive_alerts(runs, hi, stored=none) %}
+{% macro consecutive_alerts(runs, pieces) %}
+    {#- Each piece has an event, so the n-th one is in the first n pieces of the run. #}
     select
         rules.rule_name,
         runs.source_id,
@@ -6,7 +7,7 @@
         runs.first_event_type,
         runs.event_count,
         runs.started_at,
-        trigger_event.occurred_at as triggered_at,
+        counted.first_event_times[rules.threshold - counted.earlier_event_count] as triggered_at,
         runs.ended_at
     from {{ runs }} as runs
     inner join {{ ref('alert_rules') }} as rules
@@ -14,36 +15,33 @@
             rules.kind = 'consecutive'
             and runs.category = rules.category
             and runs.event_count >= rules.threshold
-    {#- The time of the n-th event needs no order among equal times. #}
     cross join lateral (
-        (
-            select history.occurred_at
-            from {{ ref('stg_video_events__event_history') }} as history
+        select
+            first_pieces.*,
+            coalesce(
+                sum(first_pieces.event_count) over (
+                    order by first_pieces.started_at, first_pieces.first_event_type collate "C"
+                    rows between unbounded preceding and 1 preceding
+                ),
+                0
+            )::int as earlier_event_count
+        from (
+            select
+                pieces.first_event_type,
+                pieces.event_count,
+                pieces.first_event_times,
+                pieces.started_at
+            from {{ pieces }} as pieces
             where
-                history.source_id = runs.source_id
-                and {{ chunks_between('history', 'runs.started_at', ['runs.ended_at']) }}
-                and history.occurred_at between runs.started_at and runs.ended_at
-                and (history.occurred_at, history.event_type collate "C")
+                pieces.source_id = runs.source_id
+                and pieces.started_at >= runs.started_at
+                and (pieces.started_at, pieces.first_event_type collate "C")
                 >= (runs.started_at, runs.first_event_type collate "C")
-                and {{ visible_at(hi, 'history') }}
-                and runs.dropped_event_count < rules.threshold
-            order by history.occurred_at
-            limit 1 offset greatest(rules.threshold - runs.dropped_event_count - 1, 0)
-        )
-        {%- if stored %}
-        union all
-        {#- The n-th event was dropped; nothing before it can change any more. #}
-        (
-            select alerts.triggered_at as occurred_at
-            from {{ stored }} as alerts
-            where
-                alerts.source_id = runs.source_id
-                and alerts.started_at = runs.started_at
-                and alerts.first_event_type = runs.first_event_type
-                and alerts.rule_name = rules.rule_name
-                and runs.dropped_event_count >= rules.threshold
-            {{ fence() }}
-        )
-        {%- endif %}
-    ) as trigger_event
+            order by pieces.started_at, pieces.first_event_type collate "C"
+            limit rules.threshold
+        ) as first_pieces
+    ) as counted
+    where
+        counted.earlier_event_count < rules.threshold
+        and counted.earlier_event_count + counted.event_count >= rules.threshold
 {% endmacro %}

@@ -12,6 +12,7 @@
         numbered.run_number = max(numbered.run_number) over (
             partition by numbered.source_id, numbered.bucket_started_at
         ) as is_last_in_bucket,
+        array_agg(numbered.occurred_at order by numbered.occurred_at) as first_event_times,
         numbered.bucket_started_at,
         min(numbered.occurred_at) as started_at,
         max(numbered.occurred_at) as ended_at

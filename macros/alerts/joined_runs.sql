@@ -1,14 +1,10 @@
-{% macro joined_runs(pieces, dropped_before) %}
+{% macro joined_runs(pieces) %}
     {#- A run goes on where one bucket ends with its category and the next one begins with it. -#}
     select
         numbered.source_id,
         numbered.category,
         min(numbered.first_event_type) filter (where numbered.is_start) as first_event_type,
         sum(numbered.event_count)::bigint as event_count,
-        {#- No piece goes over midnight in UTC, and raw events are dropped from there. #}
-        coalesce(
-            sum(numbered.event_count) filter (where numbered.started_at < {{ dropped_before }}), 0
-        )::bigint as dropped_event_count,
         min(numbered.started_at) as started_at,
         max(numbered.ended_at) as ended_at
     from (

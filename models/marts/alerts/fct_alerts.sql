@@ -25,11 +25,11 @@ pieces as (
 ),
 
 runs as (
-    {{ joined_runs('pieces', dropped_before()) | indent(4) }}
+    {{ joined_runs('pieces') | indent(4) }}
 ),
 
 alerts as (
-    {{ consecutive_alerts('runs', hi_from_scratch()) | indent(4) }}
+    {{ consecutive_alerts('runs', ref('int_event_runs')) | indent(4) }}
     union all
     {{ presence_alerts(ref('fct_activity_periods')) | indent(4) }}
 ),

@@ -26,7 +26,8 @@ live_runs as not materialized (
             key=['source_id', 'started_at', 'first_event_type'],
             columns=[
                 'source_id', 'category', 'first_event_type', 'event_count', 'is_first_in_bucket',
-                'is_last_in_bucket', 'bucket_started_at', 'started_at', 'ended_at',
+                'is_last_in_bucket', 'first_event_times', 'bucket_started_at', 'started_at',
+                'ended_at',
             ],
         ) | indent(4)
     }}
