@@ -12,7 +12,7 @@ import json
 import re
 from collections import Counter, abc
 from dataclasses import dataclass, replace
-from itertools import permutations
+from itertools import islice, permutations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -39,6 +39,7 @@ _BYTES: Final = 1 << 20
 _ROWS: Final = 200
 _COLUMNS: Final = 500
 _EXAMPLES: Final = 3
+_WAYS: Final = 5
 _SHOWN: Final = 100
 _DELIMITERS: Final = ",;\t|"
 _FORMS: Final = (
@@ -208,7 +209,7 @@ def _known_ways(names: abc.Iterable[str]) -> Iterator[Options]:
 
 def _ways(roles: Roles, stem: str) -> Iterator[Options]:
     """Yield options with columns that could be time, type and source."""
-    for time, told in roles["time"].items():
+    for time, told in islice(roles["time"].items(), _WAYS):
         chosen, taken = dict(told), {time}
         for role, otherwise in (("type", "event"), ("source", stem)):
             could = (one for one in roles[role] if one not in taken and _are_one_row(time, one))

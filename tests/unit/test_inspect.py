@@ -95,11 +95,11 @@ def test_known_formats_come_first_and_their_command_loads_the_sample(
             " --source-column who.camera",
         ),
         (
-            "i",
+            "i.json",
             '{"site": "s",\n "passed": [{"time": "2026-03-02T08:00:05Z", "class": "car"}]}',
-            "--format ndjson --time-column 'passed[].time' --type-column 'passed[].class'"
-            " --source-column site",
+            "--time-column 'passed[].time' --type-column 'passed[].class' --source-column site",
         ),
+        ("i.log", "time,type,source\n2026-03-02T08:00:05Z,car,a\n", "--format csv"),
         (
             "two.json",
             '{"cams": [{"camera": "x"}], "seen": [{"time": "2026-03-02T08:00:05Z", "kind": 1}]}',
