@@ -46,7 +46,7 @@
     ),
 
     run_extents as materialized (
-        {{ changed_run_extents('changed_run_buckets', runs) | indent(8) }}
+        {{ _changed_run_extents('changed_run_buckets', runs) | indent(8) }}
     ),
 
     pieces as (
@@ -64,9 +64,9 @@
         cross join lateral (
             select
                 runs.*,
-                {{ is_separator('run_extents', 'runs') | indent(16) }} as is_separator
+                {{ _is_separator('run_extents', 'runs') | indent(16) }} as is_separator
             from {{ runs }} as runs
-            where {{ is_within_extent('run_extents', 'runs') | indent(16) }}
+            where {{ _is_within_extent('run_extents', 'runs') | indent(16) }}
             {{ fence() }}
         ) as runs
         group by
@@ -111,8 +111,8 @@
             from {{ stored }} as alerts
             where
                 not {{ is_presence('alerts') }}
-                and {{ is_within_extent('run_extents', 'alerts') | indent(16) }}
-                and not {{ is_separator('run_extents', 'alerts') | indent(16) }}
+                and {{ _is_within_extent('run_extents', 'alerts') | indent(16) }}
+                and not {{ _is_separator('run_extents', 'alerts') | indent(16) }}
             {{ fence() }}
         ) as stored
 
@@ -139,3 +139,97 @@
     from ({{ named_alerts(alerts) | indent(4) }}) as named
     {% endfor %}
 {% endmacro %}
+
+
+{#-
+    Query: around each changed stretch, from the first piece of the run that ends before it to the last
+    piece of the run that begins after it.
+-#}
+{% macro _changed_run_extents(changed_buckets, runs) %}
+    {#-
+        Around a changed bucket: back to the beginning of the run that ends before it and on to
+        the end of the run that begins after it. Both walks pass over buckets that lie in the
+        run as a whole and stop at the first piece that does not; when that is a piece of another
+        category, it separates and is not itself affected.
+    -#}
+    select distinct
+        changed_buckets.source_id,
+        coalesce(before.category <> run_before.category, false) as is_separated_before,
+        coalesce(after.category <> run_after.category, false) as is_separated_after,
+        coalesce(before.first_event_type, '') as from_event_type,
+        coalesce(after.first_event_type, '') as to_event_type,
+        coalesce(before.started_at, '-infinity') as from_at,
+        coalesce(after.started_at, 'infinity') as to_at
+    from {{ changed_buckets }} as changed_buckets
+    left join lateral (
+        select runs.*
+        from {{ runs }} as runs
+        where
+            runs.source_id = changed_buckets.source_id
+            and runs.started_at < changed_buckets.bucket_started_at
+        order by runs.started_at desc, runs.first_event_type collate "C" desc
+        limit 1
+    ) as run_before on true
+    left join lateral (
+        select runs.*
+        from {{ runs }} as runs
+        where
+            runs.source_id = changed_buckets.source_id
+            and runs.started_at < changed_buckets.bucket_started_at
+            and not (
+                runs.is_first_in_bucket
+                and runs.is_last_in_bucket
+                and runs.category = run_before.category
+            )
+        order by runs.started_at desc, runs.first_event_type collate "C" desc
+        limit 1
+    ) as before on true
+    left join lateral (
+        select runs.*
+        from {{ runs }} as runs
+        where
+            runs.source_id = changed_buckets.source_id
+            and runs.started_at >= changed_buckets.bucket_started_at + {{ run_bucket() }}
+        order by runs.started_at, runs.first_event_type collate "C"
+        limit 1
+    ) as run_after on true
+    left join lateral (
+        select runs.*
+        from {{ runs }} as runs
+        where
+            runs.source_id = changed_buckets.source_id
+            and runs.started_at >= changed_buckets.bucket_started_at + {{ run_bucket() }}
+            and not (
+                runs.is_first_in_bucket
+                and runs.is_last_in_bucket
+                and runs.category = run_after.category
+            )
+        order by runs.started_at, runs.first_event_type collate "C"
+        limit 1
+    ) as after on true
+{% endmacro %}
+
+
+{#- SQL condition: a run, or an alert of one, starts within an extent, ends included. -#}
+{% macro _is_within_extent(extents, runs) -%}
+    {{ runs }}.source_id = {{ extents }}.source_id
+    and {{ runs }}.started_at between {{ extents }}.from_at and {{ extents }}.to_at
+    {#- Runs that start at one instant stand in the order of their event types. #}
+    and ({{ runs }}.started_at, {{ runs }}.first_event_type collate "C")
+    >= ({{ extents }}.from_at, {{ extents }}.from_event_type collate "C")
+    and ({{ runs }}.started_at, {{ runs }}.first_event_type collate "C")
+    <= ({{ extents }}.to_at, {{ extents }}.to_event_type collate "C")
+{%- endmacro %}
+
+
+{#- SQL condition: a run is the piece of another category at an end of an extent. -#}
+{% macro _is_separator(extents, runs) -%}
+    (
+        {{ extents }}.is_separated_before
+        and ({{ runs }}.started_at, {{ runs }}.first_event_type)
+        = ({{ extents }}.from_at, {{ extents }}.from_event_type)
+        or {{ extents }}.is_separated_after
+        and ({{ runs }}.started_at, {{ runs }}.first_event_type)
+        = ({{ extents }}.to_at, {{ extents }}.to_event_type)
+    )
+{%- endmacro %}

@@ -39,12 +39,12 @@
         {%- do patiently(views, "drop view " ~ views | join(", ") ~ ";") -%}
     {%- endif -%}
     {%- set reports = [] -%}
-    {%- set models = shareable_models() -%}
+    {%- set models = _shareable_models() -%}
     {%- for shared in models -%}
         {%- set model = shared['model'] -%}
         {%- set view = schema ~ "." ~ adapter.quote(model.alias) -%}
         {%- set statements = [
-            "create view " ~ view ~ " with (security_barrier) as " ~ query_by_source(shared, schema),
+            "create view " ~ view ~ " with (security_barrier) as " ~ _query_by_source(shared, schema),
             "grant select on " ~ view ~ " to " ~ adapter.quote(role),
             "comment on view " ~ view ~ " is " ~ dbt.string_literal(dbt.escape_single_quotes(model.description)),
         ] -%}
@@ -60,9 +60,84 @@
         {%- endif -%}
     {%- endfor -%}
     {%- do run_query("grant usage on schema " ~ schema ~ " to " ~ adapter.quote(role)) -%}
-    {%- do check_by_source(reports, schema) -%}
+    {%- do _check_by_source(reports, schema) -%}
     {%- do run_query("commit") -%}
     {%- for shared in models -%}
         {%- do log(shared['model'].alias ~ (": made anew" if shared['is_report'] else ": filtered"), info=true) -%}
+    {%- endfor -%}
+{% endmacro %}
+
+
+{#-
+    The public models that can be shared by source, in the order in which their views can be made: those
+    with a `source_id`, and reports (`is_report`) on nothing but these.
+-#}
+{% macro _shareable_models() %}
+    {%- set public = graph.nodes.values()
+        | selectattr('resource_type', 'equalto', 'model')
+        | selectattr('access', 'equalto', 'public') | sort(attribute='name') | list -%}
+    {%- set public_ids = public | map(attribute='unique_id') | list -%}
+    {%- set views = ['view', 'stable_view'] -%}
+    {%- set found = [] -%}
+    {%- set found_ids = [] -%}
+    {%- for model in public if 'source_id' in model.columns -%}
+        {%- if model.config.materialized not in views or model.depends_on.nodes | reject('in', public_ids) | list -%}
+            {%- do found.append({'model': model, 'is_report': false}) -%}
+            {%- do found_ids.append(model.unique_id) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {#- As often as there are models: a report may be made of another report. -#}
+    {%- for _ in public -%}
+        {%- for model in public if model.unique_id not in found_ids and model.config.materialized in views -%}
+            {%- if not model.depends_on.nodes | reject('in', found_ids) | list -%}
+                {%- do found.append({'model': model, 'is_report': true}) -%}
+                {%- do found_ids.append(model.unique_id) -%}
+            {%- endif -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {{ return(found) }}
+{% endmacro %}
+
+
+{#- Query: a shared model, cut down to the sources that the account may see. -#}
+{% macro _query_by_source(shared, schema) %}
+    {%- set model = shared['model'] -%}
+    {%- if shared['is_report'] -%}
+        {#- With an empty search_path PostgreSQL writes a schema before every name. -#}
+        {%- set report = run_query(
+            "select quote_ident(" ~ dbt.string_literal(model.schema) ~ ") as schema_name, pg_get_viewdef("
+            ~ dbt.string_literal(model.relation_name) ~ "::regclass) as query"
+        ) | list | first -%}
+        {{ return(modules.re.sub(
+            '(?<![\\w"])' ~ modules.re.escape(report['schema_name']) ~ '\\.', schema ~ '.', report['query']
+        )) }}
+    {%- endif -%}
+    select * from {{ model.relation_name }}
+    where source_id = any (array(
+        select sources.source_id
+        from {{ schema }}.source_access as accesses
+        inner join {{ ref('stg_video_events__sources') }} as sources
+            on accesses.source_name = sources.source_name
+        where accesses.account = current_user
+    ))
+{%- endmacro %}
+
+
+{#- Raises an error when a report in the schema of the views reads a relation that is not in it. -#}
+{% macro _check_by_source(reports, schema) %}
+    {%- for stranger in run_query(
+        "select distinct views.relname as name, used.oid::regclass::text as used"
+        ~ " from pg_class as views"
+        ~ " inner join pg_rewrite as rules on views.oid = rules.ev_class"
+        ~ " inner join pg_depend as depends on depends.classid = 'pg_rewrite'::regclass and rules.oid = depends.objid"
+        ~ " inner join pg_class as used on depends.refclassid = 'pg_class'::regclass and depends.refobjid = used.oid"
+        ~ " where views.relnamespace = " ~ dbt.string_literal(schema) ~ "::regnamespace"
+        ~ " and views.relname in ('" ~ reports | join("', '") ~ "')"
+        ~ " and used.relnamespace <> views.relnamespace"
+    ) -%}
+        {%- do exceptions.raise_compiler_error(
+            schema ~ "." ~ stranger['name'] ~ " would read " ~ stranger['used']
+            ~ ", where the rows of all sources are; nothing was changed"
+        ) -%}
     {%- endfor -%}
 {% endmacro %}

@@ -121,12 +121,28 @@ def test_its_own_models_are_as_without_it_and_the_law_holds(
     assert schemas == [("joint",), ("joint_marts",), ("joint_seeds",), ("joint_staging",)]
 
 
-def test_no_macro_can_be_dispatched_to_by_another_project() -> None:
+def test_macros_are_described_and_none_can_be_dispatched_to_by_another_project() -> None:
     """It would hold for models of that project too; see decision 0024."""
     texts = [path.read_text() for path in (PROJECT / "macros").rglob("*.sql")]
-    names = [name for text in texts for name in re.findall(r"macro (\w+)", text)]
-    assert "apply_grants" in names
+    declared = re.findall(r"\{%-? macro (\w+)\((.*?)\)", "\n".join(texts))
+    names = [name for name, _ in declared]
     assert [name for name in names if name.startswith(("postgres__", "default__"))] == []
+    # Those that begin with `_` are described where they stand.
+    called = {
+        name: re.findall(r"(\w+)(?:=\S+)?(?:, |$)", arguments)
+        for name, arguments in declared
+        if not name.startswith("_")
+    }
+    described = yaml.safe_load((PROJECT / "macros" / "_macros.yml").read_text())["macros"]
+    assert all(
+        thing["description"]
+        for macro in described
+        for thing in [macro, *macro.get("arguments", [])]
+    )
+    assert called == {
+        macro["name"]: [argument["name"] for argument in macro.get("arguments", [])]
+        for macro in described
+    }
 
 
 def declare(project: Path, **settings: Any) -> None:

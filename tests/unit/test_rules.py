@@ -111,7 +111,7 @@ def slips_for_dbt(path: Path, seed: str) -> list[str]:
         warnings.simplefilter("ignore", RuntimeWarning)
         table = agate_helper.from_csv(path, text_columns=COLUMNS[seed])
     rows: list[Any] = []
-    macros = "".join((MACROS / f"{name}.sql").read_text() for name in ("seed_rows", "seed_slips"))
+    macros = (MACROS / "seed_slips.sql").read_text()
     jinja = jinja2.Environment(extensions=["jinja2.ext.do"], autoescape=False)  # noqa: S701
     jinja.globals |= {"modules": SimpleNamespace(re=re), "return": rows.extend}
     module: Any = jinja.from_string(macros).module

@@ -1,3 +1,0 @@
-{% macro activity_gap() -%}
-    {{ hours_of("interval " ~ var_literal("activity_gap")) }}
-{%- endmacro %}

@@ -1,0 +1,105 @@
+{% macro event_buckets(events, is_signed=false, gap=none) %}
+    {#-
+        Two events of one bucket are always in one period, because a bucket is as long as the
+        gap: what remains to be sorted is far less than the events.
+    -#}
+    select
+        bucketed.source_id,
+        bucketed.category,
+        count(*) as event_count,
+        bool_or(bucketed.sign < 0) as is_recount_needed,
+        min(bucketed.occurred_at) as started_at,
+        max(bucketed.occurred_at) as ended_at
+    from (
+        select
+            source_id,
+            category,
+            occurred_at,
+            {{ 'sign' if is_signed else '1 as sign' }},
+            date_bin({{ gap or activity_gap() }}, occurred_at, timestamptz '2000-01-01 00:00:00+00') as bucket
+        from {{ events }}
+        {#- PostgreSQL would expect as many buckets as events, and sort instead of hash. #}
+        {{ fence(in_parallel=not is_signed) }}
+    ) as bucketed
+    group by
+        bucketed.source_id,
+        bucketed.category,
+        bucketed.bucket
+{% endmacro %}
+
+
+{% macro merge_periods(parts, key, gap=none) %}
+    select
+        {{ key | join(', ') }},
+        sum(event_count)::bigint as event_count,
+        {%- if 'source_id' not in key %}
+        array_agg(distinct source_id order by source_id) as source_ids,
+        {%- endif %}
+        bool_or(is_recount_needed) as is_recount_needed,
+        min(started_at) as started_at,
+        max(ended_at) as ended_at
+    from (
+        select
+            gaps.*,
+            {#- The default frame has all equal rows in it: they get one number, in any order. #}
+            count(*) filter (where gaps.is_first) over (
+                partition by {{ key | join(', ') }}
+                order by gaps.started_at, gaps.ended_at
+            ) as period_number
+        from (
+            select
+                parts.*,
+                coalesce(
+                    parts.started_at - max(parts.ended_at) over (
+                        partition by {{ key | join(', ') }}
+                        order by parts.started_at, parts.ended_at
+                        rows between unbounded preceding and 1 preceding
+                    ) >= {{ gap or activity_gap() }},
+                    true
+                ) as is_first
+            from {{ parts }} as parts
+        ) as gaps
+    ) as numbered
+    group by {{ key | join(', ') }}, period_number
+{% endmacro %}
+
+
+{% macro activity_gap() -%}
+    {{ hours_of("interval " ~ var_literal("activity_gap")) }}
+{%- endmacro %}
+
+
+{% macro named_activity_periods(periods, of_batch=false) %}
+    select
+        {{ deterministic_id(['periods.source_id', 'periods.category'], ['periods.started_at']) }}
+            as activity_period_id,
+        periods.source_id,
+        sources.source_name,
+        periods.category,
+        periods.event_count::bigint as event_count,
+        periods.started_at,
+        periods.ended_at,
+        periods.ended_at - periods.started_at as duration
+        {%- if of_batch %},
+        periods.is_removed
+        {%- endif %}
+    from {{ periods }} as periods
+    inner join {{ ref('stg_video_events__sources') }} as sources on periods.source_id = sources.source_id
+{% endmacro %}
+
+
+{% macro named_category_activity_periods(periods, of_batch=false) %}
+    select
+        {{ deterministic_id(['category'], ['started_at']) }} as category_activity_period_id,
+        category,
+        source_ids,
+        cardinality(source_ids) as source_count,
+        event_count::bigint as event_count,
+        started_at,
+        ended_at,
+        ended_at - started_at as duration
+        {%- if of_batch %},
+        is_removed
+        {%- endif %}
+    from {{ periods }}
+{% endmacro %}

@@ -1,0 +1,130 @@
+{% macro joined_runs(pieces) %}
+    {#- A run goes on where one bucket ends with its category and the next one begins with it. -#}
+    select
+        numbered.source_id,
+        numbered.category,
+        min(numbered.first_event_type) filter (where numbered.is_start) as first_event_type,
+        sum(numbered.event_count)::bigint as event_count,
+        min(numbered.started_at) as started_at,
+        max(numbered.ended_at) as ended_at
+    from (
+        select
+            marked.*,
+            count(*) filter (where marked.is_start) over (
+                partition by marked.source_id
+                order by marked.started_at, marked.first_event_type collate "C"
+            ) as run_number
+        from (
+            select
+                pieces.*,
+                (
+                    pieces.is_first_in_bucket
+                    and lag(pieces.is_last_in_bucket) over in_order
+                    and lag(pieces.category) over in_order = pieces.category
+                ) is not true as is_start
+            from {{ pieces }} as pieces
+            window in_order as (
+                partition by pieces.source_id
+                order by pieces.started_at, pieces.first_event_type collate "C"
+            )
+        ) as marked
+    ) as numbered
+    group by
+        numbered.source_id,
+        numbered.category,
+        numbered.run_number
+    having not bool_or(numbered.is_separator)
+{% endmacro %}
+
+
+{% macro consecutive_alerts(runs, pieces) %}
+    {#- Each piece has an event, so the n-th one is in the first n pieces of the run. #}
+    select
+        rules.rule_name,
+        runs.source_id,
+        runs.category,
+        runs.first_event_type,
+        runs.event_count,
+        runs.started_at,
+        counted.first_event_times[rules.threshold - counted.earlier_event_count] as triggered_at,
+        runs.ended_at
+    from {{ runs }} as runs
+    inner join {{ ref('alert_rules') }} as rules
+        on
+            rules.kind = 'consecutive'
+            and runs.category = rules.category
+            and runs.event_count >= rules.threshold
+    cross join lateral (
+        select
+            first_pieces.*,
+            coalesce(
+                sum(first_pieces.event_count) over (
+                    order by first_pieces.started_at, first_pieces.first_event_type collate "C"
+                    rows between unbounded preceding and 1 preceding
+                ),
+                0
+            )::int as earlier_event_count
+        from (
+            select
+                pieces.first_event_type,
+                pieces.event_count,
+                pieces.first_event_times,
+                pieces.started_at
+            from {{ pieces }} as pieces
+            where
+                pieces.source_id = runs.source_id
+                and pieces.started_at >= runs.started_at
+                and (pieces.started_at, pieces.first_event_type collate "C")
+                >= (runs.started_at, runs.first_event_type collate "C")
+            order by pieces.started_at, pieces.first_event_type collate "C"
+            limit rules.threshold
+        ) as first_pieces
+    ) as counted
+    where
+        counted.earlier_event_count < rules.threshold
+        and counted.earlier_event_count + counted.event_count >= rules.threshold
+{% endmacro %}
+
+
+{% macro is_presence(alerts) -%}
+    {{ alerts }}.first_event_type = ''
+{%- endmacro %}
+
+
+{% macro presence_alerts(periods) %}
+    select
+        rules.rule_name,
+        periods.source_id,
+        periods.category,
+        '' as first_event_type,
+        periods.event_count,
+        periods.started_at,
+        periods.started_at + {{ hours_of('rules.min_duration') }} as triggered_at,
+        periods.ended_at
+    from {{ periods }} as periods
+    inner join {{ ref('alert_rules') }} as rules
+        on
+            rules.kind = 'presence'
+            and periods.category = rules.category
+            and periods.ended_at - periods.started_at >= rules.min_duration
+{% endmacro %}
+
+
+{% macro named_alerts(alerts) %}
+    select
+        {{ deterministic_id(
+            ['alerts.rule_name', 'alerts.source_id', 'alerts.first_event_type'],
+            ['alerts.started_at'],
+        ) }} as alert_id,
+        alerts.rule_name,
+        alerts.source_id,
+        sources.source_name,
+        alerts.category,
+        alerts.first_event_type,
+        alerts.event_count::bigint as event_count,
+        alerts.started_at,
+        alerts.triggered_at,
+        alerts.ended_at
+    from {{ alerts }} as alerts
+    inner join {{ ref('stg_video_events__sources') }} as sources on alerts.source_id = sources.source_id
+{% endmacro %}

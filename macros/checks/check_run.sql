@@ -1,0 +1,82 @@
+{% macro check_run() %}
+    {#- dbt writes it between quotation marks as it is. -#}
+    {%- if '"' in target.schema -%}
+        {%- do exceptions.raise_compiler_error("the schema of the target, " ~ target.schema ~ ", has a quotation mark: choose another DBT_SCHEMA") -%}
+    {%- endif -%}
+    {%- if execute -%}
+        {%- set selected, schemas = [], [] -%}
+        {%- for unique_id in selected_resources -%}
+            {%- set kind, package = unique_id.split('.')[:2] -%}
+            {%- if package == 'video_events' and unique_id in graph.nodes -%}
+                {%- do schemas.append(graph.nodes[unique_id].schema) -%}
+            {%- endif -%}
+            {%- if package == 'video_events' and kind != 'seed' -%}
+                {%- do selected.append(kind) -%}
+            {%- endif -%}
+        {%- endfor -%}
+        {%- if schemas -%}
+            {%- do run_query(_check_schemas(schemas | unique | list)) -%}
+        {%- endif -%}
+        {%- set option = '--empty' if flags.EMPTY else '--sample' if invocation_args_dict.get('sample') else none -%}
+        {%- if option and ('model' in selected or 'function' in selected) -%}
+            {%- do exceptions.raise_compiler_error(
+                option ~ " would make tables that lack events, with marks that say they hold them all;"
+                ~ " nothing was changed. To try the models out, build them into a schema of their own"
+                ~ " (DBT_SCHEMA=dev); to leave them out: --exclude package:video_events"
+            ) -%}
+        {%- endif -%}
+        {%- set loads = source('raw', 'loads') -%}
+        {#- To describe what may become takes no data. -#}
+        {%- if selected and flags.WHICH not in ['compile', 'generate'] and not run_query(
+            "select 1 as found from pg_catalog.pg_class as relations"
+            ~ " inner join pg_catalog.pg_namespace as namespaces on relations.relnamespace = namespaces.oid"
+            ~ " where namespaces.nspname = " ~ dbt.string_literal(loads.schema)
+            ~ " and relations.relname = " ~ dbt.string_literal(loads.identifier)
+        ) | length -%}
+            {%- do exceptions.raise_compiler_error(
+                "There is no " ~ loads.schema ~ "." ~ loads.identifier ~ " in database " ~ target.dbname
+                ~ ": nothing was ever loaded into it; nothing was changed. Load something first (loader load"
+                ~ " FILE), or see whether dbt and the loader mean the same database (loader db env)"
+            ) -%}
+        {%- endif -%}
+    {%- endif -%}
+{% endmacro %}
+
+
+{#-
+    Statement: raises an error when everybody may create in one of these schemas, or in one of the search
+    path.
+-#}
+{% macro _check_schemas(schemas) %}
+    {#-
+        What a query calls without its schema is looked for in the search path too, and whatever
+        fits better than PostgreSQL's own wins; in databases of before PostgreSQL 15, everybody may
+        create in `public`. So this looks without that path.
+    -#}
+    do $$
+    declare
+        usual constant text := pg_catalog.current_setting('search_path');
+        places constant pg_catalog.name[] := pg_catalog.current_schemas(false);
+        open_schema pg_catalog.name;
+    begin
+        perform pg_catalog.set_config('search_path', 'pg_catalog', true);
+        select nspname into open_schema
+        from pg_namespace
+        where
+            (
+                nspname = any (places)
+                {%- for schema in schemas %}
+                or nspname = {{ dbt.string_literal(schema) }}
+                {%- endfor %}
+            )
+            and has_schema_privilege('public', oid, 'create')
+        limit 1;
+        if found then
+            raise insufficient_privilege using
+                message = format('everybody may create in schema %I, and what they put there may run with the rights of %I; nothing was changed', open_schema, current_user),
+                hint = format('revoke create on schema %I from public; where it is only in the search path, this does too: alter role %I set search_path = ''''', open_schema, session_user);
+        end if;
+        perform set_config('search_path', usual, true);
+    end
+    $$
+{% endmacro %}

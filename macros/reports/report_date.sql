@@ -1,3 +1,0 @@
-{% macro report_date(moment) -%}
-    (({{ moment }}) at time zone {{ report_timezone() }})::date
-{%- endmacro %}

@@ -1,3 +1,0 @@
-{% macro report_timezone() -%}
-    {{ var_literal('report_timezone') }}
-{%- endmacro %}

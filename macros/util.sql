@@ -1,0 +1,39 @@
+{% macro same_key(left, right, key) -%}
+    {%- for column in key -%}
+        {{ left }}.{{ column }} = {{ right }}.{{ column }}
+        {%- if not loop.last %} and {% endif -%}
+    {%- endfor -%}
+{%- endmacro %}
+
+
+{% macro fence(in_parallel=false) -%}
+    {#-
+        PostgreSQL plans what has an `offset` by itself, and does not mix it with the query around: a short index scan
+        for each row stays one, and never becomes a join with all rows. As a number it also forbids parallel
+        workers; written as text it does not.
+    -#}
+    offset {{ "'0'" if in_parallel else '0' }}
+{%- endmacro %}
+
+
+{% macro deterministic_id(columns, times) -%}
+    md5(concat_ws('|'
+        {%- for column in columns -%}, {{ column }}{%- endfor -%}
+        {#- Microseconds since 1970: text of a time would depend on the session's time zone. -#}
+        {%- for time in times -%}, (extract(epoch from {{ time }}) * 1000000)::bigint{%- endfor -%}
+    ))
+{%- endmacro %}
+
+
+{% macro hours_of(duration) -%}
+    {#-
+        A day is as long as its date where the session's zone changes its clocks: 23 or 25 hours,
+        and what is added to a time would depend on who asks.
+    -#}
+    make_interval(secs => extract(epoch from {{ duration }}))
+{%- endmacro %}
+
+
+{% macro var_literal(name) -%}
+    {{ dbt.string_literal(dbt.escape_single_quotes(var(name) | string)) }}
+{%- endmacro %}
