@@ -5,7 +5,6 @@ import random
 import shutil
 import subprocess
 import tempfile
-from base64 import b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from loader.database.connection import connect
 from loader.server.cluster import Cluster
 from tests.conftest import Outcome
 from tests.support.killed import OPTIONS, Killed, was_reached
-from tests.support.servers import durable_database, dying, revive, server_death
+from tests.support.servers import durable_database, dying, revive, server_death, write_noise
 from tests.support.waits import wait_until
 
 Run = Callable[..., Outcome]
@@ -115,11 +114,7 @@ def test_a_log_without_room_stops_the_server_and_the_next_load_makes_it_good(
 ) -> None:
     first, second = tmp_path / "1.csv", tmp_path / "2.csv"
     assert run_loader("generate", "--events", "1000", "--output", first).exit_code == 0
-    # Nothing that can be compressed: it takes the log what it takes the file, 60 MB.
-    generator = random.Random(1)
-    noises = (b64encode(generator.randbytes(450)).decode() for _ in range(100_000))
-    rows = "".join(f"2024-05-13T12:00:00Z,car,gate,{noise}\n" for noise in noises)
-    second.write_text("time,type,source,noise\n" + rows)
+    write_noise(second, 100_000)
     options = ("--attributes", "noise")
     assert run_loader("load", "--quiet", first).exit_code == 0
 

@@ -3,10 +3,12 @@
 import os
 import random
 import signal
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import psycopg
 
@@ -88,3 +90,11 @@ def server_death(cluster: Cluster, generator: random.Random) -> Death:
     """Choose which process of a server is killed: the first one, or that of the connection."""
     deaths: list[Death] = [kill_backend, partial(kill_process, postmaster(cluster))]
     return generator.choice(deaths)
+
+
+def write_noise(path: Path, rows: int) -> None:
+    """Write events with 600 characters that cannot be compressed: they fill a disk or a log."""
+    generator = random.Random(1)
+    noises = (b64encode(generator.randbytes(450)).decode() for _ in range(rows))
+    lines = "".join(f"2024-05-13T12:00:00Z,car,gate,{noise}\n" for noise in noises)
+    path.write_text("time,type,source,noise\n" + lines)
