@@ -261,9 +261,10 @@ _with_mapping_options = with_options(
     ),
     _reading(
         "--timezone",
-        text="Zone of times without an offset; else these are rejected.",
+        text="Zone of times without an offset, or +02:00; else these are rejected.",
         metavar="ZONE",
     ),
+    _reading("--repeated-hour", text="What times are that the clocks of the zone show twice."),
     click.option(
         "--type-map",
         multiple=True,

@@ -114,7 +114,7 @@ class Assembler:
         self._mapping = mapping
         self._limits = limits
         self._room = limits.rejects_kept
-        self.clock = Clock(mapping.time_format, mapping.timezone)
+        self.clock = Clock(mapping.time_format, mapping.timezone, mapping.repeated_hour)
         self._type_pattern = _compiled(mapping.type_pattern)
         self._source_pattern = _compiled(mapping.source_pattern)
         self.gate: Gate | None = None

@@ -44,11 +44,10 @@ class Texts:
         """Only these rows, in this order."""
         return Texts(self.array.take(pa.array(rows)), trim=False)
 
-    def matrix(self, length: int) -> NDArray[np.uint8]:
-        """All bytes as (rows, length), when every text has this length."""
-        first = int(self._offsets[0]) if len(self) else 0
-        last = int(self._offsets[-1]) if len(self) else 0
-        return self._data[first:last].reshape(len(self), length)
+    def bytes_at(self, place: int) -> NDArray[np.uint8]:
+        """The byte at a place of each, which must have it; counted from the end if below zero."""
+        found: NDArray[np.uint8] = self._data[self._offsets[place < 0 :][: len(self)] + place]
+        return found
 
     def contains(self, byte: bytes) -> bool:
         """Whether any of them holds this byte."""

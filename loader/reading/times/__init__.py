@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
@@ -21,13 +21,15 @@ from loader.reading.times.calendar import (
     Moments,
     TimeFault,
 )
-from loader.reading.times.strptime import Strptime
+from loader.reading.times.patterns import Pattern, strptime
 from loader.reading.times.zones import Zone
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["EPOCHS", "Clock", "Moments", "TimeFault"]
+__all__ = ["EPOCHS", "Clock", "Moments", "RepeatedHour", "TimeFault"]
+
+RepeatedHour = Literal["reject", "first", "second"]
 
 # How many of them a second has.
 EPOCHS: Final = {"epoch_s": 1, "epoch_ms": 10**3, "epoch_us": 10**6, "epoch_ns": 10**9}
@@ -40,6 +42,7 @@ _UNITS: Final = dict(
     zip(EPOCHS, ["seconds", "milliseconds", "microseconds", "nanoseconds"], strict=True)
 )
 _SHOWN: Final = 60
+_DAY: Final = 86_400 * SECOND
 
 
 class Clock:
@@ -48,17 +51,21 @@ class Clock:
     Args:
         time_format: ``iso``, a key of `EPOCHS` or a strptime format.
         timezone: zone of times without an offset; None faults these.
+        repeated_hour: which of both a time is that the clocks showed twice; reject faults it.
 
     Raises:
-        UsageError: the format is not usable.
+        UsageError: the format or the zone is not usable.
     """
 
-    def __init__(self, time_format: str, timezone: str | None) -> None:
+    def __init__(
+        self, time_format: str, timezone: str | None, repeated_hour: RepeatedHour = "reject"
+    ) -> None:
         self._format = time_format
         self._timezone = timezone
+        self._repeated_hour = repeated_hour
         self._zone = None if timezone is None else Zone(timezone)
         self.per_second = EPOCHS.get(time_format)
-        self._strptime: Strptime | None = None
+        self._pattern: Pattern | None = None
         if self.per_second is None and time_format != "iso":
             if "%" not in time_format:
                 known = ", ".join(["iso", *EPOCHS])
@@ -66,7 +73,7 @@ class Clock:
                     f'--time-format "{time_format}" is neither {known} nor a strptime format '
                     "such as %d.%m.%Y %H:%M:%S"
                 )
-            self._strptime = Strptime(time_format)
+            self._pattern = strptime(time_format)
 
     @property
     def is_iso(self) -> bool:
@@ -88,8 +95,8 @@ class Clock:
         """Read texts to moments that nobody has settled yet."""
         if self.per_second is not None:
             return epochs.read(texts, self.per_second)
-        if self._strptime is not None:
-            return self._strptime.read(texts)
+        if self._pattern is not None:
+            return self._pattern.read(texts)
         return iso.read(texts)
 
     def settle(self, moments: Moments) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
@@ -97,20 +104,26 @@ class Clock:
         micros, fault = moments.micros, moments.fault
         local = ~moments.has_offset & (fault == TimeFault.NONE)
         if local.any():
+            # No zone tells of years that are far away.
+            is_far = (micros < FIRST - _DAY) | (micros >= END + _DAY)
+            fault[local & is_far] = TimeFault.RANGE
+            local &= ~is_far
             if self._zone is None:
                 fault[local] = TimeFault.NO_OFFSET
             else:
                 rows = np.flatnonzero(local)
-                utc, skipped, twice = self._zone.to_utc(micros[rows])
+                second = self._repeated_hour == "second"
+                utc, skipped, twice = self._zone.to_utc(micros[rows], second=second)
                 micros[rows] = utc
                 fault[rows[skipped]] = TimeFault.GAP
-                fault[rows[twice]] = TimeFault.TWICE
+                if self._repeated_hour == "reject":
+                    fault[rows[twice]] = TimeFault.TWICE
         outside = (micros < FIRST) | (micros >= END)
         fault[outside & (fault == TimeFault.NONE)] = TimeFault.RANGE
         if moments.leap.any():
             # Leap seconds were only ever put in at the end of a UTC day; there the database
             # has no place for them either, so they become the first moment of the next day.
-            within = micros % (86_400 * SECOND) >= SECOND
+            within = micros % _DAY >= SECOND
             fault[moments.leap & within & (fault == TimeFault.NONE)] = TimeFault.LEAP
         return micros, fault
 
@@ -126,7 +139,10 @@ class Clock:
                 + self._hint_at_z()
             ),
             TimeFault.GAP: f"{shown} does not exist in {self._timezone}: clocks were put forward",
-            TimeFault.TWICE: f"{shown} is ambiguous in {self._timezone}: clocks were put back",
+            TimeFault.TWICE: (
+                f"{shown} is ambiguous in {self._timezone}: clocks were put back; "
+                "see --repeated-hour"
+            ),
             TimeFault.RANGE: (
                 f"{shown} lies outside the years {FIRST_YEAR} to {LAST_YEAR}{_likely(text)}"
             ),
@@ -139,7 +155,7 @@ class Clock:
             if _NUMBER.fullmatch(text):
                 return f"{shown} lies outside the years {FIRST_YEAR} to {LAST_YEAR}{_likely(text)}"
             return f"{shown} is not a number, as --time-format {self._format} wants"
-        if self._strptime is not None:
+        if self._pattern is not None:
             return f'{shown} does not have the form of --time-format "{self._format}"'
         if _NUMBER.fullmatch(text):
             known = ", ".join(EPOCHS)
@@ -154,7 +170,7 @@ class Clock:
         return f"{shown} is not a time such as 2024-05-13T15:00:00Z; see --time-format"
 
     def _hint_at_z(self) -> str:
-        if self._strptime is None or not re.search("(?<!%)Z", self._format):
+        if self._pattern is None or not re.search("(?<!%)Z", self._format):
             return ""
         return "; the Z of --time-format is a mere letter, %z reads it as UTC"
 

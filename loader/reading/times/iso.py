@@ -1,4 +1,4 @@
-"""ISO 8601 times: columns of text read byte column by byte column, without a loop over rows."""
+"""ISO 8601 times: a pattern says what they are; what Arrow surely agrees on, its own cast reads."""
 
 from __future__ import annotations
 
@@ -6,153 +6,105 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from loader.reading.times.calendar import SECOND, Moments, TimeFault, local_micros
+from loader.reading.arrow import InvalidError, pa, pc
+from loader.reading.texts import Texts
+from loader.reading.times.calendar import Moments, TimeFault
+from loader.reading.times.patterns import Pattern
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
-    from loader.reading.texts import Texts
-
-_MINUTES: Final = 16  # length of 2024-05-13T15:00
-_SECONDS: Final = 19  # length of 2024-05-13T15:00:00
-_LONGEST: Final = _SECONDS + 1 + 9 + 1 + 6
-_ZERO: Final = ord("0")
-_FAR_OFFSET: Final = 16  # hours; real ones lie between -12 and +14
-
-# The ways to write an offset, by the number of bytes they take.
-_NONE, _Z, _HOURS, _UTC, _BASIC, _EXTENDED = 0, 1, 3, 4, 5, 6
-_BYTES: Final = {_NONE: 0, _Z: 1, _HOURS: 3, _UTC: 3, _BASIC: 5, _EXTENDED: 6}
-_BLANK: Final = 8  # added to a kind that a blank precedes
+# YYYY-MM-DD[T ]hh:mm[:ss[.f]][ ][Z|UTC|+hh|+hhmm|+hh:mm]; without dashes also without colons.
+_REST: Final = (
+    "(?:[.,](?P<fraction>[0-9]{0,9}))?)?(?: ?(?P<offset>[Zz]|UTC|[+-][0-9]{2}(?::?[0-9]{2})?))?"
+)
+_TWO: Final = "[0-9]{2}"
+_PATTERNS: Final = [
+    Pattern(
+        f"(?P<year>[0-9]{{4}}){dash}(?P<month>{_TWO}){dash}(?P<day>{_TWO})[Tt ]"
+        f"(?P<hour>{_TWO}){colon}(?P<minute>{_TWO})(?:{colon}(?P<second>{_TWO}){_REST}"
+    )
+    for dash, colon in (("-", ":"), ("", ":?"))
+]
+# What Arrow reads likewise, with an offset and without; but for the 29th of a short February.
+_PLAIN: Final = (
+    r"^\d{4}-(?:0[13578]-(?:0[1-9]|[12]\d|3[01])|1[02]-(?:0[1-9]|[12]\d|3[01])"
+    r"|(?:0[469]|11)-(?:0[1-9]|[12]\d|30)|02-(?:0[1-9]|[12]\d))"
+    r"[T ](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,9})?)?"
+)
+_CAST: Final = {"UTC": _PLAIN + r"(?:Z|[+-](?:0\d|1[0-5]):?[0-5]\d)$", None: _PLAIN + "$"}
+_SHORTEST: Final = len("2024-05-13T15:00")
+_LONGEST_US: Final = len("2024-05-13T15:00:00.123456")
+_SAMPLE: Final = 16
 
 
 def read(texts: Texts) -> Moments:
-    """Read ``YYYY-MM-DD[T ]hh:mm[:ss[.f{0,9}]][ ][Z|UTC|+hh|+hhmm|+hh:mm]``.
+    """Read times; a fraction finer than a microsecond is rounded to the nearest one, half up."""
+    if len(texts) == 0:
+        return Moments.unread(0)
+    if (texts.lengths > 3).all() and (texts.bytes_at(-1) == ord("C")).all():
+        texts = Texts(pc.replace_substring(texts.array, b" UTC", b"Z"), trim=False)
+    zone = _common_zone(texts)
+    # What it refuses costs Arrow a message for each row: so a few are tried first.
+    sample = texts.take(np.linspace(0, len(texts) - 1, _SAMPLE).astype(np.int64))
+    if zone != "" and _cast(sample, zone) is not None:
+        found = _cast(texts, zone)
+        if found is not None:
+            return found
+    return _read_apart(texts)
 
-    A fraction finer than a microsecond is rounded to the nearest one, half up.
-    """
+
+def _common_zone(texts: Texts) -> str | None:
+    """Tell at a glance how to cast all of them; "" where that is not certain."""
+    # Arrow takes an hour without minutes, and offsets of up to a day.
+    if texts.lengths.min() < _SHORTEST or (texts.bytes_at(13) != ord(":")).any():
+        return ""
+    last = texts.bytes_at(-1)
+    if (last == ord("Z")).all():
+        return "UTC"
+    signs = [texts.bytes_at(-place) for place in (3, 5, 6)]
+    has_offset = np.isin(signs, (ord("+"), ord("-"))).any(axis=0) & (texts.lengths > _SHORTEST)
+    if not has_offset.any() and not (last == ord("Z")).any():
+        return None
+    is_near = (signs[2] == ord("+")) | (signs[2] == ord("-"))
+    is_near &= (signs[1] == ord("0")) | (signs[1] == ord("1")) & (texts.bytes_at(-4) < ord("6"))
+    return "UTC" if is_near.all() else ""
+
+
+def _read_apart(texts: Texts) -> Moments:
+    """Read those together that Arrow will take, and the others by the pattern."""
     moments = Moments.unread(len(texts))
-    for rows, columns in _by_length(texts):
-        for kind, chosen in _kinds(columns):
-            part = columns if chosen is None else columns[:, chosen]
-            at: slice | NDArray[np.int64] = slice(None) if rows is None else rows
-            if chosen is not None:
-                at = chosen if rows is None else rows[chosen]
-            _read_kind(part, kind, moments, at)
-    moments.fault[texts.lengths == 0] = TimeFault.EMPTY
+    rows, rest = np.arange(len(texts)), texts
+    for zone, expression in _CAST.items():
+        likely = pc.match_substring_regex(rest.array, expression).to_numpy(zero_copy_only=False)
+        if likely.any() and (found := _cast(rest.take(np.flatnonzero(likely)), zone)) is not None:
+            moments.put(rows[likely], found)
+            rows, rest = rows[~likely], rest.take(np.flatnonzero(~likely))
+    moments.put(rows, read_plainly(rest))
     return moments
 
 
-def _by_length(texts: Texts) -> Iterator[tuple[NDArray[np.int64] | None, NDArray[np.uint8]]]:
-    """Yield the rows of each length (None: all of them) and their bytes, transposed."""
-    lengths = texts.lengths
-    counts = np.bincount(np.minimum(lengths, _LONGEST + 1), minlength=_LONGEST + 2)
-    for length in np.flatnonzero(counts[: _LONGEST + 1]).tolist():
-        if length < _MINUTES:
-            continue
-        rows = None if counts[length] == len(lengths) else np.flatnonzero(lengths == length)
-        part = texts if rows is None else texts.take(rows)
-        yield rows, np.ascontiguousarray(part.matrix(length).T)
+def read_plainly(texts: Texts) -> Moments:
+    """Read times by the patterns: what all other ways here must agree with."""
+    moments = Moments.unread(len(texts))
+    for pattern in _PATTERNS:
+        rows = np.flatnonzero(moments.fault == TimeFault.FORM)
+        if len(rows):
+            moments.put(rows, pattern.read(texts.take(rows)))
+    return moments
 
 
-def _kinds(columns: NDArray[np.uint8]) -> Iterator[tuple[int, NDArray[np.int64] | None]]:
-    """Yield the ways in which offsets are written, each with the rows that do (None: all)."""
-    length, count = columns.shape
-    kinds = np.zeros(count, np.uint8)
-
-    def mark(kind: int, where: NDArray[np.bool_]) -> None:
-        if where.any():
-            before = length - _BYTES[kind] - 1
-            kinds[where] = kind
-            if before >= _MINUTES:
-                kinds[where & (columns[before] == ord(" "))] = kind + _BLANK
-
-    def signed(size: int) -> NDArray[np.bool_]:
-        sign = columns[length - size]
-        found: NDArray[np.bool_] = (sign == ord("+")) | (sign == ord("-"))
-        return found
-
-    for kind in (_HOURS, _BASIC, _EXTENDED):
-        size = _BYTES[kind]
-        if length - size >= _MINUTES:
-            where = signed(size)
-            if kind == _EXTENDED:
-                where &= columns[length - 3] == ord(":")
-            mark(kind, where)
-    last = columns[-1] | 0x20
-    if length - 1 >= _MINUTES:
-        mark(_Z, last == ord("z"))
-    if length - 3 >= _MINUTES:
-        mark(_UTC, (columns[-3] == ord("U")) & (columns[-2] == ord("T")) & (last == ord("c")))
-    present = np.flatnonzero(np.bincount(kinds, minlength=1)).tolist()
-    for kind in present:
-        yield kind, None if len(present) == 1 else np.flatnonzero(kinds == kind)
-
-
-def _read_kind(
-    columns: NDArray[np.uint8], kind: int, moments: Moments, at: slice | NDArray[np.int64]
-) -> None:
-    """Read rows of one length with offsets of one form, and store them at their place."""
-    blank, kind = divmod(kind, _BLANK)
-    body = len(columns) - _BYTES[kind] - blank
-    if body != _MINUTES and body < _SECONDS:
-        return
-    bad = (columns[4] != ord("-")) | (columns[7] != ord("-")) | (columns[13] != ord(":"))
-    between = columns[10]
-    bad |= (between != ord("T")) & (between != ord(" ")) & (between != ord("t"))
-
-    def number(first: int, size: int) -> NDArray[np.int32]:
-        value = np.zeros(columns.shape[1], np.int32)
-        for position in range(first, first + size):
-            digit = columns[position] - _ZERO
-            np.logical_or(bad, digit > 9, out=bad)
-            value *= 10
-            value += digit
-        return value
-
-    def two_digits(first: int) -> NDArray[np.int32]:
-        tens, ones = columns[first] - _ZERO, columns[first + 1] - _ZERO
-        np.logical_or(bad, tens > 9, out=bad)
-        np.logical_or(bad, ones > 9, out=bad)
-        both: NDArray[np.int32] = (tens * 10 + ones).astype(np.int32)
-        return both
-
-    zero = np.zeros(columns.shape[1], np.int32)
-    second, micro = zero, zero
-    if body >= _SECONDS:
-        bad |= columns[16] != ord(":")
-        second = two_digits(17)
-    if body > _SECONDS:
-        bad |= (columns[19] != ord(".")) & (columns[19] != ord(","))
-        digits = body - _SECONDS - 1
-        if digits > 9:
-            return
-        micro = number(20, digits)
-        if digits <= 6:
-            micro *= 10 ** (6 - digits)
-        else:
-            finer = 10 ** (digits - 6)
-            micro = (micro + finer // 2) // finer
-    micros, fault = local_micros(
-        year=number(0, 4),
-        month=two_digits(5),
-        day=two_digits(8),
-        hour=two_digits(11),
-        minute=two_digits(14),
-        second=second,
-        micro=micro,
+def _cast(texts: Texts, zone: str | None) -> Moments | None:
+    is_fine = texts.lengths.max() > _LONGEST_US
+    kind = pa.timestamp("ns" if is_fine else "us", zone)
+    try:
+        ticks = texts.array.view(pa.string()).cast(kind).cast(pa.int64()).to_numpy()
+    except InvalidError:
+        return None
+    micros: NDArray[np.int64] = (ticks + 500) // 1000 if is_fine else ticks.copy()
+    return Moments(
+        micros=micros,
+        fault=np.full(len(micros), TimeFault.NONE, np.uint8),
+        has_offset=np.full(len(micros), zone is not None),
+        leap=np.zeros(len(micros), np.bool_),
     )
-    if kind in (_HOURS, _BASIC, _EXTENDED):
-        size = _BYTES[kind]
-        sign = len(columns) - size
-        hours = two_digits(sign + 1)
-        minutes = zero if kind == _HOURS else two_digits(len(columns) - 2)
-        bad |= (hours >= _FAR_OFFSET) | (minutes > 59)
-        offset = (hours * 60 + minutes).astype(np.int64) * (60 * SECOND)
-        micros -= np.where(columns[sign] == ord("-"), -offset, offset)
-    fault[bad] = TimeFault.FORM
-    moments.micros[at] = micros
-    moments.fault[at] = fault
-    moments.leap[at] = second == 60
-    moments.has_offset[at] = kind != _NONE

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import zoneinfo
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+
+from loader.errors import UsageError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SECOND: Final = 1_000_000
 DAY: Final = 86_400
+# Real ones lie between -12 and +14 hours.
+_OFFSET: Final = re.compile(r"([+-])(0\d|1[0-5])(?::?([0-5]\d))?", re.ASCII)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -21,26 +26,33 @@ class Zone:
 
     Arrow could convert too, but it reads only the explicit part of the system's zone files and
     is wrong after 2037 with the slim ones that many systems ship, and fails without any.
+
+    Args:
+        name: of the IANA, or an offset such as ``+02:00``.
+
+    Raises:
+        UsageError: there is no such zone.
     """
 
     def __init__(self, name: str) -> None:
-        self._zone = zoneinfo.ZoneInfo(name)
+        self._zone = _find(name)
         self._years = (0, 0)
         self._starts = np.empty(0, np.int64)
         self._bounds = np.empty(0, np.int64)
         self._offsets = np.empty(0, np.int64)
 
     def to_utc(
-        self, local: NDArray[np.int64]
+        self, local: NDArray[np.int64], *, second: bool = False
     ) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
         """Convert local times to UTC.
 
         Args:
             local: microseconds since 1970-01-01 00:00 on the zone's wall clock, years 1-9998.
+            second: which of both to return where the wall clock showed a time twice.
 
         Returns:
-            Microseconds in UTC; whether the wall clock skipped this time; whether it showed it
-            twice. The first is meaningless where one of the others is true.
+            Microseconds in UTC; whether the wall clock skipped this time, so that the first is
+            meaningless; whether it showed it twice.
         """
         if len(local) == 0:
             empty = np.zeros(0, np.bool_)
@@ -54,7 +66,10 @@ class Zone:
         coming = np.minimum(after, len(self._bounds) - 1)
         doubtful = (after < len(self._bounds)) & (local >= self._starts[coming])
         forward = self._offsets[coming + 1] > self._offsets[coming]
-        return utc, doubtful & forward, doubtful & ~forward
+        twice = doubtful & ~forward
+        if second:
+            utc = np.where(twice, local - self._offsets[coming + 1], utc)
+        return utc, doubtful & forward, twice
 
     def _cover(self, first: int, last: int) -> None:
         """Know the changes of the years of these local times, and of their neighbours."""
@@ -93,6 +108,20 @@ class Zone:
             else:
                 lo = middle
         return hi
+
+
+def _find(name: str) -> tzinfo:
+    offset = _OFFSET.fullmatch(name.strip())
+    if offset is not None:
+        minutes = int(offset[2]) * 60 + int(offset[3] or 0)
+        return timezone(timedelta(minutes=-minutes if offset[1] == "-" else minutes))
+    try:
+        return zoneinfo.ZoneInfo(name)
+    except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError) as error:
+        raise UsageError(
+            f'--timezone "{name}" is not a known zone; use a name such as Europe/Berlin, or an '
+            "offset such as +02:00"
+        ) from error
 
 
 def _year(micros: int) -> int:

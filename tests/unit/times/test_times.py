@@ -5,12 +5,12 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from loader.errors import UsageError
 from loader.reading.texts import Texts
-from loader.reading.times import Clock, TimeFault
+from loader.reading.times import Clock, Moments, RepeatedHour, TimeFault, iso
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ZONES = ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "UTC"]
@@ -76,7 +76,25 @@ def micros_of(time: datetime) -> int:
         ("2024-05-13 15Z", TimeFault.FORM),
         ("2024-05-13 15+02", TimeFault.FORM),
         ("2024-05-13", TimeFault.FORM),
-        ("20240513T150000Z", TimeFault.FORM),
+        ("20240513T150000Z", "2024-05-13 15:00:00.000000"),
+        ("20240513t1500+0230", "2024-05-13 12:30:00.000000"),
+        ("20240513 150000.1234565 -02", "2024-05-13 17:00:00.123457"),
+        ("20240513 15:00:00Z", "2024-05-13 15:00:00.000000"),
+        ("20240230T150000Z", TimeFault.NO_SUCH),
+        ("2024-05-13T150000Z", TimeFault.FORM),
+        ("2024-0513T15:00:00Z", TimeFault.FORM),
+        ("20240513T150000", TimeFault.NO_OFFSET),
+        ("20240513T15Z", TimeFault.FORM),
+        ("20240513150000Z", TimeFault.FORM),
+        ("2024051T150000Z", TimeFault.FORM),
+        ("2024-05-13 15+02:00", TimeFault.FORM),
+        ("2024-05-13 15:00:00+1600", TimeFault.FORM),
+        ("2024-05-13 15:00:00+23", TimeFault.FORM),
+        ("2024-05-13 UTC 15:00:00 UTC", TimeFault.FORM),
+        ("UTC", TimeFault.FORM),
+        ("C", TimeFault.FORM),
+        ("2023-02-29 15:00:00Z", TimeFault.NO_SUCH),
+        ("9999-12-31 23:59:59.1234567Z", TimeFault.RANGE),
         ("2024/05/13 15:00:00Z", TimeFault.FORM),
         ("2024-05-13x15:00:00Z", TimeFault.FORM),
         ("2024-05-13 15:0a:00Z", TimeFault.FORM),
@@ -110,6 +128,55 @@ def test_forms_may_mix_in_one_column() -> None:
     three = "2024-05-13 15:00:00.000000"
     one = "2024-05-13 13:00:00.000000"
     assert found == [three, three, three, TimeFault.EMPTY, three, one, TimeFault.FORM, three]
+
+
+# One piece of each: most are times, and some are only nearly.
+PIECES = [
+    ["2024", "1600", "2199", "0000", "9999", "24"], ["-", "-", "-", "", "/"],
+    ["02", "12", "11", "13", "00"], ["-", "-", "-", ""], ["01", "28", "29", "30", "31", "00", "1"],
+    ["T", "T", " ", "t", "", "  "], ["00", "15", "23", "24"], [":", ":", ":", ""],
+    ["00", "59", "60", ""], ["", ":00", ":59", ":59", ":60", ":61", "00", ":"],
+    ["", "", ".5", ",5", ".123456", ".9999995", ".123456789", ".1234567891", "."],
+    ["", "Z", "Z", "z", "+02:00", "-0230", "+15:59", "+16:00", "+2360", "-23", "+02", " UTC",
+     "UTC", " Z", " +02:00", "+2"],
+]  # fmt: skip
+written = st.tuples(*map(st.sampled_from, PIECES)).map("".join) | st.datetimes(
+    datetime(1590, 1, 1), datetime(2300, 1, 1)
+).map(lambda time: f"{time.isoformat()}Z")
+
+
+@settings(max_examples=200)
+@given(st.lists(written, min_size=1, max_size=6), st.sampled_from([1, 40]))
+def test_arrow_reads_nothing_but_what_the_pattern_says(texts: list[str], repeats: int) -> None:
+    """Whatever stands beside a time, it is read as if it stood alone, by the pattern."""
+    column, clock = Texts(pa.array(texts * repeats, pa.string())), Clock("iso", "Europe/Berlin")
+    micros, faults = clock.settle(iso.read(column))
+    expected, expected_faults = clock.settle(iso.read_plainly(column))
+    assert faults.tolist() == expected_faults.tolist()
+    assert micros[faults == 0].tolist() == expected[faults == 0].tolist()
+    # Those alone, one by one, are all that there is to know.
+    alone = [read(clock, text)[0] for text in texts]
+    assert read(clock, *texts) == alone
+
+
+def test_most_times_are_read_by_arrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not slowly, one bad value among them or not."""
+    seen = []
+
+    def counted(texts: Texts) -> Moments:
+        seen.append(len(texts))
+        return read_plainly(texts)
+
+    read_plainly = iso.read_plainly
+    monkeypatch.setattr(iso, "read_plainly", counted)
+    for text in ("2024-05-13T15:00:00Z", "2024-05-13 15:00:00.123456789+02:00",
+                 "2024-05-13 15:00", "2024-05-13 15:00:00.5 UTC"):  # fmt: skip
+        iso.read(Texts(pa.array([text] * 500)))
+        assert sum(seen) == 0
+    iso.read(Texts(pa.array(["2024-05-13T15:00:00Z", "2024-05-13 15:00:00+02"] * 50 + ["never"])))
+    mixed = ["2024-05-13T15:00:00Z", "2024-05-13 15:00:00"]
+    iso.read(Texts(pa.array([*mixed * 50, "2024-02-30 15:00Z"])))
+    assert seen == [51, 1]
 
 
 @given(moments, st.sampled_from([None, 0, 120, -570, 345]), st.sampled_from(["T", " "]))
@@ -162,6 +229,45 @@ def test_zones_agree_with_python(times: list[datetime], name: str) -> None:
             assert (found, fault) == (exist.pop(), 0)
         else:
             assert fault == (TimeFault.TWICE if exist else TimeFault.GAP)
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        ("first", "2024-10-27 00:30:00.000000"),
+        ("second", "2024-10-27 01:30:00.000000"),
+        ("reject", TimeFault.TWICE),
+    ],
+)
+def test_the_hour_that_clocks_repeat_is_what_was_asked_for(
+    choice: RepeatedHour, expected: str | TimeFault
+) -> None:
+    clock = Clock("iso", "Europe/Berlin", choice)
+    times = ["2024-10-27 02:30:00", "2024-10-27 03:00:00", "2024-03-31 02:30:00"]
+    assert read(clock, *times) == [expected, "2024-10-27 02:00:00.000000", TimeFault.GAP]
+    assert read(clock, "2024-10-27 02:30:00+02:00") == ["2024-10-27 00:30:00.000000"]
+
+
+@pytest.mark.parametrize(
+    ("offset", "expected"),
+    [
+        ("+02:00", "2024-10-27 00:30:00.000000"),
+        ("+0200", "2024-10-27 00:30:00.000000"),
+        (" +02 ", "2024-10-27 00:30:00.000000"),
+        ("-09:30", "2024-10-27 12:00:00.000000"),
+        ("+00:00", "2024-10-27 02:30:00.000000"),
+    ],
+)
+def test_a_zone_may_be_an_offset_in_summer_and_winter(offset: str, expected: str) -> None:
+    assert read(Clock("iso", offset), "2024-10-27 02:30:00") == [expected]
+    (summer,) = read(Clock("%d.%m.%Y %H:%M", offset), "27.03.2024 02:30")
+    assert str(summer)[10:] == expected[10:]
+
+
+@pytest.mark.parametrize("zone", ["+2", "+16:00", "+02:60", "2:00", "Europe/Nowhere", "", "CEST+2"])
+def test_what_is_no_zone_is_refused(zone: str) -> None:
+    with pytest.raises(UsageError, match=r"is not a known zone; .*Europe/Berlin, or .*\+02:00"):
+        Clock("iso", zone)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Times in a strptime format: the format becomes a regular expression over whole columns."""
+"""Times by a pattern: a regular expression with a group for each field, over whole columns."""
 
 from __future__ import annotations
 
@@ -63,24 +63,16 @@ _DIRECTIVES: Final = {
 _SHORTHANDS: Final = {"T": "%H:%M:%S", "D": "%m/%d/%y", "F": "%Y-%m-%d", "R": "%H:%M"}
 
 
-class Strptime:
-    """A compiled format.
+class Pattern:
+    """Reads times that an expression matches as a whole.
 
-    Raises:
-        UsageError: it has a directive that is not supported, or does not tell the date.
+    Args:
+        expression: for RE2; the names of its groups are those of `_DIRECTIVES`.
     """
 
-    def __init__(self, time_format: str) -> None:
-        self._fields: set[str] = set()
-        self._format = time_format
-        expanded = re.sub(
-            r"%([%a-zA-Z])",
-            lambda found: _SHORTHANDS.get(found[1], found[0]),
-            time_format,
-        )
-        pattern = re.sub(r"%(.?)|([^%]+)", self._piece, expanded, flags=re.DOTALL)
-        self._pattern = f"^{pattern}$"
-        self._check()
+    def __init__(self, expression: str) -> None:
+        self._pattern = f"^{expression}$"
+        self._fields = set(re.findall(r"\(\?P<(\w+)>", expression))
 
     def read(self, texts: Texts) -> Moments:
         """Read a column of texts; a fraction is rounded to the nearest microsecond."""
@@ -91,7 +83,12 @@ class Strptime:
         def number(field: str, default: int = 0) -> NDArray[np.int32]:
             if field not in self._fields:
                 return zero + np.int32(default)
-            text = pc.utf8_trim_whitespace(_text(parts, field, str(default)))
+            text = _text(parts, field, str(default))
+            if field == "day":
+                text = pc.ascii_ltrim_whitespace(text)
+            elif field == "second":
+                # Nothing, where the group did not take part, is 0.
+                text = pc.utf8_lpad(text, 1, "0")
             values: NDArray[np.int32] = text.cast(pa.int32()).to_numpy(zero_copy_only=False)
             return values
 
@@ -128,47 +125,16 @@ class Strptime:
             wrong |= (ordinal < 1) | (ordinal > 365 + leap_year)
             micros += (ordinal - 1).astype(np.int64) * (86_400 * SECOND)
         fault[wrong & (fault == 0)] = TimeFault.NO_SUCH
-        has_offset = np.full(len(texts), bool(self._fields & {"offset", "zone"}))
+        has_offset = np.full(len(texts), "zone" in self._fields)
         if "offset" in self._fields:
-            shift, far = _offsets(_text(parts, "offset", "Z"))
+            offsets = _text(parts, "offset", "Z")
+            shift, far = _offsets(offsets)
+            has_offset = pc.not_equal(offsets, "").to_numpy(zero_copy_only=False)
             micros -= shift
             good &= ~far
         fault[~good] = TimeFault.FORM
         fault[texts.lengths == 0] = TimeFault.EMPTY
         return Moments(micros=micros, fault=fault, has_offset=has_offset, leap=second == 60)
-
-    def _piece(self, found: re.Match[str]) -> str:
-        if found[2] is not None:
-            return re.sub(r"\s+", lambda _: r"\s+", re.escape(found[2]).replace("\\ ", " "))
-        if found[1] == "%":
-            return "%"
-        if found[1] not in _DIRECTIVES:
-            raise UsageError(
-                f'--time-format "{self._format}": %{found[1]} is not supported; supported are '
-                + " ".join("%" + name for name in sorted(_DIRECTIVES))
-            )
-        field, expression = _DIRECTIVES[found[1]]
-        if field in self._fields:
-            raise UsageError(f'--time-format "{self._format}" has the {field} twice')
-        self._fields.add(field)
-        return f"(?P<{field}>{expression})"
-
-    def _check(self) -> None:
-        has_year = self._fields & {"year", "short_year"}
-        has_day = "day_of_year" in self._fields or (
-            "day" in self._fields and self._fields & {"month", "month_name"}
-        )
-        problem = None
-        if not has_year or not has_day:
-            problem = "does not tell the date: give a year, a month and a day, or epoch_s, ..."
-        elif ("hour12" in self._fields) != ("half" in self._fields):
-            problem = "needs %I and %p together"
-        elif len(self._fields & {"year", "short_year"}) > 1:
-            problem = "has the year twice"
-        elif len(self._fields & {"hour", "hour12"}) > 1:
-            problem = "has the hour twice"
-        if problem:
-            raise UsageError(f'--time-format "{self._format}" {problem}')
 
     def _micro(self, parts: Array, zero: NDArray[np.int32]) -> NDArray[np.int32]:
         if "fraction" not in self._fields:
@@ -178,15 +144,56 @@ class Strptime:
         return ((nanos + 500) // 1000).astype(np.int32)
 
 
+def strptime(time_format: str) -> Pattern:
+    """Compile a strptime format.
+
+    Raises:
+        UsageError: it has a directive that is not supported, or does not tell the date.
+    """
+    fields: set[str] = set()
+
+    def refuse(why: str) -> UsageError:
+        return UsageError(f'--time-format "{time_format}" {why}')
+
+    def piece(found: re.Match[str]) -> str:
+        if found[2] is not None:
+            return re.sub(r"\s+", lambda _: r"\s+", re.escape(found[2]).replace("\\ ", " "))
+        if found[1] == "%":
+            return "%"
+        if found[1] not in _DIRECTIVES:
+            supported = " ".join("%" + name for name in sorted(_DIRECTIVES))
+            raise refuse(f"has %{found[1]}, which is not supported; supported are {supported}")
+        field, expression = _DIRECTIVES[found[1]]
+        if field in fields:
+            raise refuse(f"has the {field} twice")
+        fields.add(field)
+        return f"(?P<{field}>{expression})"
+
+    expanded = re.sub(r"%([%a-zA-Z])", lambda one: _SHORTHANDS.get(one[1], one[0]), time_format)
+    pattern = Pattern(re.sub(r"%(.?)|([^%]+)", piece, expanded, flags=re.DOTALL))
+    has_day = "day_of_year" in fields or ("day" in fields and fields & {"month", "month_name"})
+    if not fields & {"year", "short_year"} or not has_day:
+        raise refuse("does not tell the date: give a year, a month and a day, or epoch_s, ...")
+    if ("hour12" in fields) != ("half" in fields):
+        raise refuse("needs %I and %p together")
+    for one, other in (("year", "short_year"), ("hour", "hour12")):
+        if {one, other} <= fields:
+            raise refuse(f"has the {one} twice")
+    return pattern
+
+
 def _text(parts: Array, field: str, default: str) -> Array:
     return pc.struct_field(parts, field).view(pa.string()).fill_null(default)
 
 
 def _offsets(text: Array) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Microseconds east of UTC, and which of them are too far to be true."""
-    digits = pc.replace_substring_regex(text, "[^0-9]", "")
+    found = text.dictionary_encode()
+    digits = pc.replace_substring_regex(found.dictionary, "[^0-9]", "")
     padded = pc.utf8_rpad(digits, 4, "0").cast(pa.int64()).to_numpy(zero_copy_only=False)
     hours, minutes = padded // 100, padded % 100
     shift = (hours * 60 + minutes) * (60 * SECOND)
-    west = pc.starts_with(text, "-").to_numpy(zero_copy_only=False)
-    return np.where(west, -shift, shift), (hours >= 16) | (minutes > 59)
+    west = pc.starts_with(found.dictionary, "-").to_numpy(zero_copy_only=False)
+    is_far = (hours >= 16) | (minutes > 59)
+    at = found.indices.to_numpy()
+    return np.where(west, -shift, shift)[at], is_far[at]
