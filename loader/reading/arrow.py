@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import pyarrow
 import pyarrow.compute
 import pyarrow.csv
+import pyarrow.json
 import pyarrow.parquet
 
 Array: TypeAlias = Any
@@ -23,6 +24,7 @@ Table: TypeAlias = Any
 pa: Any = pyarrow
 pc: Any = pyarrow.compute
 arrow_csv: Any = pyarrow.csv
+arrow_json: Any = pyarrow.json
 pq: Any = pyarrow.parquet
 ArrowError = pyarrow.ArrowException
 InvalidError = pyarrow.ArrowInvalid

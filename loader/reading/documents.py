@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from loader.reading.streams import ByteSource
 
 _BETWEEN: Final = b" \t\r\n,"
+_PIECE: Final = re.compile(rb'(?:"(?:[^"\\]++|\\.)*+"?|[^",\s]\s*+)++', re.DOTALL)
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"(?:\s*(?P<colon>:))?|[\[\]{}]', re.DOTALL)
 # Of a document that is gone into: so much may stand before the array.
 _LARGEST_HEAD: Final = 64 << 20
@@ -292,14 +293,11 @@ def _run(data: bytes, end: int) -> int:
 
 def _between(data: bytes, begin: int, end: int) -> list[tuple[int, int]]:
     """Find what stands between objects and is no comma."""
-    found = []
-    if data[begin:end].strip(_BETWEEN):
-        for piece in data[begin:end].split(b","):
-            if piece.strip():
-                blanks = len(piece) - len(piece.lstrip())
-                found.append((begin + blanks, begin + len(piece.rstrip())))
-            begin += len(piece) + 1
-    return found
+    if not data[begin:end].strip(_BETWEEN):
+        return []
+    pieces = (found.span() for found in _PIECE.finditer(data, begin, end))
+    stripped = ((start, start + len(data[start:stop].rstrip())) for start, stop in pieces)
+    return [(start, stop) for start, stop in stripped if stop > start]
 
 
 def _find(data: bytes, keys: list[str]) -> tuple[int, bytes] | None:

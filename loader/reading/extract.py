@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from collections.abc import Callable, Sequence
+from functools import partial
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 import numpy as np
@@ -30,6 +32,7 @@ _EMPTY: Final = msgspec.Raw(b"{}")
 _ANY: Final = msgspec.json.Decoder()
 _ARRAYS: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _MEMBERS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ODD_KEY: Final = re.compile(r'["\\\x00-\x1f]')
 # A key with an escape in it may be one that is looked for.
 _ESCAPED_KEY: Final = re.compile(rb'\\(?:u[0-9a-fA-F]{4}|.)[^"\\]*"[ \t\r\n]*:', re.DOTALL)
 
@@ -79,24 +82,18 @@ class Extractor:
         data: bytes,
         level: Level,
     ) -> None:
-        for (key, node), attribute in zip(
-            objects.node.keys.items(), objects.attributes, strict=True
-        ):
-            values = [getattr(row, attribute) for row in rows]
-            is_raw, missing = objects.missing[key]
-            written = json.dumps(key, ensure_ascii=False).encode(errors="replace")
-            if data.count(written) != len(values) - values.count(missing):
-                level.doubtful.update(
-                    at for at, one in enumerate(texts) if bytes(one).count(written) > 1
-                )
-            if is_raw:
-                self._value(node, values, level)
+        for key in objects.keys:
+            values = list(map(key.get, rows))
+            if data.count(key.written) != len(values) - values.count(key.missing):
+                twice = (at for at, text in enumerate(texts) if _may_be_twice(text, key.written))
+                level.doubtful.update(twice)
+            if key.is_raw:
+                self._value(key.node, values, level)
             else:
-                level.columns |= dict.fromkeys(node.names, values)
+                level.columns |= dict.fromkeys(key.node.names, values)
         if b"\\" in data and _ESCAPED_KEY.search(data):
-            level.doubtful.update(
-                at for at, one in enumerate(texts) if _ESCAPED_KEY.search(bytes(one))
-            )
+            escaped = (at for at, text in enumerate(texts) if _ESCAPED_KEY.search(bytes(text)))
+            level.doubtful.update(escaped)
 
     def _value(self, node: Node, values: list[Raw], level: Level) -> None:
         """Look into values of which the text is known."""
@@ -116,19 +113,45 @@ class _Objects:
     """A class for the wanted keys of an object."""
 
     def __init__(self, node: Node, raw: frozenset[str]) -> None:
-        self.node = node
-        self.attributes = {f"a{at}": item for at, item in enumerate(node.keys.items())}
-        self.missing: dict[str, tuple[bool, Any]] = {}
+        self.keys: list[_Key] = []
+        self.decoder: Any = _MEMBERS
+        # Such a key cannot be a field of a class.
+        is_odd = any(_ODD_KEY.search(name) for name in node.keys)
         fields: list[tuple[str, Any, Any]] = []
-        for attribute, (key, child) in self.attributes.items():
-            is_raw = bool(child.keys or child.items or raw.intersection(child.names))
+        names = {f"a{number}": name for number, name in enumerate(node.keys)}
+        for attribute, (name, child) in zip(names, node.keys.items(), strict=True):
+            is_raw = bool(is_odd or child.keys or child.items or raw.intersection(child.names))
             missing = None if not is_raw else _NULL if child.names or child.items else _EMPTY
-            self.missing[key] = is_raw, missing
+            written = json.dumps(name, ensure_ascii=False).encode(errors="replace")
+            get = partial(_get, name, missing) if is_odd else attrgetter(attribute)
+            self.keys.append(_Key(child, get, written, is_raw, missing))
             fields.append((attribute, msgspec.Raw if is_raw else Any, missing))
-        row = msgspec.defstruct(
-            "Row", fields, rename=dict(zip(self.attributes, node.keys, strict=True)), gc=False
-        )
-        self.decoder: Any = msgspec.json.Decoder(row)
+        if not is_odd:
+            row = msgspec.defstruct("Row", fields, rename=names, gc=False)
+            self.decoder = msgspec.json.Decoder(row)
+
+
+def _get(name: str, missing: Any, row: dict[str, Any]) -> Any:
+    return row.get(name, missing)
+
+
+class _Key(NamedTuple):
+    node: Node
+    get: Callable[[Any], Any]
+    written: bytes
+    is_raw: bool
+    missing: Any
+
+
+def _may_be_twice(text: Raw, key: bytes) -> bool:
+    """Whether an object may have a key twice, not counting what its values have inside of them."""
+    count = bytes(text).count(key)
+    if count < 2:
+        return False
+    try:
+        return bool(count - b" ".join(_MEMBERS.decode(text).values()).count(key) > 1)
+    except ERRORS:
+        return True
 
 
 def _decoded(level: Level, decoder: Any, values: list[Raw], otherwise: Any) -> list[Any]:

@@ -19,7 +19,7 @@ import numpy as np
 
 from loader.errors import InputError
 from loader.reading import attributes, header, objects
-from loader.reading.arrow import Array, ArrowError, pa, pc
+from loader.reading.arrow import Array, ArrowError, Schema, arrow_json, pa, pc
 from loader.reading.batch import EventBatch, Reject
 from loader.reading.documents import Documents, is_document
 from loader.reading.extract import ERRORS, Extractor, cut, offset
@@ -69,7 +69,7 @@ class JsonReader:
         self._is_started = False
 
     def __iter__(self) -> Iterator[EventBatch]:
-        """Yield batches."""
+        """Yield batches; inside of a block, what is likely to be good comes first."""
         start = self._blocks.peek()
         header.check_text(start, self._origin)
         start = start.removeprefix(header.BOM)
@@ -78,7 +78,9 @@ class JsonReader:
             is_empty = is_empty and not pieces.data.strip() and before is None
             if not self._is_started:
                 self._start(pieces)
-            yield self._batch(pieces, before)
+            first, *others = pieces.apart()
+            yield self._batch(first, before)
+            yield from (self._batch(part, None) for part in others)
         if is_empty:
             raise InputError(f"{self._origin}: is empty")
 
@@ -122,6 +124,11 @@ class JsonReader:
         raw |= {key for name, key in self._literals.items() if name in raw}
         self._extractor = Extractor(self._tree, frozenset(raw))
         self._way = chain(self._paths.values())
+        self._schema: Schema | None = None
+        if set(mapping.options) == set(mapping.needed_columns) and not self._literals:
+            keys = self._tree.keys
+            if not any(node.items for node in keys.values()):
+                self._schema = pa.schema([(key, pa.string()) for key in keys])
 
     def _start(self, texts: Pieces) -> None:
         """Look at the first objects, for how the keys are written."""
@@ -142,11 +149,7 @@ class JsonReader:
             raise InputError(f"{self._origin}: no line is a JSON object; {why}")
 
     def _batch(self, texts: Pieces, before: Broken | None) -> EventBatch:
-        found = _decode(texts, self._extractor.decoder, self._limits)
-        columns = self._extractor.columns(found.rows, found.texts, found.data)
-        if columns.doubtful:
-            found.settle(columns.doubtful, self._tree, self._extractor.decoder)
-            columns = self._extractor.columns(found.rows, found.texts, found.data)
+        found, columns = self._read_plain(texts) or self._read(texts)
         values = {name: columns.columns[name] for name in self._paths}
         for name, literal in self._literals.items():
             values[name] = _either(columns.columns[literal], values[name])
@@ -168,6 +171,38 @@ class JsonReader:
             origins=_Origins(found, columns, self._way, self._paths),
         )
         return self.assembler.batch(rows, found.broken(before, self._limits))
+
+    def _read(self, texts: Pieces) -> tuple[_Decoded, Found]:
+        found = _decode(texts, self._extractor.decoder, self._limits)
+        columns = self._extractor.columns(found.rows, found.texts, found.data)
+        if columns.doubtful:
+            found.settle(columns.doubtful, self._tree, self._extractor.decoder)
+            columns = self._extractor.columns(found.rows, found.texts, found.data)
+        return found, columns
+
+    def _read_plain(self, texts: Pieces) -> tuple[_Decoded, Found] | None:
+        """Let Arrow read texts at the top, which it does while another thread uses Python."""
+        if self._schema is None or not texts.are_regular(self._limits.line_bytes):
+            return None
+        try:
+            table = arrow_json.read_json(
+                pa.BufferReader(texts.data),
+                read_options=arrow_json.ReadOptions(
+                    use_threads=False, block_size=len(texts.data) + 1
+                ),
+                parse_options=arrow_json.ParseOptions(
+                    explicit_schema=self._schema, unexpected_field_behavior="ignore"
+                ),
+            )
+        except (ArrowError, UnicodeDecodeError):
+            return None
+        if len(table) != len(texts):
+            return None
+        columns = {name: table[str(path[0])].combine_chunks() for name, path in self._paths.items()}
+        found = _Decoded(texts)
+        found.texts, found.at = texts, range(len(texts))
+        rows = np.arange(len(texts))
+        return found, Found(columns=columns, rows=rows, places=[], doubtful=set())
 
 
 @dataclass(frozen=True)
@@ -194,7 +229,7 @@ class Pieces(Sequence[bytes]):
         return cls(block.data, lines.starts[:-1], lines.ends, numbers)
 
     @classmethod
-    def of_pieces(cls, pieces: Sequence[bytes], lines: Sequence[int]) -> Pieces:
+    def of_pieces(cls, pieces: Sequence[bytes], lines: Sequence[int] | NDArray[np.int64]) -> Pieces:
         """Return texts that were cut out of something."""
         sizes = np.fromiter(map(len, pieces), np.int64, len(pieces))
         ends = np.cumsum(sizes + 1) - 1
@@ -210,29 +245,51 @@ class Pieces(Sequence[bytes]):
         """Return the line where a text stood."""
         return int(self.lines[number])
 
-    def are_like_objects(self, longest: int) -> bool:
-        """Whether each is short enough, and begins and ends like an object.
+    @cached_property
+    def _are_like_objects(self) -> NDArray[np.bool_]:
+        """Which of them begin and end like an object.
 
-        Then no object goes over two, for inside of one no ``{`` can follow a ``}`` directly.
+        Such an object does not go over two, for inside of one no ``{`` can follow a ``}`` directly.
         """
-        sizes = self.ends - self.starts
-        if not len(self) or sizes.min() < 2 or sizes.max() > longest or self.are_too_deep.any():
-            return False
+        found = self.ends - self.starts >= 2
         seen = np.frombuffer(self.data, np.uint8)
-        begin, end = seen[self.starts] == ord("{"), seen[self.ends - 1] == ord("}")
-        return bool(begin.all() and end.all())
+        begin = np.minimum(self.starts, len(seen) - 1)
+        found &= (seen[begin] == ord("{")) & (seen[self.ends - 1] == ord("}"))
+        return found
+
+    def are_regular(self, longest: int) -> bool:
+        """Whether each is short and flat enough, and begins and ends like an object."""
+        if not len(self) or not self._are_like_objects.all():
+            return False
+        if (self.ends - self.starts).max() > longest:
+            return False
+        opening = int(np.count_nonzero(self._are_opening))
+        return opening < len(self) + DEEPEST or not self.too_deep
+
+    def apart(self) -> list[Pieces]:
+        """Return those that begin and end like an object, and then the others."""
+        if not len(self) or not 0.5 < self._are_like_objects.mean() < 1:
+            return [self]
+        parts = [np.flatnonzero(self._are_like_objects), np.flatnonzero(~self._are_like_objects)]
+        return [
+            Pieces.of_pieces([self[at] for at in part.tolist()], self.lines[part]) for part in parts
+        ]
 
     @cached_property
-    def are_too_deep(self) -> NDArray[np.bool_]:
-        """Which of them no parser may see."""
-        found = np.zeros(len(self), np.bool_)
+    def _are_opening(self) -> NDArray[np.bool_]:
         # The brackets [ and { differ in one bit.
-        opening = np.flatnonzero((np.frombuffer(self.data, np.uint8) | 32) == ord("{"))
-        if len(opening) > DEEPEST:
-            counts = np.searchsorted(opening, self.ends) - np.searchsorted(opening, self.starts)
-            for number in np.flatnonzero(counts > DEEPEST).tolist():
-                found[number] = objects.is_too_deep(self[number])
+        found: NDArray[np.bool_] = (np.frombuffer(self.data, np.uint8) | 32) == ord("{")
         return found
+
+    @cached_property
+    def too_deep(self) -> set[int]:
+        """Which of them no parser may see."""
+        opening = np.flatnonzero(self._are_opening)
+        if len(opening) <= DEEPEST:
+            return set()
+        counts = np.diff(np.searchsorted(opening, np.append(self.starts, len(self.data))))
+        many = np.flatnonzero(counts > DEEPEST).tolist()
+        return {number for number in many if objects.is_too_deep(self[number])}
 
 
 class _Decoded:
@@ -242,6 +299,7 @@ class _Decoded:
         source: the texts.
         rows: the objects.
         texts: the text of each object; as it stood there.
+        data: all of these texts.
         at: which of the source each was.
         refused: which are none, and why; None for what is to be found out if somebody asks.
     """
@@ -251,12 +309,8 @@ class _Decoded:
         self.rows: list[Any] = []
         self.texts: Sequence[bytes] = []
         self.at: Sequence[int] = []
+        self.data = source.data
         self.refused: list[tuple[int, bytes, str | None]] = []
-
-    @property
-    def data(self) -> bytes:
-        """Bytes that hold all texts, and perhaps others."""
-        return self.source.data
 
     def settle(self, doubtful: Iterable[int], wanted: Node, decoder: Any) -> None:
         """Let Python look at objects."""
@@ -278,6 +332,7 @@ class _Decoded:
         self.rows = [self.rows[row] for row in kept]
         self.texts = [self.texts[row] for row in kept]
         self.at = [self.at[row] for row in kept]
+        self.data = b"\n".join(self.texts)
 
     def broken(self, before: Broken | None, limits: Limits) -> Broken:
         """Return the texts that are no objects, behind what was wrong already."""
@@ -311,7 +366,7 @@ def _is_plain(text: bytes) -> bool:
 def _decode(texts: Pieces, decoder: Any, limits: Limits) -> _Decoded:
     """Decode texts, all at once if possible."""
     found = _Decoded(texts)
-    if texts.are_like_objects(limits.line_bytes):
+    if texts.are_regular(limits.line_bytes):
         try:
             rows = decoder.decode_lines(texts.data)
         except ERRORS:
@@ -326,18 +381,19 @@ def _decode(texts: Pieces, decoder: Any, limits: Limits) -> _Decoded:
 def _decode_each(texts: Pieces, decoder: Any, limits: Limits, found: _Decoded) -> None:
     kept: list[bytes] = []
     at: list[int] = []
-    too_deep = texts.are_too_deep
-    for number in np.flatnonzero(texts.ends > texts.starts).tolist():
-        text = texts[number]
-        if len(text) > limits.line_bytes:
+    decode, data, too_deep = decoder.decode, texts.data, texts.too_deep
+    spans = zip(texts.starts.tolist(), texts.ends.tolist(), strict=True)
+    for number, (start, end) in enumerate(spans):
+        text = data[start:end]
+        if end - start > limits.line_bytes:
             reason = too_long(len(text), min(len(text), limits.raw_bytes), limits)
             found.refused.append((number, text, reason))
             continue
-        if too_deep[number]:
+        if number in too_deep:
             found.refused.append((number, text, None))
             continue
         try:
-            found.rows.append(decoder.decode(text))
+            found.rows.append(decode(text))
         except ERRORS as error:
             if not text.strip(b" \t\r\n"):
                 continue
@@ -352,7 +408,7 @@ def _decode_each(texts: Pieces, decoder: Any, limits: Limits, found: _Decoded) -
         else:
             kept.append(text)
             at.append(number)
-    found.texts, found.at = kept, at
+    found.texts, found.at, found.data = kept, at, b"\n".join(kept)
 
 
 def _by_hand(text: bytes, error: Exception, decoder: Any) -> Iterable[tuple[bytes, Any]] | None:
@@ -403,13 +459,15 @@ class _Origins:
 
 def _either(first: Sequence[Any], second: Sequence[Any]) -> Sequence[Any]:
     """Return what is not missing; missing is None, or null as a text."""
-    none = (None, _NULL)
-    if all(one in none for one in first):
+    if first.count(None) + first.count(_NULL) == len(first):
         return second
+    none = (None, _NULL)
     return [other if one in none else one for one, other in zip(first, second, strict=True)]
 
 
-def _names(values: Sequence[Any]) -> Array:
+def _names(values: Sequence[Any] | Array) -> Array:
+    if isinstance(values, pa.Array):
+        return values
     try:
         return pa.array(values, pa.string())
     except (ArrowError, TypeError):
@@ -421,9 +479,9 @@ def _texts(values: Sequence[Any]) -> Array:
     return _names([str(one).lower() if isinstance(one, bool) else one for one in values])
 
 
-def _times(values: Sequence[Any], clock: Clock) -> tuple[Moments | None, Array]:
+def _times(values: Sequence[Any] | Array, clock: Clock) -> tuple[Moments | None, Array]:
     """Read times of which some are numbers; and return the column in which to show them."""
-    kinds = set(map(type, values)) - {type(None)}
+    kinds = set() if isinstance(values, pa.Array) else set(map(type, values)) - {type(None)}
     if clock.per_second is None or not kinds & _NUMBERS.keys():
         return None, _names(values)
     if len(kinds) == 1:

@@ -128,6 +128,15 @@ def test_each_line_of_json_has_its_own_keys(read: Read) -> None:
     assert [json.loads(one)["a.b"] for one in found.attributes] == ["car", "van", "bus"]
 
 
+@pytest.mark.parametrize("key", ['we"ird', "a\\b", "a\tb", "ü", "a/b", "a b"])
+def test_any_key_can_be_named(read: Read, key: str) -> None:
+    rows = [{key: "car", "in": {key: "van"}, "time": TIME, "source": "gate"}]
+    for content in (as_json(*rows) * 2, as_json(*rows, {"time": TIME}).replace(b"a/b", b"a\\/b")):
+        for name in (key, f"in.{key}"):
+            found = read(content, "a.ndjson", type_column=name, attributes=("in",))
+            assert found.events[0] == (MOMENT, "car" if name == key else "van", "gate")
+
+
 @pytest.mark.parametrize("name", WRITERS)
 def test_inner_keys_may_be_written_differently(read: Read, name: str) -> None:
     rows = [{"After": {"Label ": "car"}, "time": TIME, "source": "gate"}]
