@@ -18,6 +18,7 @@ import numpy as np
 from loader.errors import InputError
 from loader.reading import objects
 from loader.reading.fields import ITEMS, Node, Path
+from loader.reading.header import BOM
 from loader.reading.lines import LF, LongLine
 
 if TYPE_CHECKING:
@@ -35,6 +36,11 @@ _TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"(?:\s*(?P<colon>:))?|[\[\]{}]'
 _LARGEST_HEAD: Final = 64 << 20
 _HERE: Final = "\0here"
 _HERE_WRITTEN: Final = b'"\\u0000here"'
+
+
+def looks_like_json(start: bytes) -> bool:
+    """Tell from its first bytes whether content is rather JSON than anything else."""
+    return start.removeprefix(BOM).lstrip().startswith((b"{", b"["))
 
 
 def is_document(start: bytes, longest: int) -> bool:

@@ -8,6 +8,7 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol, cast
 
@@ -15,6 +16,7 @@ from loader.errors import InputError
 from loader.reading.batch import EventBatch
 from loader.reading.bounds import Gate
 from loader.reading.csv import CsvReader
+from loader.reading.documents import looks_like_json
 from loader.reading.json import JsonReader
 from loader.reading.limits import Limits
 from loader.reading.mapping import Mapping
@@ -143,6 +145,7 @@ def _read_file(
     # Whoever hands us an open file may have read a part of it, which is not ours.
     begin = file.tell()
     start = Content(Counted(file), None, an_input.origin, hashing=False).read(SNIFFED)
+    an_input = _by_looking(an_input, mapping, start)
     compression = an_input.compression
     if an_input.origin == STANDARD_INPUT and an_input.format != "parquet":
         compression = sniff(start)
@@ -191,6 +194,7 @@ def _read_stream(an_input: Input, file: BinaryIO, mapping: Mapping, limits: Limi
     start = b""
     while len(start) < SNIFFED and (part := file.read(SNIFFED - len(start))):
         start += part
+    an_input = _by_looking(an_input, mapping, start)
     stored = Counted(file, start=start)
     compression = an_input.compression or sniff(start)
     reader, content = _reader(
@@ -209,6 +213,12 @@ def _read_stream(an_input: Input, file: BinaryIO, mapping: Mapping, limits: Limi
         bytes_total=None,
         finish=lambda: content.digest(mapping.meaning(an_input.format)),
     )
+
+
+def _by_looking(an_input: Input, mapping: Mapping, start: bytes) -> Input:
+    """Tell JSON on standard input, which has no name, from CSV."""
+    is_unnamed = STANDARD_INPUT in {an_input.origin, an_input.name} and mapping.format is None
+    return replace(an_input, format="ndjson") if is_unnamed and looks_like_json(start) else an_input
 
 
 def _reader(

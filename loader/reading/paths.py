@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from loader.errors import InputError
+from loader.reading.documents import looks_like_json
 from loader.reading.mapping import Format, Mapping
 from loader.reading.streams import BAD_ARCHIVE, COMPRESSIONS, Compression
 from loader.terminal import printable
@@ -200,6 +201,9 @@ def file_input(path: str, mapping: Mapping) -> Input:
     found, compression = _by_name(path)
     if mapping.format is not None:
         found = mapping.format
+    if found is None and Path(path).is_file():
+        with Path(path).open("rb") as file:
+            found = "ndjson" if looks_like_json(file.read(64)) else None
     if found is None:
         raise InputError(f"{path}: its name does not tell the format; say it with --format")
     return Input(origin=path, format=found, compression=compression)

@@ -4,6 +4,7 @@ import bz2
 import gzip
 import hashlib
 import io
+import json
 import lzma
 import os
 import threading
@@ -277,6 +278,21 @@ def test_standard_input(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
     with open_reading(an_input, Mapping()) as reading:
         assert sum(batch.events.num_rows for batch in reading) == len(EVENTS)
     assert reading.fingerprint == read(CONTENT).fingerprint
+
+
+@pytest.mark.parametrize("shape", ["lines", "array"])
+def test_json_is_known_by_looking_where_no_name_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: str
+) -> None:
+    event = {"time": "2024-05-13T15:00:00Z", "type": "car", "source": "north"}
+    text = json.dumps(event) + "\n" if shape == "lines" else json.dumps([event], indent=1)
+    path = tmp_path / "export.txt"
+    path.write_text("\ufeff" + text, "utf-8")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(path.read_bytes())))
+    for origin in ("-", str(path)):
+        (an_input,) = expand([origin], Mapping())
+        with open_reading(an_input, Mapping()) as reading:
+            assert sum(batch.events.num_rows for batch in reading) == 1
 
 
 def test_an_empty_stream_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

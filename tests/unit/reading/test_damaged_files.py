@@ -66,10 +66,25 @@ def as_ndjson() -> bytes:
     return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
 
 
-def as_parquet(**options: Any) -> bytes:
+def nested(start: int, end: int) -> dict[str, Any]:
+    items = [
+        {"after": {"time": time.isoformat(), "type": kind}, "note": {"a": [note]}}
+        for time, kind, _, note in ROWS[start:end]
+    ]
+    return {"by": {"source": "gate"}, "before": {"time": "x"}, "items": items}
+
+
+def as_nested(**options: Any) -> bytes:
+    documents = [nested(at, at + 20) for at in range(0, len(ROWS), 20)]
+    if options:
+        return json.dumps(documents, **options).encode()
+    return b"".join(json.dumps(one).encode() + b"\n" for one in documents)
+
+
+def as_parquet(table: Any = None, **options: Any) -> bytes:
     columns = dict(zip(NAMES, map(list, zip(*ROWS, strict=True)), strict=True))
     output = io.BytesIO()
-    table = pa.table(columns)
+    table = pa.table(columns) if table is None else table
     pq.write_table(table, output, row_group_size=25, write_page_checksum=True, **options)
     return output.getvalue()
 
@@ -113,6 +128,24 @@ FILES = {
         True,
     ),
 }
+NESTED = {
+    "nested json": ("a.json", as_nested(), False),
+    "nested json in an array": ("a.json", as_nested(separators=(",", ":")), False),
+    "nested json over several lines": ("a.json", as_nested(indent=1), False),
+    "nested json as one document": ("a.json", json.dumps(nested(0, 60), indent=1).encode(), False),
+    "nested parquet": (
+        "a.parquet",
+        as_parquet(pa.Table.from_pylist([nested(at, at + 20) for at in range(0, 60, 20)])),
+        True,
+    ),
+}
+FILES |= NESTED
+PATHS = {
+    "time_column": "items[].after.time",
+    "type_column": "items[].after.type",
+    "source_column": "by.source",
+    "attributes": ("items[].note",),
+}
 damage = st.lists(
     st.tuples(
         st.sampled_from(["flip", "insert", "delete", "cut"]),
@@ -138,10 +171,15 @@ def damaged(content: bytes, changes: list[tuple[str, int, bytes]]) -> bytes:
     return content
 
 
-def attempt(read: Read, name: str, content: bytes, block: int = 4 << 20) -> Outcome | None:
+def attempt(
+    read: Read, name: str, content: bytes, block: int = 4 << 20, *, is_nested: bool = False
+) -> Outcome | None:
     """Read a file; None when it is refused, in one line that names it."""
+    options = PATHS if is_nested else {"attributes": ("note",)}
+    # Small blocks with small rows: then a document is read item by item.
+    limits = Limits(block_bytes=block, line_bytes=min(block, 1 << 20))
     try:
-        return read(content, name, limits=Limits(block_bytes=block), attributes=("note",))
+        return read(content, name, limits=limits, **options)
     except InputError as error:
         told = str(error)
     assert name in told
@@ -156,10 +194,11 @@ def test_any_damage(
     read: Read, kind: str, changes: list[tuple[str, int, bytes]], block: int
 ) -> None:
     name, content, is_protected = FILES[kind]
-    whole = attempt(read, name, content)
+    is_nested = kind in NESTED
+    whole = attempt(read, name, content, is_nested=is_nested)
     assert whole is not None
     assert len(whole.events) == len(ROWS)
-    found = attempt(read, name, damaged(content, changes), block)
+    found = attempt(read, name, damaged(content, changes), block, is_nested=is_nested)
     if found is None:
         return
     assert found.rows_read == len(found.events) + found.rows_rejected
@@ -173,4 +212,4 @@ def test_a_file_that_is_cut_is_refused_wherever_that_is(read: Read, kind: str) -
     name, content, _ = FILES[kind]
     size = len(content)
     for end in (*range(0, size - 12, size // 25), *range(size - 12, size)):
-        assert attempt(read, name, content[:end]) is None, end
+        assert attempt(read, name, content[:end], is_nested=kind in NESTED) is None, end

@@ -171,6 +171,68 @@ def test_keys_may_be_written_differently(read: Read) -> None:
     assert read(line * 2, NAME).events == [EVENT] * 2
 
 
+def state(label: str, start: float, **more: object) -> dict[str, object]:
+    return {"camera": "gate", "label": label, "start_time": start, "end_time": None} | more
+
+
+@pytest.mark.parametrize("name", ["a.ndjson", "a.json", "a.jsonl"])
+def test_messages_with_the_state_before_and_after(read: Read, name: str) -> None:
+    person, car = ("person", 1704067201.123456), ("car", 1704067301.75)
+    messages = [
+        {"type": kind, "before": state(*one), "after": state(*one, score=0.8, zones=["yard"])}
+        for kind, one in (("new", person), ("end", person), ("new", car))
+    ]
+    options = {
+        "time_column": "after.start_time",
+        "time_format": "epoch_s",
+        "type_column": "after.label",
+        "source_column": "after.camera",
+        "attributes": ("after.zones", "type"),
+    }
+    found = read(b"\n".join(json.dumps(one).encode() for one in messages), name, **options)
+    seen = ("2024-01-01 00:00:01.123456", "person", "gate")
+    assert found.events == [seen, seen, ("2024-01-01 00:01:41.750000", "car", "gate")]
+    assert json.loads(found.attributes[1]) == {"after.zones": ["yard"], "type": "end"}
+    whole = read(json.dumps(messages, indent=2).encode(), name, **options)
+    assert (whole.events, whole.rows_read) == (found.events, 3)
+
+
+def test_a_document_with_an_array_in_it(read: Read) -> None:
+    content = b"""{"id": "rec-1", "areas": {"abc": {"name": "North"}},
+ "history": [
+  {"timestamp": "2024-01-01T08:10:10.420Z", "area": "abc", "name": "car", "id": 6},
+  {"timestamp": "2024-01-01T08:10:11.303Z", "area": "abc", "name": "bicycle", "id": 7},
+  {"timestamp": "2024-01-01T08:10:12.303Z", "area": "abc", "name": null, "id": 8}]}
+"""
+    found = read(
+        content,
+        "report.json",
+        time_column="history[].timestamp",
+        type_column="history[].name",
+        source_column="history[].area",
+        attributes=("id", "history[].id"),
+    )
+    assert found.events == [
+        ("2024-01-01 08:10:10.420000", "car", "abc"),
+        ("2024-01-01 08:10:11.303000", "bicycle", "abc"),
+    ]
+    assert json.loads(found.attributes[1]) == {"id": "rec-1", "history[].id": 7}
+    assert (found.lines, found.reasons) == ([5], ["the value of history[2].name is null"])
+
+
+def test_objects_one_behind_the_other_on_a_line(read: Read) -> None:
+    bad = ROW[:-1].replace(b'"car"', b"null")
+    found = read(ROW[:-1] * 2 + b" " + bad + b"\n" + ROW[:-1] + b'{"a": "}{"}' + ROW, NAME)
+    assert found.events == [EVENT] * 4
+    assert (found.lines, found.raws) == ([1, 2], [bad, b'{"a": "}{"}'])
+
+
+def test_a_line_of_objects_that_is_longer_than_a_row_may_be(read: Read) -> None:
+    limits = Limits(block_bytes=1000, line_bytes=300, raw_bytes=20)
+    found = read(ROW[:-1] * 100 + with_keys(x="y" * 400), NAME, limits)
+    assert (found.events, found.lines, found.raws) == ([EVENT] * 100, [1], [ROW[:20]])
+
+
 def test_a_source_for_all_and_renamed_types(read: Read) -> None:
     found = read(
         b'{"at": "2024-05-13T15:00:00Z", "kind": 82}\n' * 2,
