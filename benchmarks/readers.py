@@ -2,8 +2,10 @@
 
     python benchmarks/readers.py [--rows 5000000]
 
-Every measurement is a process of its own on one core, so that its peak of memory is its own:
-rows/s of processor time, MB at the peak. Then what each makes of a file with traps. DuckDB is
+Then JSON of five shapes, beside DuckDB and msgspec alone, which decodes all of a file at once, so
+that it needs the memory, and knows neither bad lines nor times. Every measurement is a process of
+its own on one core, so that its peak of memory is its own: rows/s of processor time, MB at the
+peak. Then what each makes of a file with traps. DuckDB is
 compared when it is installed (``pip install duckdb``); the loader does not need it.
 """
 
@@ -23,6 +25,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.json
@@ -114,10 +117,122 @@ def batches_of(found: Any) -> Iterator[Any]:
     return iter(found.fetch_record_batch(100_000))
 
 
+# What stands in files of JSON: an event on each line, bad lines among them, an event in a message
+# that has more, an array, an array in a document.
+SHAPES: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "bad lines": {},
+    "nested": {
+        "time_column": "after.time",
+        "type_column": "after.type",
+        "source_column": "after.source",
+    },
+    "array": {},
+    "document": {
+        "time_column": "data.events[].time",
+        "type_column": "data.events[].type",
+        "source_column": "data.events[].source",
+    },
+}
+_FIELDS = ("time", "type", "source")
+
+
+def write_shape(shape: str, path: Path, rows: int) -> None:
+    """Write events as JSON of a shape."""
+    begin, between, end = {
+        "array": ("[\n", ",\n", "\n]\n"),
+        "document": ('{"id": 1, "data": {"events": [\n', ",\n", "\n]}}\n"),
+    }.get(shape, ("", "\n", "\n"))
+    with path.open("w") as file:
+        for number in range(rows):
+            hour, rest = divmod(number // 10 % 86_400, 3600)
+            event: dict[str, Any] = {
+                "time": f"2024-05-13T{hour:02}:{rest // 60:02}:{rest % 60:02}.{number % 10}Z",
+                "type": ("car", "bicycle", "pedestrian")[number % 3],
+                "source": f"camera_{number % 20}",
+            }
+            if shape == "nested":
+                state = event | {"score": 0.8, "box": [1, 2, 3, 4], "zones": ["yard"], "end": None}
+                event = {"type": "new", "before": state, "after": state}
+            text = json.dumps(event)
+            text = text[:40] if shape == "bad lines" and number % 10 == 9 else text
+            file.write((between if number else begin) + text)
+        file.write(end)
+
+
+def shape_of(path: Path) -> str:
+    """Return the shape that a file is named for."""
+    return path.stem.replace("_", " ")
+
+
+def shape_with_loader(path: Path) -> int:
+    """What the loader reads, fingerprint included."""
+    mapping = Mapping(format="ndjson", **SHAPES[shape_of(path)])
+    (an_input,) = expand([str(path)], mapping)
+    with open_reading(an_input, mapping) as reading:
+        return sum(batch.events.num_rows for batch in reading)
+
+
+def shape_with_duckdb(path: Path) -> int:
+    """Three columns of texts, unnested where they lie in an array."""
+    connection = importlib.import_module("duckdb").connect()
+    connection.execute("set threads = 1")
+    connection.execute("set enable_progress_bar = false")
+    event = "struct(time varchar, type varchar, source varchar)"
+    columns, found = {
+        "nested": (f"{{after: '{event}'}}", "after.time as time, after.type, after.source"),
+        "document": (
+            f"{{data: 'struct(events {event}[])'}}",
+            "unnest(data.events, recursive := true)",
+        ),
+    }.get(shape_of(path), ("{time: 'varchar', type: 'varchar', source: 'varchar'}", "*"))
+    reading = f"read_json(?, columns = {columns}, maximum_object_size = 4294967295"
+    reading += ", format = 'newline_delimited', ignore_errors = true)"
+    if shape_of(path) in ("array", "document"):
+        reading = reading.replace("newline_delimited', ignore_errors = true", "auto'")
+    count = 0
+    query = f"select * from (select {found} from {reading}) where time is not null"
+    for batch in batches_of(connection.execute(query, [str(path)])):
+        count += len(batch["time"])
+    return count
+
+
+def shape_with_msgspec(path: Path) -> int:
+    """The three columns, as lists."""
+    event = msgspec.defstruct("Event", [(name, str) for name in _FIELDS])
+    shape, data = shape_of(path), path.read_bytes()
+    if shape == "array":
+        rows = msgspec.json.decode(data, type=list[event])  # type: ignore[valid-type]
+    elif shape == "document":
+        events = msgspec.defstruct("Data", [("events", list[event])])  # type: ignore[valid-type]
+        rows = msgspec.json.decode(data, type=msgspec.defstruct("All", [("data", events)]))
+        rows = rows.data.events
+    elif shape == "nested":
+        message = msgspec.defstruct("Message", [("after", event)])
+        rows = [one.after for one in msgspec.json.Decoder(message).decode_lines(data)]  # type: ignore[attr-defined]
+    elif shape == "plain":
+        rows = msgspec.json.Decoder(event).decode_lines(data)
+    else:
+        rows = list(_one_by_one(msgspec.json.Decoder(event), data))
+    columns = [[getattr(row, name) for row in rows] for name in _FIELDS]
+    return len(columns[0])
+
+
+def _one_by_one(decoder: Any, data: bytes) -> Iterator[Any]:
+    for line in data.splitlines():
+        try:
+            yield decoder.decode(line)
+        except msgspec.DecodeError:
+            continue
+
+
 READERS: dict[str, Callable[[Path], int]] = {
     "loader": with_loader,
     "arrow": with_arrow,
     "duckdb": with_duckdb,
+    "json: loader": shape_with_loader,
+    "json: duckdb": shape_with_duckdb,
+    "json: msgspec": shape_with_msgspec,
 }
 
 
@@ -161,6 +276,20 @@ def show_speed(folder: Path, rows: int, names: list[str]) -> None:
             if found["rows"] != rows:
                 raise SystemExit(f"{name} read {found['rows']} of {rows} rows")
             print(f"{output_format:10}{name:10}{rows / found['cpu']:>20,.0f}{found['mb']:>10.0f}")
+
+
+def show_shapes(folder: Path, rows: int, has_duckdb: bool) -> None:
+    """Print rows/s and memory of each shape of JSON and reader."""
+    print(f"\n{'JSON':12}{'reader':10}{'rows/s of one core':>20}{'peak MB':>10}")
+    for shape in SHAPES:
+        path = folder / f"{shape.replace(' ', '_')}.json"
+        write_shape(shape, path, rows)
+        for name in ("loader", "duckdb", "msgspec") if has_duckdb else ("loader", "msgspec"):
+            found = measure(f"json: {name}", path)
+            expected = rows - rows // 10 if shape == "bad lines" else rows
+            if found["rows"] != expected:
+                raise SystemExit(f"{name} read {found['rows']} of {expected} rows of {shape}")
+            print(f"{shape:12}{name:10}{rows / found['cpu']:>20,.0f}{found['mb']:>10.0f}")
 
 
 def show_traps(folder: Path, has_duckdb: bool) -> None:
@@ -213,15 +342,20 @@ def main() -> None:
     """Measure, or be one of the measured processes."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rows", type=int, default=5_000_000)
+    parser.add_argument("--json-only", action="store_true", help="only the shapes of JSON")
     parser.add_argument("--measure", nargs=2, metavar=("READER", "FILE"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
         measure_here(options.measure[0], Path(options.measure[1]))
         return
     has_duckdb = importlib.util.find_spec("duckdb") is not None
-    names = [name for name in READERS if name != "duckdb" or has_duckdb]
+    names = ["loader", "arrow", *(["duckdb"] if has_duckdb else [])]
     with tempfile.TemporaryDirectory() as folder:
-        show_speed(Path(folder), options.rows, names)
+        if not options.json_only:
+            show_speed(Path(folder), options.rows, names)
+        show_shapes(Path(folder), options.rows // 5, has_duckdb)
+        if options.json_only:
+            return
         show_traps(Path(folder), has_duckdb)
 
 

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 _BEYOND: Final = re.compile(rb"NaN|Infinity|\\u[dD][89a-fA-F]|[\x80-\xff]|\d{300}|[eE]\+?\d{3}")
 # What the database may refuse, or what is no UTF-8.
 _SPECIAL: Final = re.compile(rb"\\u|[\x80-\xff]|\d{300}|[eE]\+?\d{3}")
+_FEW: Final = 64
 _BETWEEN: Final = re.compile(rb"\}[ \t]*\{")
 _NULL: Final = msgspec.Raw(b"null")
 _NUMBERS: Final = {int: pa.int64(), float: pa.float64()}
@@ -267,8 +268,8 @@ class Pieces(Sequence[bytes]):
         return opening < len(self) + DEEPEST or not self.too_deep
 
     def apart(self) -> list[Pieces]:
-        """Return those that begin and end like an object, and then the others."""
-        if not len(self) or not 0.5 < self._are_like_objects.mean() < 1:
+        """Return those that begin and end like an object, then the others; few stay together."""
+        if len(self) <= _FEW or not 0.5 < self._are_like_objects.mean() < 1:
             return [self]
         parts = [np.flatnonzero(self._are_like_objects), np.flatnonzero(~self._are_like_objects)]
         return [

@@ -15,14 +15,16 @@ from hypothesis import strategies as st
 
 from loader.errors import InputError
 from loader.reading import fields, objects
+from loader.reading.frames import Frames
 from loader.reading.limits import Limits
+from loader.reading.mapping import Mapping
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Read
 
 TIME = "2024-01-01T08:00:00Z"
 MOMENT = "2024-01-01 08:00:00"
-IMAGES = {
+IMAGES: dict[str, Any] = {
     "time_column": "images[].datetime",
     "type_column": "images[].detections[].category",
     "source_column": "info.camera",
@@ -179,6 +181,15 @@ def test_a_wanted_key_that_is_there_twice_rejects_the_line(read: Read) -> None:
     assert (found.events, found.lines) == ([(MOMENT, "car", "gate")] * 2, [2, 3, 4])
     twice_told = [f'the key "{key}" is there twice' for key in "bba"]
     assert found.reasons == twice_told
+
+
+def test_paths_lead_into_what_a_program_has_in_memory() -> None:
+    table = pa.Table.from_pylist([document(image("1", None)), document(image("2"))])
+    mapping = Mapping(**IMAGES)
+    frames = list(Frames(table.to_batches(), mapping, origin="python", key=None))
+    assert sum(batch.events.num_rows for batch in frames) == 2
+    (reject,) = [reject for batch in frames for reject in batch.rejects]
+    assert reject.reason == "the value of images[0].detections[1].category is null"
 
 
 DOCUMENTS = settings(

@@ -397,3 +397,20 @@ def test_a_message_that_is_nested_too_deeply_is_rejected(line_end: bytes) -> Non
     assert sum(batch.events.num_rows for batch in found) == 2
     (reject,) = [reject for batch in found for reject in batch.rejects]
     assert (reject.message_offset, "deeper than 100" in reject.reason) == (8, True)
+
+
+def test_paths_lead_into_messages_and_items_keep_their_offset() -> None:
+    seen = [{"t": "2024-05-13T15:00:00Z", "k": kind} for kind in ("car", None, "van")]
+    value = json.dumps({"by": {"id": "north"}, "seen": seen}, indent=1).encode()
+    buffer = Share({})
+    buffer.add([Message(value, 7), Message(b"{}", 8), Message(value, 9)], Limits())
+    mapping = Mapping(time_column="seen[].t", type_column="seen[].k", source_column="by.id")
+    found = list(Messages(buffer, mapping, Limits()))
+    assert sum(batch.events.num_rows for batch in found) == 4
+    rejects = [reject for batch in found for reject in batch.rejects]
+    assert [(reject.message_offset, reject.reason) for reject in rejects] == [
+        (7, "the value of seen[1].k is null"),
+        (8, 'there is no key "seen"'),
+        (9, "the value of seen[1].k is null"),
+    ]
+    assert json.loads(rejects[0].raw) == {"by": {"id": "north"}, "seen": [seen[1]]}
