@@ -36,12 +36,20 @@ from loader.terminal import echo
     callback=read_by(read_age),
     help="Drop partitions of events that ended longer ago, old early alerts too: 90d, 13months.",
 )
+@click.option(
+    "--migrate",
+    "is_migration",
+    is_flag=True,
+    help="First bring events that an older loader stored, each in a row, into chunks.",
+)
 @with_output("Print what was done as JSON.")
 @with_destinations
 def maintain(
     settings: Settings,
     ahead: int,
     retain: str | None,
+    *,
+    is_migration: bool,
     output: Output,
     to: tuple[str, ...],
 ) -> int:
@@ -56,7 +64,7 @@ def maintain(
     exit_code = 0
     for one in destinations:
         try:
-            found = _maintain(one, ahead, retain or one.retain)
+            found = _maintain(one, ahead, retain or one.retain, is_migration=is_migration)
         except (psycopg.Error, LoaderError) as error:
             if one.name is None:
                 raise
@@ -74,8 +82,14 @@ def maintain(
     return exit_code
 
 
-def _maintain(destination: Destination, ahead: int, retain: str | None) -> Maintenance:
+def _maintain(
+    destination: Destination, ahead: int, retain: str | None, *, is_migration: bool
+) -> Maintenance:
     with connect(destination.dsn(create=True), purpose="maintain") as conn:
         return maintain_database(
-            conn, ahead, age=retain, partition_by=destination.settings.partition_by
+            conn,
+            ahead,
+            age=retain,
+            partition_by=destination.settings.partition_by,
+            is_migration=is_migration,
         )

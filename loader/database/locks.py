@@ -23,6 +23,8 @@ FINGERPRINT = "fingerprint"
 DEDUPE = "dedupe"
 # Held while partitions or tables are created.
 SCHEMA = "schema"
+# Held while events of an older loader are converted.
+MIGRATION = "migration"
 
 _Done = TypeVar("_Done")
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from psycopg import Connection
 
 from loader.database.ledger import mend_numbers, remove_crashed_loads
+from loader.database.migrate import migrate
 from loader.database.models import ModelsBusyError, models_at_rest
 from loader.database.partitions import (
     Partitions,
@@ -33,6 +34,7 @@ class Maintenance:
         purge_waits_for: why withdrawn loads could not be purged this time.
         dropped_partitions: those that are older than what is retained.
         drop_waits_for: why such ones could not be dropped this time.
+        converted_events: events in rows that were brought into chunks; None if there were none.
     """
 
     removed_loads: list[int]
@@ -43,6 +45,7 @@ class Maintenance:
     purge_waits_for: str | None
     dropped_partitions: list[str]
     drop_waits_for: str | None
+    converted_events: int | None
 
 
 def maintain(
@@ -52,6 +55,7 @@ def maintain(
     age: str | None = None,
     partition_by: PartitionBy | None = None,
     now: datetime | None = None,
+    is_migration: bool = False,
 ) -> Maintenance:
     """Do what is due.
 
@@ -61,7 +65,9 @@ def maintain(
         age: drop partitions that ended longer ago, an interval as PostgreSQL reads it.
         partition_by: how long new partitions shall be; None for as long as they are.
         now: from when that is counted; None for the present.
+        is_migration: first convert what an older loader has stored.
     """
+    converted = migrate(conn) if is_migration else None
     ensure_schema(conn)
     mend_numbers(conn)
     set_partition_by(conn, partition_by)
@@ -89,6 +95,7 @@ def maintain(
         purge_waits_for=waits_for,
         dropped_partitions=retained.dropped_partitions,
         drop_waits_for=retained.waits_for,
+        converted_events=converted,
     )
 
 

@@ -23,6 +23,12 @@ MAX_NEW_PARTITIONS: Final[dict[PartitionBy, int]] = {"month": 120, "week": 520, 
 # server has a table of 64 for each connection that it allows.
 PORTION: Final = 32
 
+# Of the arrays, which ANALYZE takes long for; a partition does not inherit that.
+KEEP_NO_STATISTICS: Final = (
+    "alter event_times set statistics 0, alter event_type_ids set statistics 0,"
+    " alter attributes set statistics 0"
+)
+
 # Less than deadlock_timeout, after which PostgreSQL cancels an autovacuum that is in the way.
 _LOCK_TIMEOUT = "500ms"
 
@@ -81,8 +87,7 @@ class Partitions:
         # runs, those of this load among them. Indexes of the same definition are attached with it.
         for statement in (
             "create table {} (like raw.event_chunks including all)",
-            "alter table {} alter event_times set statistics 0,"
-            " alter event_type_ids set statistics 0, alter attributes set statistics 0",
+            f"alter table {{}} {KEEP_NO_STATISTICS}",
             "alter table raw.event_chunks attach partition {} for values from ({}) to ({})",
         ):
             self._conn.execute(

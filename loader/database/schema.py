@@ -32,20 +32,14 @@ def ensure_schema(conn: Connection) -> None:
         OlderSchemaError: its events are stored one in a row.
         LoaderError: somebody keeps a table locked that is to be changed.
     """
-    statements = read_sql("schema.sql")
-    mark = f"video-events {hashlib.sha256(statements.encode()).hexdigest()[:16]}"
-    if _mark(conn) == mark:
+    if _mark(conn) == _mark_of(read_sql("schema.sql")):
         return
 
     def change() -> None:
         lock_for_transaction(conn, SCHEMA)
         _look_at_version(conn)
         _refuse_older(conn)
-        conn.execute(statements.encode())
-        version = {"version": SCHEMA_VERSION, "loader_version": __version__}
-        conn.execute(query("set_schema_version"), version)
-        # Not a parameter: utility statements take none. The mark is ours, letters and digits.
-        conn.execute(f"comment on schema raw is '{mark}'".encode())
+        apply_schema(conn)
 
     try:
         in_short_tries(conn, "raw.loads", change, patience=CHANGE_PATIENCE_SECONDS)
@@ -55,6 +49,16 @@ def ensure_schema(conn: Connection) -> None:
             f"this loader has to change tables of schema raw, and {who} has kept them in use for "
             f"{CHANGE_PATIENCE_SECONDS:.0f} s; run the same command again when that is done"
         ) from error
+
+
+def apply_schema(conn: Connection) -> None:
+    """Create what the schema lacks, in a transaction that has whatever locks it takes."""
+    statements = read_sql("schema.sql")
+    conn.execute(statements.encode())
+    version = {"version": SCHEMA_VERSION, "loader_version": __version__}
+    conn.execute(query("set_schema_version"), version)
+    # Not a parameter: utility statements take none. The mark is ours, letters and digits.
+    conn.execute(f"comment on schema raw is '{_mark_of(statements)}'".encode())
 
 
 def require_schema(conn: Connection) -> None:
@@ -84,17 +88,21 @@ def _refuse_newer(found: TupleRow | None) -> None:
         )
 
 
-def _refuse_older(conn: Connection) -> None:
-    """Raise where raw.events is a table, as it was up to version 1."""
+def is_older(conn: Connection) -> bool:
+    """Return whether raw.events is a table, as it was up to version 1."""
     row = conn.execute(
         "select from pg_class where relname = 'events' and relkind = 'p'"
         " and relnamespace = (select oid from pg_namespace where nspname = 'raw')"
     ).fetchone()
-    if row is not None:
+    return row is not None
+
+
+def _refuse_older(conn: Connection) -> None:
+    if is_older(conn):
         raise OlderSchemaError(
             f"an older loader has stored the events of this database, each in a row; this loader, "
-            f"{__version__}, stores them in chunks and cannot convert them; nothing was changed; "
-            "use the older loader, or load the files again into another database"
+            f"{__version__}, stores them in chunks; nothing was changed; convert them with: loader "
+            "maintain --migrate (others may go on meanwhile), or use the older loader"
         )
 
 
@@ -110,6 +118,10 @@ def _look_at_version(conn: Connection) -> None:
     ).fetchone()
     if may_look is not None:
         _refuse_newer(conn.execute(_VERSION).fetchone())
+
+
+def _mark_of(statements: str) -> str:
+    return f"video-events {hashlib.sha256(statements.encode()).hexdigest()[:16]}"
 
 
 def _mark(conn: Connection) -> str | None:

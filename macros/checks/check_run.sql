@@ -25,20 +25,33 @@
                 ~ " (DBT_SCHEMA=dev); to leave them out: --exclude package:video_events"
             ) -%}
         {%- endif -%}
-        {%- set loads = source('raw', 'loads') -%}
         {#- To describe what may become takes no data. -#}
-        {%- if selected and flags.WHICH not in ['compile', 'generate'] and not run_query(
-            "select 1 as found from pg_catalog.pg_class as relations"
-            ~ " inner join pg_catalog.pg_namespace as namespaces on relations.relnamespace = namespaces.oid"
-            ~ " where namespaces.nspname = " ~ dbt.string_literal(loads.schema)
-            ~ " and relations.relname = " ~ dbt.string_literal(loads.identifier)
-        ) | length -%}
-            {%- do exceptions.raise_compiler_error(
-                "There is no " ~ loads.schema ~ "." ~ loads.identifier ~ " in database " ~ target.dbname
-                ~ ": nothing was ever loaded into it; nothing was changed. Load something first (loader load"
-                ~ " FILE), or see whether dbt and the loader mean the same database (loader db env)"
-            ) -%}
+        {%- if selected and flags.WHICH not in ['compile', 'generate'] -%}
+            {%- do _check_raw(source('raw', 'loads'), source('raw', 'event_chunks')) -%}
         {%- endif -%}
+    {%- endif -%}
+{% endmacro %}
+
+
+{#- Stops where nothing was loaded, or by an older loader only. -#}
+{% macro _check_raw(loads, chunks) %}
+    {%- set found = run_query(
+        "select relations.relname from pg_catalog.pg_class as relations"
+        ~ " inner join pg_catalog.pg_namespace as namespaces on relations.relnamespace = namespaces.oid"
+        ~ " where namespaces.nspname = " ~ dbt.string_literal(loads.schema)
+    ).columns['relname'].values() -%}
+    {%- if loads.identifier not in found -%}
+        {%- do exceptions.raise_compiler_error(
+            "There is no " ~ loads.schema ~ "." ~ loads.identifier ~ " in database " ~ target.dbname
+            ~ ": nothing was ever loaded into it; nothing was changed. Load something first (loader load"
+            ~ " FILE), or see whether dbt and the loader mean the same database (loader db env)"
+        ) -%}
+    {%- elif chunks.identifier not in found -%}
+        {%- do exceptions.raise_compiler_error(
+            "There is no " ~ chunks.schema ~ "." ~ chunks.identifier ~ " in database " ~ target.dbname
+            ~ ": an older loader has stored its events, each in a row; nothing was changed. Bring them into"
+            ~ " chunks: loader maintain --migrate"
+        ) -%}
     {%- endif -%}
 {% endmacro %}
 

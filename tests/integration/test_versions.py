@@ -1,10 +1,8 @@
 """Loaders of two versions on one database: one of them writes nothing."""
 
-import io
 import os
 import subprocess
 import sys
-import tarfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
@@ -24,41 +22,12 @@ Write = Callable[..., Path]
 Scalar = Callable[[str], object]
 Start = Callable[..., "subprocess.Popen[str]"]
 
-ROOT = Path(__file__).parents[2]
-# The version before, and the last one that did not look at raw.schema_version.
-PREVIOUS = "88292b17104f544d552f992ea4a5feb8572e7cfd"
 NEWER = "update raw.schema_version set version = 3, loader_version = '9.9.0'"
 ACCOUNTS = (
     "select count(*) filter (where kind = 'load' and withdrawn_seq is null)::int,"
     " array_agg(load_seq::int order by load_seq), (select count(*)::int from raw.events"
     " join raw.loads as visible using (load_id) where visible.withdrawn_seq is null) from raw.loads"
 )
-
-
-@pytest.fixture(scope="module")
-def previous(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the package of the version before."""
-    found = subprocess.run(
-        ["git", "archive", PREVIOUS, "loader"], cwd=ROOT, capture_output=True, check=False
-    )
-    if found.returncode != 0:
-        pytest.skip(f"this clone has no history back to {PREVIOUS[:7]}")
-    folder = tmp_path_factory.mktemp("previous")
-    with tarfile.open(fileobj=io.BytesIO(found.stdout)) as archive:
-        archive.extractall(folder, filter="data")
-    return folder
-
-
-@pytest.fixture
-def run_previous(start_loader: Start, previous: Path) -> Run:
-    """Run a command of the version before; return its exit code and what it said."""
-
-    def run(*arguments: str | Path) -> tuple[int, str]:
-        process = start_loader(*arguments, PYTHONPATH=str(previous), PYTHONSAFEPATH="1")
-        said = "".join(process.communicate())
-        return process.returncode, said
-
-    return run
 
 
 @pytest.fixture

@@ -160,6 +160,17 @@ def show_raw(bench: Bench) -> None:
     bench.conn.execute("alter schema hidden rename to raw")
 
 
+def hide_chunks(bench: Bench) -> None:
+    """Make the database one of an older loader."""
+    bench.conn.execute("alter table raw.event_chunks rename to events_in_rows")
+
+
+def show_chunks(bench: Bench) -> None:
+    """Undo it."""
+    unchanged(bench)
+    bench.conn.execute("alter table raw.events_in_rows rename to event_chunks")
+
+
 def keep_state(bench: Bench) -> None:
     """Keep the manifest of the first build."""
     shutil.copy(bench.dbt.target / "manifest.json", bench.state)
@@ -259,6 +270,7 @@ CASES = {
     "build": Case(before=hide_raw, check=unchanged),
     "run --select fct_alerts": Case(before=nothing, check=unchanged),
     "seed": Case(before=nothing, check=show_raw),
+    "run --select dim_sources": Case(before=hide_chunks, check=show_chunks),
     "debug": SUCCEEDS,
     "deps": SUCCEEDS,
     "parse": SUCCEEDS,

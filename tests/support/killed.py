@@ -20,7 +20,7 @@ import psycopg
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from loader.database import retention
+from loader.database import migrate, retention
 from loader.database.connection import connect
 from loader.database.maintain import maintain
 from loader.reading import inputs
@@ -170,8 +170,19 @@ def maintain_until(
     return process.exitcode
 
 
+def migrate_until(dsn: str, directory: Path, step: int = 0) -> int | None:
+    """Convert events in rows in a process that dies at a step; return its exit code."""
+    arguments = (dsn, directory, ("maintain", "--migrate"), step, die)
+    process = FORKS.Process(target=_run, args=arguments, daemon=True)
+    process.start()
+    process.join(PATIENCE)
+    return process.exitcode
+
+
 def _run(dsn: str, directory: Path, command: tuple[str, ...], step: int, death: Death) -> None:
     vars(inputs)["Limits"] = partial(Limits, block_bytes=BLOCK_BYTES)
+    # So that what few partitions there are go one by one.
+    vars(migrate)["PORTION"] = 1
     numbers = die_at_step(step, death)
     outcome = loader_on(dsn)(*command)
     (directory / "steps").write_text(str(next(numbers) - 1))

@@ -875,3 +875,252 @@ left join lateral (select distinct unnest(pg_blocking_pids(own.pid)) as pid) as 
 left join pg_stat_activity as others on blocking.pid = others.pid
 where own.pid = %(pid)s
 order by others.state_change, blocking.pid
+
+
+-- ==== Events in rows, of loaders up to schema version 1, become chunks
+
+-- name: prepare_migration
+-- It gets its name when it is complete: until then nobody takes a part of the events for all.
+create table if not exists raw.converted_chunks (
+    first_event_at timestamptz not null,
+    last_event_at timestamptz not null,
+    load_id bigint not null,
+    source_id int not null,
+    event_count int not null,
+    event_times timestamptz [] not null,
+    event_type_ids smallint [] not null,
+    attributes jsonb []
+) partition by range (first_event_at);
+create index if not exists event_chunks_source_time
+on raw.converted_chunks (source_id, first_event_at, last_event_at);
+create index if not exists event_chunks_load on raw.converted_chunks (load_id);
+
+create table if not exists raw.converted_partitions (
+    partition_name text primary key,
+    chunks_name text not null unique,
+    load_seq bigint not null default 0
+)
+
+-- name: rows_partitions
+select child.relname::text
+from pg_inherits as inheritance
+inner join pg_class as child on inheritance.inhrelid = child.oid
+where inheritance.inhparent = 'raw.events'::regclass
+order by child.relname
+
+-- name: begin_partition
+insert into raw.converted_partitions (partition_name, chunks_name)
+values (%(partition)s, 'event_chunks_' || regexp_replace(%(partition)s, '^events_', ''))
+on conflict do nothing
+
+-- name: chunks_partition
+-- What is to be created, and its bounds.
+select
+    converted.chunks_name,
+    pg_get_expr(rows.relpartbound, rows.oid)
+from raw.converted_partitions as converted
+inner join pg_class as rows
+    on converted.partition_name = rows.relname and rows.relnamespace = 'raw'::regnamespace
+where
+    converted.partition_name = %(partition)s
+    and not exists (
+        select 1
+        from pg_class as chunks
+        where chunks.relname = converted.chunks_name and chunks.relnamespace = 'raw'::regnamespace
+    )
+
+-- name: convert_partition
+-- Of the loads that were published since: their rows stay as they are. How many there are, by
+-- another plan than the one that copies them, and how many came into chunks.
+with reach as materialized (
+    select
+        converted.load_seq as lo,
+        counter.load_seq as hi
+    from raw.converted_partitions as converted
+    cross join raw.load_counter as counter
+    where converted.partition_name = %(partition)s
+),
+
+new_loads as materialized (
+    select loads.load_id
+    from raw.loads
+    cross join reach
+    where loads.load_seq > reach.lo and loads.load_seq <= reach.hi
+),
+
+placed as (
+    select
+        events.*,
+        date_bin('1 day', events.event_time, '2000-01-01 00:00:00+00') as day,
+        row_number() over in_order as place
+    from {partition} as events
+    inner join new_loads on events.load_id = new_loads.load_id
+    window in_order as (
+        partition by
+            events.load_id,
+            events.source_id,
+            date_bin('1 day', events.event_time, '2000-01-01 00:00:00+00')
+        order by events.event_time, events.event_type_id
+    )
+),
+
+inserted as (
+    insert into raw.converted_chunks (
+        first_event_at,
+        last_event_at,
+        load_id,
+        source_id,
+        event_count,
+        event_times,
+        event_type_ids,
+        attributes
+    )
+    select
+        min(event_time) as first_event_at,
+        max(event_time) as last_event_at,
+        load_id,
+        source_id,
+        count(*) as event_count,
+        array_agg(event_time order by place) as event_times,
+        array_agg(event_type_id order by place) as event_type_ids,
+        case when count(attributes) > 0 then array_agg(attributes order by place) end as attributes
+    from placed
+    group by load_id, source_id, day, (place - 1) / {most_events}
+    order by source_id, day
+    returning event_count
+),
+
+noted as (
+    update raw.converted_partitions as converted
+    set load_seq = reach.hi
+    from reach
+    where converted.partition_name = %(partition)s
+)
+
+select
+    (
+        select count(*)
+        from {partition} as events
+        where events.load_id in (select new_loads.load_id from new_loads)
+    ),
+    (select coalesce(sum(inserted.event_count), 0)::bigint from inserted)
+
+-- name: unconverted_partitions
+-- Those that loads may have written to which were published since the last round.
+select child.relname::text
+from pg_inherits as inheritance
+inner join pg_class as child on inheritance.inhrelid = child.oid
+cross join lateral (select pg_get_expr(child.relpartbound, child.oid) as expression) as bounds
+left join raw.converted_partitions as converted on child.relname = converted.partition_name
+where
+    inheritance.inhparent = 'raw.events'::regclass
+    and exists (
+        select 1
+        from raw.loads
+        where
+            loads.load_seq > coalesce(converted.load_seq, 0)
+            and (
+                bounds.expression = 'DEFAULT'
+                or loads.first_event_at
+                < substring(bounds.expression from $$ TO \('([^']+)'\)$$)::timestamptz
+                and loads.last_event_at
+                >= substring(bounds.expression from $$FROM \('([^']+)'\)$$)::timestamptz
+            )
+    )
+order by child.relname
+
+-- name: dropped_meanwhile
+select converted.chunks_name
+from raw.converted_partitions as converted
+inner join pg_class as chunks
+    on converted.chunks_name = chunks.relname and chunks.relnamespace = 'raw'::regnamespace
+where not exists (
+    select 1
+    from pg_class as rows
+    where rows.relname = converted.partition_name and rows.relnamespace = 'raw'::regnamespace
+)
+
+-- name: odd_dependents
+select distinct pg_describe_object(dependency.classid, dependency.objid, 0)
+from pg_depend as dependency
+left join pg_rewrite as rewriting
+    on dependency.classid = 'pg_rewrite'::regclass and dependency.objid = rewriting.oid
+left join pg_class as dependent on rewriting.ev_class = dependent.oid
+where
+    dependency.refclassid = 'pg_class'::regclass
+    and dependency.refobjid = 'raw.events'::regclass
+    and dependency.deptype = 'n'
+    and dependent.relkind is distinct from 'v'
+order by 1
+
+-- name: dependent_views
+select
+    format(
+        'create or replace view %s%s as %s',
+        views.oid::regclass,
+        (
+            select ' with (' || string_agg(format('%I = %L', option_name, option_value), ', ') || ')'
+            from pg_options_to_table(views.reloptions)
+        ),
+        pg_get_viewdef(views.oid)
+    )
+from pg_class as views
+where
+    views.relkind = 'v'
+    and views.oid in (
+        select rewriting.ev_class
+        from pg_depend as dependency
+        inner join pg_rewrite as rewriting on dependency.objid = rewriting.oid
+        where
+            dependency.classid = 'pg_rewrite'::regclass
+            and dependency.refclassid = 'pg_class'::regclass
+            and dependency.refobjid = 'raw.events'::regclass
+    )
+order by views.oid
+
+-- name: replace_rows
+alter table raw.events rename to events_in_rows;
+alter table raw.converted_chunks rename to event_chunks
+
+-- name: forget_purged
+delete from raw.event_chunks
+where load_id in (select loads.load_id from raw.loads where loads.purged_at is not null)
+
+-- name: rights_on_rows
+-- The view and the chunks belong to whom the rows belonged to, and others may do what they could.
+select format('alter %s owner to %I', object, pg_get_userbyid(rows.relowner))
+from pg_class as rows
+cross join (
+    select 'view raw.events' as object
+    union all
+    select 'table raw.event_chunks'
+    union all
+    select 'table ' || inhrelid::regclass::text
+    from pg_inherits
+    where inhparent = 'raw.event_chunks'::regclass
+) as objects
+where rows.oid = 'raw.events_in_rows'::regclass
+
+union all
+
+select
+    format(
+        'grant %s on %s to %s%s',
+        rights.privilege_type,
+        objects.object,
+        case when rights.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(rights.grantee)) end,
+        case when rights.is_grantable then ' with grant option' else '' end
+    )
+from pg_class as rows
+cross join lateral aclexplode(rows.relacl) as rights
+cross join (values ('raw.events'), ('raw.event_chunks')) as objects (object)
+where
+    rows.oid = 'raw.events_in_rows'::regclass
+    and rights.privilege_type in ('SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER')
+
+-- name: replaced_partitions
+select child.relname::text
+from pg_inherits as inheritance
+inner join pg_class as child on inheritance.inhrelid = child.oid
+where inheritance.inhparent = to_regclass('raw.events_in_rows')
+order by child.relname

@@ -1,0 +1,214 @@
+"""A database of the loader that stored each event in a row is converted, and nobody notices."""
+
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from psycopg import Connection, errors
+from psycopg.rows import TupleRow
+
+from loader.database.connection import connect
+from tests.support.killed import migrate_until, was_reached
+
+Run = Callable[..., Any]
+Write = Callable[..., Path]
+Scalar = Callable[[str], object]
+
+EVENTS = (
+    "select event_time, source_id, event_type_id, load_id, attributes::text from raw.events"
+    " join raw.loads using (load_id) where load_seq is not null"
+)
+# In one statement: what the ledger says, and what is there.
+MISSING = (
+    "select (select sum(rows_loaded) from raw.loads where load_seq is not null"
+    " and withdrawn_seq is null and kind = 'load') - (select count(*) from raw.events"
+    " join raw.loads using (load_id) where load_seq is not null and withdrawn_seq is null)"
+)
+WRONG_CHUNKS = (
+    "select count(*) from raw.event_chunks where event_count not between 1 and 180"
+    " or first_event_at::date <> last_event_at::date"
+    " or (event_times[1], event_times[event_count]) <> (first_event_at, last_event_at)"
+    " or cardinality(event_times) <> event_count or cardinality(event_type_ids) <> event_count"
+)
+
+
+def events(conn: Connection[TupleRow]) -> Counter[TupleRow]:
+    return Counter(conn.execute(EVENTS).fetchall())
+
+
+@pytest.fixture
+def reader(conn: Connection[TupleRow]) -> Iterator[str]:
+    """A role that may do nothing yet."""
+    name = f"reader_{conn.info.dbname}"
+    conn.execute(f"create role {name}".encode())
+    yield name
+    conn.execute(f"drop owned by {name}; drop role {name}".encode())
+
+
+@pytest.fixture
+def old_database(
+    conn: Connection[TupleRow], run_previous: Run, tmp_path: Path, generator: random.Random
+) -> None:
+    """Events of the version before: with attributes, equal ones, withdrawn, left by a crash."""
+    conn.execute("drop schema raw cascade")
+    for number, note in enumerate(("", "x", "", "")):
+        rows = [
+            f"2024-{generator.randint(1, 2):02d}-{generator.randint(1, 2):02d}T00:"
+            f"{generator.randint(0, 59):02d}:{generator.randint(0, 9):02d}Z,"
+            f"{generator.choice(('car', 'bus'))},camera {generator.randint(1, 2)},"
+            f"{note and generator.choice(('', 'a', 'b'))}\n"
+            for _ in range(2_500)
+        ]
+        path = tmp_path / f"old-{number}.csv"
+        path.write_text("time,type,source,note\n" + "".join(rows))
+        options = ("--attributes", "note") if note else ()
+        assert run_previous("load", path, *options)[0] == 0
+    assert run_previous("withdraw", "3")[0] == 0
+    # What a load leaves that was killed.
+    conn.execute("insert into raw.loads (origin, loader_version) values ('killed', '0')")
+    conn.execute("insert into raw.events values ('2024-01-01', 6, 1, 1, null)")
+
+
+@pytest.mark.usefixtures("old_database")
+def test_a_database_of_rows_is_converted(
+    conn: Connection[TupleRow],
+    run_loader: Run,
+    run_previous: Run,
+    tmp_path: Path,
+    scalar: Scalar,
+    dsn: str,
+    reader: str,
+) -> None:
+    conn.execute(f"grant usage on schema raw to {reader}".encode())
+    conn.execute(f"grant select on raw.events, raw.loads to {reader}".encode())
+    conn.execute("create schema mine")
+    conn.execute(
+        "create view mine.buses with (security_barrier = true) as select event_time, source_id"
+        " from raw.events where event_type_id = 2 and load_id <> 3"
+    )
+    conn.execute(f"grant usage on schema mine to {reader}".encode())
+    conn.execute(f"grant select on mine.buses to {reader}".encode())
+    before, buses = events(conn), scalar("select count(*) from mine.buses")
+    view = "select oid::bigint from pg_class where oid = 'mine.buses'::regclass"
+    oid = scalar(view)
+    assert len(before) > 500
+
+    outcome = run_loader("maintain", "--migrate")
+    assert outcome.exit_code == 0, outcome.stderr
+    assert f"events brought into chunks: {sum(before.values()):,}\n" in outcome.stdout
+    # Maintenance, which comes after it, purges what was withdrawn.
+    assert events(conn) == {event: count for event, count in before.items() if event[3] != 3}
+    assert scalar(WRONG_CHUNKS) == 0
+    assert (scalar(view), scalar("select count(*) from mine.buses")) == (oid, buses)
+    assert scalar("select reloptions::text from pg_class where relname = 'buses'") == (
+        "{security_barrier=true}"
+    )
+    assert (
+        scalar(
+            "select count(*) from pg_class where relnamespace = 'raw'::regnamespace"
+            " and relname ~ '^(events_|converted)'"
+        )
+        == 0
+    )
+    with connect(dsn) as other:
+        other.execute(f"set role {reader}".encode())
+        assert other.execute("select count(*) from mine.buses").fetchone() == (buses,)
+        assert other.execute("select count(*) from raw.events").fetchone() is not None
+
+    # Both loaders go on as they should.
+    assert "already loaded" in run_loader("load", tmp_path / "old-0.csv").stdout
+    assert run_previous("load", tmp_path / "old-2.csv")[0] == 1
+    assert run_loader("load", tmp_path / "old-2.csv").exit_code == 0
+    assert run_loader("maintain", "--migrate").exit_code == 0
+    assert scalar("select count(*) from raw.loads where load_seq is null") == 0
+    # What was withdrawn is gone by now, as no model will ask for it.
+    assert scalar(MISSING) == 0
+
+
+@pytest.mark.usefixtures("old_database")
+def test_a_conversion_that_is_killed_at_any_step_is_gone_on_with(
+    conn: Connection[TupleRow], dsn: str, tmp_path: Path, scalar: Scalar
+) -> None:
+    before = events(conn)
+    kept = {event: count for event, count in before.items() if event[3] != 3}
+    conn.execute("create schema mine")
+    conn.execute("create view mine.days as select event_time::date from raw.events")
+    step, deaths = 1, 0
+    # A killed one leaves less for the next: each dies a step later than the one before.
+    while migrate_until(dsn, tmp_path, step) != 0:
+        deaths += 1
+        step += 1
+        if scalar("select relkind = 'p' from pg_class where oid = 'raw.events'::regclass"):
+            assert events(conn) == before
+        assert int(str(scalar("select count(*) from mine.days"))) >= sum(kept.values())
+    assert not was_reached(step, tmp_path)
+    assert deaths > 20
+    assert events(conn) == kept
+
+
+@pytest.mark.usefixtures("old_database")
+def test_older_loaders_go_on_while_events_are_converted(
+    dsn: str,
+    run_loader: Run,
+    run_previous: Run,
+    write_events: Write,
+    scalar: Scalar,
+) -> None:
+    loaded: list[int] = []
+    wrong: list[object] = []
+    is_over = threading.Event()
+
+    def load() -> None:
+        number = 0
+        while not is_over.is_set():
+            number += 1
+            path = write_events(f"during-{number}.csv", start=f"2024-{number % 9 + 1:02d}-05T00")
+            exit_code, _ = run_previous("load", path)
+            loaded.append(exit_code)
+            if exit_code != 0:
+                break
+
+    def look() -> None:
+        with connect(dsn, purpose="test") as reader:
+            while not is_over.is_set():
+                # Whoever has planned a query of the table finds a view there.
+                with suppress(errors.UndefinedTable, errors.WrongObjectType):
+                    row = reader.execute(MISSING.encode()).fetchone()
+                    assert row is not None
+                    wrong.extend(row if row[0] else [])
+
+    threads = [threading.Thread(target=load), threading.Thread(target=look)]
+    for thread in threads:
+        thread.start()
+    try:
+        outcome = run_loader("maintain", "--migrate")
+    finally:
+        is_over.set()
+        for thread in threads:
+            thread.join()
+    assert outcome.exit_code == 0, outcome.stderr
+    assert wrong == []
+    assert scalar("select count(*) from raw.loads where load_seq is not null") == (
+        5 + loaded.count(0)
+    )
+    assert scalar(MISSING) == 0
+    assert run_loader("load", write_events("after.csv")).exit_code == 0
+
+
+@pytest.mark.usefixtures("old_database")
+def test_what_can_only_depend_on_a_table_is_named(
+    conn: Connection[TupleRow], run_loader: Run
+) -> None:
+    conn.execute("create schema mine")
+    conn.execute("create materialized view mine.copy as select event_time from raw.events")
+    outcome = run_loader("maintain", "--migrate")
+    assert outcome.exit_code == 2
+    assert "mine.copy" in outcome.stderr
+    assert conn.execute(
+        "select relkind from pg_class where oid = 'raw.events'::regclass"
+    ).fetchone() == ("p",)
