@@ -17,8 +17,8 @@ export DO_NOT_TRACK := 1
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup demo board pictures test lint unit integration pipeline models docs-test postgres15 soak bench \
-	docs audit sbom clean
+.PHONY: help setup demo board pictures test lint lint-python lint-sql unit integration pipeline \
+	models docs-test postgres15 soak bench docs audit sbom clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -105,10 +105,10 @@ board: .venv/runtime profiles.yml ## serve the board of what is in the database,
 # --- check it ---------------------------------------------------------------------------------
 
 # The checks have a server, a profile and dbt artifacts of their own, below .test.
-lint models: export LOADER_SERVER_DIR := $(CURDIR)/.test/server
-lint models: export DBT_PROFILES_DIR := $(CURDIR)/.test
-lint models: export DBT_TARGET_PATH := $(CURDIR)/.test/target
-lint models: export DBT_LOG_PATH := $(CURDIR)/.test/logs
+lint-sql models: export LOADER_SERVER_DIR := $(CURDIR)/.test/server
+lint-sql models: export DBT_PROFILES_DIR := $(CURDIR)/.test
+lint-sql models: export DBT_TARGET_PATH := $(CURDIR)/.test/target
+lint-sql models: export DBT_LOG_PATH := $(CURDIR)/.test/logs
 
 .test/profiles.yml: profiles.example.yml
 	@mkdir -p $(@D)
@@ -117,13 +117,14 @@ lint models: export DBT_LOG_PATH := $(CURDIR)/.test/logs
 # Its programs, where they are installed; make test POSTGRES15=/its/bin for another place.
 POSTGRES15 := $(patsubst %/initdb,%,$(firstword $(wildcard $(addsuffix /initdb, \
 	/usr/lib/postgresql/15/bin /usr/pgsql-15/bin /opt/homebrew/opt/postgresql@15/bin))))
-# Tests of one file share what it has prepared; what takes longest comes first.
-pytest := pytest --durations 10
-by_file := -n 3 --dist loadfile --no-loadscope-reorder
-# They wait for servers more than they work; those that share a broker or a pooler are one group.
-waiting := -n 6 --dist loadgroup
-# What people read and look at, tested as they see it; the site takes a while.
-pages := $(addprefix tests/pipeline/test_,board.py docs.py odbc.py site.py)
+# Tests that share a broker, a pooler or a checkout are one group; the others go to who is free.
+pytest := pytest --durations 10 --dist loadgroup --no-loadscope-reorder
+# They wait for servers more than they work.
+waiting := -n 6
+# They work, but for some.
+working := -n 3
+# What people read and look at, tested as they see it; what takes longest comes first.
+pages := $(addprefix tests/pipeline/test_,docs.py site.py board.py odbc.py)
 
 STEPS := lint unit integration pipeline models
 
@@ -136,11 +137,16 @@ test: .venv/dev ## lint, all tests but those of pages, and dbt's own
 	done; \
 	echo "Passed:$${took%,}."
 
-lint: .venv/dev .test/profiles.yml ## ruff, mypy, import-linter, dbt-bouncer and sqlfluff
+lint: .venv/dev ## ruff, mypy, import-linter, dbt-bouncer and sqlfluff
+	@$(MAKE) -j 2 lint-python lint-sql
+
+lint-python:
 	@ruff check .
 	@ruff format --check .
 	@lint-imports --no-cache >/dev/null || lint-imports --no-cache
 	@mypy $(wildcard loader tests benchmarks docs)
+
+lint-sql: .test/profiles.yml
 	@dbt --quiet --warn-error parse
 	@COLUMNS=200 dbt-bouncer run --show-all-failures
 	@$(use_server_once) sqlfluff lint --disable-progress-bar $(wildcard models tests/dbt)
@@ -152,10 +158,10 @@ integration: .venv/dev ## the loader against a real server
 	@$(pytest) $(waiting) tests/integration
 
 pipeline: .venv/dev ## loader and dbt together
-	@$(pytest) $(by_file) tests/pipeline $(addprefix --ignore ,$(pages))
+	@$(pytest) $(working) tests/pipeline $(addprefix --ignore ,$(pages))
 
 docs-test: .venv/dev ## every page and command of the documentation, the site, the board
-	@$(pytest) $(by_file) $(pages)
+	@$(pytest) $(working) $(pages)
 
 models: .venv/dev .test/profiles.yml ## dbt build, with all of dbt's tests
 	@loader db reset --yes
@@ -165,13 +171,16 @@ models: .venv/dev .test/profiles.yml ## dbt build, with all of dbt's tests
 		dbt --quiet build
 
 # What these are about may differ between servers: statements, locks, partitions, plans, roles.
-on_every_server := $(addprefix tests/integration/test_, \
-	copy.py dedupe.py load.py maintain.py partitions.py publish.py retention.py roles.py) \
-	$(addprefix tests/pipeline/test_, concurrency.py law.py marts.py retention.py roles.py \
-		share_by_source.py)
+# One test each of the models: those compare with what the law proves on the other server.
+on_every_server := $(addprefix tests/pipeline/test_, law.py share_by_source.py roles.py retention.py \
+		marts.py::test_build_gives_no_warning_on_an_empty_database_and_ever_after \
+		marts.py::test_a_batch_does_not_look_at_partitions_that_it_cannot_touch \
+		marts.py::test_every_look_up_of_events_is_bounded_by_source_or_load_and_time) \
+	$(addprefix tests/integration/test_, \
+		copy.py dedupe.py load.py maintain.py partitions.py publish.py retention.py roles.py)
 
 postgres15: .venv/dev ## what depends on the server, again on PostgreSQL 15
-	@$(if $(POSTGRES15),$(pytest) $(by_file) --postgres $(POSTGRES15) $(on_every_server), \
+	@$(if $(POSTGRES15),$(pytest) $(waiting) --postgres $(POSTGRES15) $(on_every_server), \
 		echo "PostgreSQL 15 is not installed here, so that version was not tried.")
 
 MINUTES ?= 60
@@ -179,11 +188,15 @@ MINUTES ?= 60
 soak: .venv/dev ## the laws and crashes with new seeds, for MINUTES=60
 	@end=$$((SECONDS + 60 * $(MINUTES))); \
 	while [ $$SECONDS -lt $$end ]; do \
-		FUZZ_EXAMPLES=3000 KAFKA_KILLS=300 CRASH_KILLS=300 pytest --quiet \
+		FUZZ_EXAMPLES=3000 KAFKA_KILLS=300 CRASH_KILLS=300 RANDOM_LOADS=20 READERS_SECONDS=60 \
+			pytest --quiet \
+			tests/pipeline/test_readers.py \
+			tests/pipeline/test_marts.py::test_generated_events_in_random_loads \
 			tests/pipeline/test_law.py tests/pipeline/test_concurrency.py \
 			tests/integration/test_crashes.py \
 			tests/integration/test_server_crashes.py \
 			tests/integration/test_retention_crashes.py \
+			tests/integration/test_watch.py \
 			tests/pipeline/test_kafka_crashes.py \
 			tests/unit/reading/test_against_reference.py \
 			tests/unit/reading/test_damaged_files.py; \

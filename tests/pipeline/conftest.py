@@ -46,7 +46,8 @@ def dbt(
 
 @pytest.fixture
 def builds(dbt: Dbt, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the builds of the loader find profiles, and write outside of the project."""
+    """Let the builds of the loader find profiles, leave tests out, and write elsewhere."""
     monkeypatch.setenv("DBT_PROFILES_DIR", str(dbt.profiles))
     monkeypatch.setenv("DBT_TARGET_PATH", str(dbt.target))
     monkeypatch.setenv("DBT_LOG_PATH", str(dbt.target))
+    monkeypatch.setenv("DBT_EXCLUDE_RESOURCE_TYPES", "test unit_test")

@@ -1,6 +1,7 @@
 """Whoever reads the marts while they are built and rebuilt: no error, nothing half built."""
 
 import itertools
+import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from tests.support.processes import processes
 from tests.support.scenarios import BASE, Event
 
 READERS = 20
-SECONDS = 60
+SECONDS = int(os.environ.get("READERS_SECONDS", "15"))
 PAUSE = 2
 LOADERS = 2
 
@@ -33,8 +34,9 @@ def test_readers_see_whole_marts_and_no_error_while_all_is_rebuilt(
         loaders = [some.start_loader(seed, withdraws=False) for seed in range(LOADERS)]
         stop = threading.Event()
         builds = 0
+        waits: list[list[float]] = [[] for _ in range(READERS)]
         with ThreadPoolExecutor(READERS) as pool:
-            readers = [pool.submit(read_until, stop, dsn, number) for number in range(READERS)]
+            readers = [pool.submit(read_until, stop, dsn, *one) for one in enumerate(waits)]
             try:
                 end = time.monotonic() + SECONDS
                 for options in itertools.cycle([[], ["--full-refresh"]]):
@@ -46,14 +48,15 @@ def test_readers_see_whole_marts_and_no_error_while_all_is_rebuilt(
                     assert beside.failure is None, beside.failure
                     builds += 1
                     # Twice at least, on a slow machine too; a reader that ends tells of an error.
-                    is_enough = builds > 1 and time.monotonic() > end
+                    is_enough = builds > 1 and all(waits) and time.monotonic() > end
                     if is_enough or any(reader.done() for reader in readers):
                         break
             finally:
                 stop.set()
-        waits = sorted(itertools.chain.from_iterable(reader.result() for reader in readers))
-        assert all(reader.result() for reader in readers)
-        shown = (waits[len(waits) * share // 100] for share in (50, 95, 99))
+            for reader in readers:
+                reader.result()
+        told = sorted(itertools.chain.from_iterable(waits))
+        shown = (told[len(told) * share // 100] for share in (50, 95, 99))
         print("seconds of a query, half, 95 % and 99 % of them:", *(f"{s:.3f}" for s in shown))  # noqa: T201
         some.stop_loaders(loaders)
         some.dbt("run")
@@ -95,7 +98,8 @@ def test_a_transaction_left_open_delays_what_is_replaced_and_no_other_reader(
                 " and pid <> pg_backend_pid()"
             ).fetchone() != (3,):
                 assert not any(dbt.wait(0.1) for dbt in waiting)
-            reader.execute("set statement_timeout = '5s'")
+            # Who waits here waits for the end of this transaction.
+            reader.execute("set statement_timeout = '60s'")
             for name in held * 3:
                 reader.execute(f"select count(*) from analytics.{name}".encode())
             gives_up = some.start_dbt(
@@ -117,20 +121,19 @@ def test_a_transaction_left_open_delays_what_is_replaced_and_no_other_reader(
         assert Oracle(conn=conn).differences(MARTS | LIVE_VIEWS) == {}
 
 
-def read_until(stop: threading.Event, dsn: str, number: int) -> list[float]:
-    """Read all marts and live views again and again, and return how long each query took.
+def read_until(stop: threading.Event, dsn: str, number: int, seconds: list[float]) -> None:
+    """Read all marts and live views again and again, and note how long each query took.
 
     Events are only added here, so no relation may ever count fewer of them than before.
     """
     relations = sorted({*MARTS, *LIVE_VIEWS} - {"dim_event_types", "int_event_runs"})
     relations = relations[number % len(relations) :] + relations[: number % len(relations)]
     counted = dict.fromkeys(relations, 0)
-    seconds: list[float] = []
     with connect(dsn) as conn:
         while True:
             for relation in relations:
                 if stop.wait(PAUSE):
-                    return seconds
+                    return
                 began = time.monotonic()
                 query = sql.SQL("select coalesce(sum(event_count), 0)::bigint from analytics.{}")
                 row = conn.execute(query.format(sql.Identifier(relation))).fetchone()

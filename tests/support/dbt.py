@@ -10,6 +10,7 @@ from dbt.contracts.graph.manifest import Manifest
 from dbt_common.events.base_types import EventMsg
 
 PROJECT = Path(__file__).parents[2]
+BUILD = ("build", "--exclude-resource-type", "test", "unit_test")
 
 
 @dataclass
@@ -31,6 +32,10 @@ class Dbt:
         result = self.attempt(*arguments)
         assert result.success, messages(result)
         return result
+
+    def build(self, *options: str) -> dbtRunnerResult:
+        """Build all but the tests."""
+        return self(*BUILD, *options)
 
     def attempt(self, *arguments: str) -> dbtRunnerResult:
         """Run a dbt command that may fail."""
