@@ -1,5 +1,5 @@
--- No CTEs, see stg_video_events__loads. The ledger is asked chunk by chunk. Then arrays become rows:
--- a condition on a column of the chunk is asked before, one on an event after.
+-- No CTEs, see stg_video_events__loads. The ledger is asked chunk by chunk. Then arrays become
+-- rows: a condition on a column of the chunk is asked before, one on an event after.
 select
     events.load_id,
     events.source_id,
