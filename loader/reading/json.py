@@ -426,6 +426,9 @@ def _by_hand(text: bytes, error: Exception, decoder: Any) -> Iterable[tuple[byte
     found = objects.read(text)
     if isinstance(found, objects.NotAnObject):
         return None
+    if len(found) == 1:
+        # With the blanks around it, as for one that msgspec takes.
+        found = [(text, found[0][1])]
     return [(piece, decoder.decode(objects.clean(document))) for piece, document in found]
 
 

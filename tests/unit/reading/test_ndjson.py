@@ -414,3 +414,9 @@ def test_paths_lead_into_messages_and_items_keep_their_offset() -> None:
         (9, "the value of seen[1].k is null"),
     ]
     assert json.loads(rejects[0].raw) == {"by": {"id": "north"}, "seen": [seen[1]]}
+
+
+def test_what_is_rejected_keeps_the_blanks_around_it(read: Read) -> None:
+    bad = b' {"time": "\xff2024", "type": "car", "source": "north"} '
+    found = read(ROW + bad + b"\n", name=NAME)
+    assert [reject.raw for reject in found.rejects] == [bad]
