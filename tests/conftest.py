@@ -26,8 +26,9 @@ from loader.database.schema import ensure_schema
 from loader.server.cluster import SETTINGS, Cluster
 from loader.server.embedded import ensure_system_user, find_programs, reachable_programs
 
-# How long an example takes says more about the machine than about the code.
-hypothesis.settings.register_profile("patient", deadline=None)
+# How long an example takes says more about the machine than about the code. CI tries the same
+# examples each time: what it says is about the change. Everybody else looks for new ones.
+hypothesis.settings.register_profile("patient", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("patient")
 
 TEMPLATE = "template_raw"

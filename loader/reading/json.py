@@ -253,6 +253,8 @@ class Pieces(Sequence[bytes]):
         Such an object does not go over two, for inside of one no ``{`` can follow a ``}`` directly.
         """
         found = self.ends - self.starts >= 2
+        if not self.data:
+            return found
         seen = np.frombuffer(self.data, np.uint8)
         begin = np.minimum(self.starts, len(seen) - 1)
         found &= (seen[begin] == ord("{")) & (seen[self.ends - 1] == ord("}"))

@@ -420,3 +420,13 @@ def test_what_is_rejected_keeps_the_blanks_around_it(read: Read) -> None:
     bad = b' {"time": "\xff2024", "type": "car", "source": "north"} '
     found = read(ROW + bad + b"\n", name=NAME)
     assert [reject.raw for reject in found.rejects] == [bad]
+
+
+@pytest.mark.parametrize("value", [b"", b" ", b"\n"])
+def test_a_message_that_is_empty_may_come_alone(value: bytes) -> None:
+    share = Share({})
+    share.add([Message(value, 7)], Limits())
+    found = list(Messages(share, Mapping(), Limits()))
+    assert sum(batch.events.num_rows for batch in found) == 0
+    (reject,) = [reject for batch in found for reject in batch.rejects]
+    assert (reject.message_offset, reject.reason) == (7, "the message is empty")
