@@ -21,6 +21,7 @@
     {%- set hi = _last_load() -%}
     {%- do _refuse_doubled_seeds() -%}
     {%- if is_batch -%}
+        {%- do _check_columns(table) -%}
         {%- do _check_definition(mark['load_seq'], mark['definition']) -%}
         {%- do _refuse_missed_rows(mark['load_seq']) -%}
         {%- do _check_ledger(mark['load_seq'], hi) -%}

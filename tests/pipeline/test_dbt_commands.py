@@ -171,6 +171,17 @@ def show_chunks(bench: Bench) -> None:
     bench.conn.execute("alter table raw.events_in_rows rename to event_chunks")
 
 
+def make_older(bench: Bench) -> None:
+    """Have a table lack a column that its model has now."""
+    bench.conn.execute("alter table analytics.int_event_runs rename first_event_times to mislaid")
+
+
+def make_newer(bench: Bench) -> None:
+    """Undo it."""
+    unchanged(bench)
+    bench.conn.execute("alter table analytics.int_event_runs rename mislaid to first_event_times")
+
+
 def keep_state(bench: Bench) -> None:
     """Keep the manifest of the first build."""
     shutil.copy(bench.dbt.target / "manifest.json", bench.state)
@@ -290,6 +301,7 @@ CASES = {
     "build --empty": STOPS,
     'run --sample "3 days"': STOPS,
     'run --select fct_activity_periods+ --vars "activity_gap: 2 minutes"': STOPS,
+    "run --select int_event_runs": Case(before=make_older, check=make_newer),
     'run --full-refresh --vars "activity_gap: 2 minutes"': Case(check=exact_with_two_minutes),
     "retry": Case(before=fail_to_run, check=exact),
     "test --select fct_activity_periods --indirect-selection cautious": SUCCEEDS,
