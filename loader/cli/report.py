@@ -114,9 +114,11 @@ def print_unkept(count: int) -> None:
 def print_maintenance(done: Maintenance, *, name: str | None = None) -> None:
     """Print a line for each thing that was done, in the destination of this name."""
     where = "" if name is None else f"{name}: "
-    converted = f"{done.converted_events:,}" if done.converted_events else None
+    converted = done.converted_events
+    # What an earlier run was killed at was converted by that, but for the last step.
+    converted_text = None if converted is None else f"{converted:,}" if converted else "the rest"
     lines = [
-        (converted, "events brought into chunks"),
+        (converted_text, "events brought into chunks"),
         (done.removed_loads, "removed what crashed loads had left"),
         (done.created_partitions, "created partitions"),
         (done.purged_loads, f"purged withdrawn loads, {done.purged_rows:,} rows"),

@@ -5,9 +5,9 @@ from datetime import datetime
 
 from psycopg import Connection, sql
 
-from loader.database.layout import EVENTS_PER_CHUNK
 from loader.database.ledger import staging_name
 from loader.database.locks import DEDUPE, lock
+from loader.database.partitions import insert_chunks
 from loader.database.queries import template
 
 
@@ -51,7 +51,7 @@ def insert_new_events(conn: Connection, load_id: int) -> Inserted:
                 staging=staging,
                 first=sql.Literal(bounds[0]),
                 last=sql.Literal(bounds[1]),
-                most_events=sql.Literal(EVENTS_PER_CHUNK),
+                insert_chunks=insert_chunks("event_chunks"),
             )
             row = conn.execute(statement).fetchone()
         conn.execute(sql.SQL("drop table {}").format(staging))

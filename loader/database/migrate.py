@@ -11,7 +11,6 @@ from typing import Final
 from psycopg import Connection, errors, sql
 from psycopg.rows import scalar_row
 
-from loader.database.layout import EVENTS_PER_CHUNK
 from loader.database.locks import (
     MIGRATION,
     SCHEMA,
@@ -21,7 +20,7 @@ from loader.database.locks import (
     lock_for_transaction,
     unlock,
 )
-from loader.database.partitions import KEEP_NO_STATISTICS, PORTION
+from loader.database.partitions import KEEP_NO_STATISTICS, PORTION, insert_chunks
 from loader.database.queries import query, template
 from loader.database.schema import CHANGE_PATIENCE_SECONDS, apply_schema, is_older
 from loader.database.waiting import now_and_then
@@ -55,7 +54,7 @@ def migrate(conn: Connection) -> int | None:
 
 
 def _convert_all(conn: Connection) -> int:
-    _refuse_odd_dependents(conn)
+    _refuse_dependents(conn)
     conn.execute(query("prepare_migration"))
     events = 0
     for _ in range(_MOST_ROUNDS):
@@ -108,10 +107,10 @@ def _create_partition_of_chunks(conn: Connection, name: str) -> None:
 
 def _convert(conn: Connection, name: str) -> int:
     """Convert what is new in a partition; return the number of its events."""
-    parts = {"partition": sql.Identifier("raw", name), "most_events": sql.Literal(EVENTS_PER_CHUNK)}
-    row = conn.execute(
-        template("convert_partition").format(**parts), {"partition": name}
-    ).fetchone()
+    statement = template("convert_partition").format(
+        partition=sql.Identifier("raw", name), insert_chunks=insert_chunks("converted_chunks")
+    )
+    row = conn.execute(statement, {"partition": name}).fetchone()
     assert row is not None  # noqa: S101 - an aggregate
     there, converted = row
     if there != converted:
@@ -161,12 +160,19 @@ def _drop_rows(conn: Connection) -> None:
     conn.execute("drop table if exists raw.events_in_rows, raw.converted_partitions")
 
 
-def _refuse_odd_dependents(conn: Connection) -> None:
+def _refuse_dependents(conn: Connection) -> None:
     odd = _column(conn, "odd_dependents")
     if odd:
         raise UsageError(
             "raw.events becomes a view, and these can depend on a table only: "
             f"{', '.join(odd)}; drop them, and create them again afterwards; nothing was changed"
+        )
+    foreign = _column(conn, "foreign_views")
+    if foreign:
+        raise UsageError(
+            "these views read raw.events and have to be made again, which this user may not do: "
+            f"{', '.join(foreign)}; run this as a superuser, or as a member of their owners' "
+            "roles; nothing was changed"
         )
 
 

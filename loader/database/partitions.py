@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from psycopg import Connection, errors, sql
 
-from loader.database.layout import Layout, bound, partition_name
+from loader.database.layout import EVENTS_PER_CHUNK, Layout, bound, partition_name
 from loader.database.locks import SCHEMA, lock_for_transaction
 from loader.database.queries import query, template
 from loader.database.waiting import now_and_then
@@ -111,6 +111,13 @@ def set_partition_by(conn: Connection, partition_by: PartitionBy | None) -> None
             "update raw.partitioning set partition_by = %(size)s where partition_by <> %(size)s",
             {"size": partition_by},
         )
+
+
+def insert_chunks(table: str) -> sql.Composed:
+    """Return the part of a statement that makes chunks of events, in a table of schema raw."""
+    return template("chunks_of_placed").format(
+        chunks=sql.Identifier("raw", table), most_events=sql.Literal(EVENTS_PER_CHUNK)
+    )
 
 
 def delete_events(conn: Connection, load_id: int, may_go: Callable[[], bool]) -> int | None:

@@ -1,6 +1,7 @@
 """A database of the loader that stored each event in a row is converted, and nobody notices."""
 
 import random
+import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -13,7 +14,10 @@ from psycopg import Connection, errors
 from psycopg.rows import TupleRow
 
 from loader.database.connection import connect
+from loader.database.migrate import migrate
+from loader.errors import UsageError
 from tests.support.killed import migrate_until, was_reached
+from tests.support.waits import wait_until
 
 Run = Callable[..., Any]
 Write = Callable[..., Path]
@@ -37,6 +41,30 @@ WRONG_CHUNKS = (
 )
 
 
+# What a table is made of; names of indexes of partitions are PostgreSQL's.
+SHAPE = (
+    "select attname, format_type(atttypid, atttypmod), attnotnull, attstattarget"
+    " from pg_attribute where attrelid = to_regclass('{table}') and attnum > 0 order by attnum"
+)
+INDEXES = (
+    "select indexdef from pg_indexes where schemaname = 'raw' and tablename = '{table}' order by 1"
+)
+
+
+def shape(conn: Connection[TupleRow]) -> list[object]:
+    """What the chunks are made of, the parent and a partition."""
+    name = "event_chunks_2024_01"
+    columns = [
+        conn.execute(SHAPE.format(table=f"raw.{table}").encode()).fetchall()
+        for table in ("event_chunks", name)
+    ]
+    indexes = [
+        conn.execute(INDEXES.format(table=table).encode()).fetchall()
+        for table in ("event_chunks", name)
+    ]
+    return [columns, indexes]
+
+
 def events(conn: Connection[TupleRow]) -> Counter[TupleRow]:
     return Counter(conn.execute(EVENTS).fetchall())
 
@@ -51,10 +79,23 @@ def reader(conn: Connection[TupleRow]) -> Iterator[str]:
 
 
 @pytest.fixture
+def made_anew(conn: Connection[TupleRow], run_loader: Run, write_events: Write) -> list[object]:
+    """The shape of chunks in a database that never had anything else."""
+    assert run_loader("load", write_events("new.csv", start="2024-01-01T00")).exit_code == 0
+    return shape(conn)
+
+
+@pytest.fixture
 def old_database(
-    conn: Connection[TupleRow], run_previous: Run, tmp_path: Path, generator: random.Random
+    request: pytest.FixtureRequest,
+    conn: Connection[TupleRow],
+    run_previous: Run,
+    tmp_path: Path,
+    generator: random.Random,
 ) -> None:
     """Events of the version before: with attributes, equal ones, withdrawn, left by a crash."""
+    if "made_anew" in request.fixturenames:
+        request.getfixturevalue("made_anew")
     conn.execute("drop schema raw cascade")
     for number, note in enumerate(("", "x", "", "")):
         rows = [
@@ -77,6 +118,7 @@ def old_database(
 @pytest.mark.usefixtures("old_database")
 def test_a_database_of_rows_is_converted(
     conn: Connection[TupleRow],
+    made_anew: list[object],
     run_loader: Run,
     run_previous: Run,
     tmp_path: Path,
@@ -104,6 +146,7 @@ def test_a_database_of_rows_is_converted(
     # Maintenance, which comes after it, purges what was withdrawn.
     assert events(conn) == {event: count for event, count in before.items() if event[3] != 3}
     assert scalar(WRONG_CHUNKS) == 0
+    assert shape(conn) == made_anew
     assert (scalar(view), scalar("select count(*) from mine.buses")) == (oid, buses)
     assert scalar("select reloptions::text from pg_class where relname = 'buses'") == (
         "{security_barrier=true}"
@@ -140,7 +183,8 @@ def test_a_conversion_that_is_killed_at_any_step_is_gone_on_with(
     conn.execute("create view mine.days as select event_time::date from raw.events")
     step, deaths = 1, 0
     # A killed one leaves less for the next: each dies a step later than the one before.
-    while migrate_until(dsn, tmp_path, step) != 0:
+    while (exit_code := migrate_until(dsn, tmp_path, step)) != 0:
+        assert exit_code == -signal.SIGKILL
         deaths += 1
         step += 1
         if scalar("select relkind = 'p' from pg_class where oid = 'raw.events'::regclass"):
@@ -160,7 +204,7 @@ def test_older_loaders_go_on_while_events_are_converted(
     scalar: Scalar,
 ) -> None:
     loaded: list[int] = []
-    wrong: list[object] = []
+    seen: list[object] = []
     is_over = threading.Event()
 
     def load() -> None:
@@ -180,19 +224,21 @@ def test_older_loaders_go_on_while_events_are_converted(
                 with suppress(errors.UndefinedTable, errors.WrongObjectType):
                     row = reader.execute(MISSING.encode()).fetchone()
                     assert row is not None
-                    wrong.extend(row if row[0] else [])
+                    seen.append(row[0])
 
     threads = [threading.Thread(target=load), threading.Thread(target=look)]
     for thread in threads:
         thread.start()
     try:
+        wait_until(lambda: bool(loaded and seen))
         outcome = run_loader("maintain", "--migrate")
     finally:
         is_over.set()
         for thread in threads:
             thread.join()
     assert outcome.exit_code == 0, outcome.stderr
-    assert wrong == []
+    assert set(seen) == {0}
+    assert 0 in loaded
     assert scalar("select count(*) from raw.loads where load_seq is not null") == (
         5 + loaded.count(0)
     )
@@ -212,3 +258,27 @@ def test_what_can_only_depend_on_a_table_is_named(
     assert conn.execute(
         "select relkind from pg_class where oid = 'raw.events'::regclass"
     ).fetchone() == ("p",)
+
+
+@pytest.mark.usefixtures("old_database")
+def test_views_that_one_may_not_replace_are_named(
+    conn: Connection[TupleRow], dsn: str, reader: str, scalar: Scalar
+) -> None:
+    conn.execute(f"create schema theirs authorization {reader}".encode())
+    conn.execute(f"grant usage on schema raw to {reader}".encode())
+    conn.execute(f"grant select on raw.events to {reader}".encode())
+    conn.execute(f"set role {reader}".encode())
+    conn.execute("create view theirs.times as select event_time from raw.events")
+    conn.execute("reset role")
+    owner = f"owner_{conn.info.dbname}"
+    conn.execute(f"create role {owner} login".encode())
+    try:
+        conn.execute(f"alter schema raw owner to {owner}".encode())
+        conn.execute(f"alter table raw.events owner to {owner}".encode())
+        with connect(dsn, purpose="test") as other:
+            other.execute(f"set role {owner}".encode())
+            with pytest.raises(UsageError, match=rf"theirs\.times \(of {reader}\)"):
+                migrate(other)
+        assert scalar("select to_regclass('raw.converted_chunks')") is None
+    finally:
+        conn.execute(f"reassign owned by {owner} to current_user; drop role {owner}".encode())

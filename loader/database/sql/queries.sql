@@ -313,6 +313,32 @@ select
     max(last_event_at)
 from {staging}
 
+-- name: chunks_of_placed
+-- A part of statements: what is in "placed", of any loads, sources and days, becomes chunks.
+insert into {chunks} (
+    first_event_at,
+    last_event_at,
+    load_id,
+    source_id,
+    event_count,
+    event_times,
+    event_type_ids,
+    attributes
+)
+select
+    min(event_time) as first_event_at,
+    max(event_time) as last_event_at,
+    load_id,
+    source_id,
+    count(*) as event_count,
+    array_agg(event_time order by position_in_day) as event_times,
+    array_agg(event_type_id order by position_in_day) as event_type_ids,
+    case when count(attributes) > 0 then array_agg(attributes order by position_in_day) end as attributes
+from placed
+group by load_id, source_id, day, (position_in_day - 1) / {most_events}
+order by source_id, day
+returning event_count, first_event_at, last_event_at
+
 -- name: insert_new_events
 -- Staged chunks are numbered by how many events of the load came before: of equal ones the first stays.
 with visible as materialized (
@@ -386,37 +412,13 @@ new_events as (
 placed as (
     select
         new_events.*,
-        (row_number() over in_order - 1) / {most_events} as part
+        row_number() over in_order as position_in_day
     from new_events
     window in_order as (partition by source_id, day order by event_time, event_type_id)
 ),
 
 inserted as (
-    insert into raw.event_chunks (
-        first_event_at,
-        last_event_at,
-        load_id,
-        source_id,
-        event_count,
-        event_times,
-        event_type_ids,
-        attributes
-    )
-    select
-        min(event_time) as first_event_at,
-        max(event_time) as last_event_at,
-        load_id,
-        source_id,
-        count(*) as event_count,
-        array_agg(event_time order by event_time, event_type_id) as event_times,
-        array_agg(event_type_id order by event_time, event_type_id) as event_type_ids,
-        case
-            when count(attributes) > 0
-                then array_agg(attributes order by event_time, event_type_id)
-        end as attributes
-    from placed
-    group by load_id, source_id, day, part
-    returning event_count, first_event_at, last_event_at
+    {insert_chunks}
 )
 
 select
@@ -952,7 +954,7 @@ placed as (
     select
         events.*,
         date_bin('1 day', events.event_time, '2000-01-01 00:00:00+00') as day,
-        row_number() over in_order as place
+        row_number() over in_order as position_in_day
     from {partition} as events
     inner join new_loads on events.load_id = new_loads.load_id
     window in_order as (
@@ -965,29 +967,7 @@ placed as (
 ),
 
 inserted as (
-    insert into raw.converted_chunks (
-        first_event_at,
-        last_event_at,
-        load_id,
-        source_id,
-        event_count,
-        event_times,
-        event_type_ids,
-        attributes
-    )
-    select
-        min(event_time) as first_event_at,
-        max(event_time) as last_event_at,
-        load_id,
-        source_id,
-        count(*) as event_count,
-        array_agg(event_time order by place) as event_times,
-        array_agg(event_type_id order by place) as event_type_ids,
-        case when count(attributes) > 0 then array_agg(attributes order by place) end as attributes
-    from placed
-    group by load_id, source_id, day, (place - 1) / {most_events}
-    order by source_id, day
-    returning event_count
+    {insert_chunks}
 ),
 
 noted as (
@@ -1052,6 +1032,27 @@ where
     and dependency.deptype = 'n'
     and dependent.relkind is distinct from 'v'
 order by 1
+
+-- name: foreign_views
+-- Who replaces a view has to be its owner, and may have to create in its schema.
+select format('%s (of %I)', views.oid::regclass, pg_get_userbyid(views.relowner))
+from pg_class as views
+where
+    views.relkind = 'v'
+    and views.oid in (
+        select rewriting.ev_class
+        from pg_depend as dependency
+        inner join pg_rewrite as rewriting on dependency.objid = rewriting.oid
+        where
+            dependency.classid = 'pg_rewrite'::regclass
+            and dependency.refclassid = 'pg_class'::regclass
+            and dependency.refobjid = 'raw.events'::regclass
+    )
+    and not (
+        pg_has_role(views.relowner, 'usage')
+        and has_schema_privilege(views.relnamespace, 'create')
+    )
+order by views.oid
 
 -- name: dependent_views
 select
