@@ -29,6 +29,9 @@
         {%- if selected and flags.WHICH not in ['compile', 'generate'] -%}
             {%- do _check_raw(source('raw', 'loads'), source('raw', 'event_chunks')) -%}
         {%- endif -%}
+        {%- if 'model' in selected and flags.WHICH in ['run', 'build'] and not flags.DEFER -%}
+            {%- do _check_seeds() -%}
+        {%- endif -%}
     {%- endif -%}
 {% endmacro %}
 
@@ -53,6 +56,25 @@
             ~ " chunks: loader maintain --migrate"
         ) -%}
     {%- endif -%}
+{% endmacro %}
+
+
+{#- Stops where a model reads a seed that was never loaded, and this run does not load. -#}
+{% macro _check_seeds() %}
+    {%- set inputs = [] -%}
+    {%- for unique_id in selected_resources if unique_id in graph.nodes -%}
+        {%- do inputs.extend(graph.nodes[unique_id].depends_on.nodes) -%}
+    {%- endfor -%}
+    {%- for seed in graph.nodes.values()
+        if seed.resource_type == 'seed' and seed.package_name == 'video_events'
+        and seed.unique_id in inputs and seed.unique_id not in selected_resources -%}
+        {%- if not adapter.get_relation(seed.database, seed.schema, seed.alias) -%}
+            {%- do exceptions.raise_compiler_error(
+                "There is no " ~ seed.schema ~ "." ~ seed.alias ~ ", which models read; nothing was changed."
+                ~ " Load the seeds first: dbt seed (dbt build does all of it)"
+            ) -%}
+        {%- endif -%}
+    {%- endfor -%}
 {% endmacro %}
 
 
