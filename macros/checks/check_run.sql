@@ -29,7 +29,7 @@
         {%- if selected and flags.WHICH not in ['compile', 'generate'] -%}
             {%- do _check_raw(source('raw', 'loads'), source('raw', 'event_chunks')) -%}
         {%- endif -%}
-        {%- if 'model' in selected and flags.WHICH in ['run', 'build'] and not flags.DEFER -%}
+        {%- if 'model' in selected and flags.WHICH in ['run', 'build'] and not invocation_args_dict.get('defer') -%}
             {%- do _check_seeds() -%}
         {%- endif -%}
     {%- endif -%}
