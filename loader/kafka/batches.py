@@ -11,8 +11,9 @@ import numpy as np
 
 from loader.kafka.offsets import Move
 from loader.reading.batch import Reject
-from loader.reading.json import JsonReader, Pieces
+from loader.reading.json import JsonReader
 from loader.reading.limits import Limits
+from loader.reading.pieces import Pieces
 from loader.reading.prefetch import Prefetch
 from loader.reading.rows import Broken
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -24,16 +23,15 @@ from loader.reading.batch import EventBatch, Reject
 from loader.reading.documents import Documents, is_document
 from loader.reading.extract import ERRORS, Extractor, cut, offset
 from loader.reading.fields import Found, Node, Path, alike, arrays, chain, tree
-from loader.reading.limits import DEEPEST, too_long
+from loader.reading.limits import too_long
 from loader.reading.lines import Block, Blocks, long_lines
+from loader.reading.pieces import Pieces
 from loader.reading.rows import Assembler, Broken, Rows, put_together
 from loader.reading.texts import Texts
 from loader.reading.times import epochs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-
-    from numpy.typing import NDArray
 
     from loader.reading.limits import Limits
     from loader.reading.mapping import Mapping as Meaning
@@ -44,7 +42,6 @@ if TYPE_CHECKING:
 _BEYOND: Final = re.compile(rb"NaN|Infinity|\\u[dD][89a-fA-F]|[\x80-\xff]|\d{300}|[eE]\+?\d{3}")
 # What the database may refuse, or what is no UTF-8.
 _SPECIAL: Final = re.compile(rb"\\u|[\x80-\xff]|\d{300}|[eE]\+?\d{3}")
-_FEW: Final = 64
 _BETWEEN: Final = re.compile(rb"\}[ \t]*\{")
 _NULL: Final = msgspec.Raw(b"null")
 _NUMBERS: Final = {int: pa.int64(), float: pa.float64()}
@@ -204,95 +201,6 @@ class JsonReader:
         found.texts, found.at = texts, range(len(texts))
         rows = np.arange(len(texts))
         return found, Found(columns=columns, rows=rows, places=[], doubtful=set())
-
-
-@dataclass(frozen=True)
-class Pieces(Sequence[bytes]):
-    """Texts that should be an object each, and where they stood.
-
-    Attributes:
-        data: all of them, with line feeds between.
-        starts: of each, its first byte.
-        ends: of each, the byte behind it.
-        lines: of each, the line where it stood, counted from 1.
-    """
-
-    data: bytes
-    starts: NDArray[np.int64]
-    ends: NDArray[np.int64]
-    lines: NDArray[np.int64]
-
-    @classmethod
-    def of_block(cls, block: Block) -> Pieces:
-        """Return the lines of a block."""
-        lines = block.lines
-        numbers = block.first_line + np.arange(len(lines))
-        return cls(block.data, lines.starts[:-1], lines.ends, numbers)
-
-    @classmethod
-    def of_pieces(cls, pieces: Sequence[bytes], lines: Sequence[int] | NDArray[np.int64]) -> Pieces:
-        """Return texts that were cut out of something."""
-        sizes = np.fromiter(map(len, pieces), np.int64, len(pieces))
-        ends = np.cumsum(sizes + 1) - 1
-        return cls(b"\n".join(pieces), ends - sizes, ends, np.array(lines, np.int64))
-
-    def __len__(self) -> int:
-        return len(self.ends)
-
-    def __getitem__(self, number: Any) -> Any:
-        return self.data[int(self.starts[number]) : int(self.ends[number])]
-
-    def line_number(self, number: int) -> int:
-        """Return the line where a text stood."""
-        return int(self.lines[number])
-
-    @cached_property
-    def _are_like_objects(self) -> NDArray[np.bool_]:
-        """Which of them begin and end like an object.
-
-        Such an object does not go over two, for inside of one no ``{`` can follow a ``}`` directly.
-        """
-        found = self.ends - self.starts >= 2
-        if not self.data:
-            return found
-        seen = np.frombuffer(self.data, np.uint8)
-        begin = np.minimum(self.starts, len(seen) - 1)
-        found &= (seen[begin] == ord("{")) & (seen[self.ends - 1] == ord("}"))
-        return found
-
-    def are_regular(self, longest: int) -> bool:
-        """Whether each is short and flat enough, and begins and ends like an object."""
-        if not len(self) or not self._are_like_objects.all():
-            return False
-        if (self.ends - self.starts).max() > longest:
-            return False
-        opening = int(np.count_nonzero(self._are_opening))
-        return opening < len(self) + DEEPEST or not self.too_deep
-
-    def apart(self) -> list[Pieces]:
-        """Return those that begin and end like an object, then the others; few stay together."""
-        if len(self) <= _FEW or not 0.5 < self._are_like_objects.mean() < 1:
-            return [self]
-        parts = [np.flatnonzero(self._are_like_objects), np.flatnonzero(~self._are_like_objects)]
-        return [
-            Pieces.of_pieces([self[at] for at in part.tolist()], self.lines[part]) for part in parts
-        ]
-
-    @cached_property
-    def _are_opening(self) -> NDArray[np.bool_]:
-        # The brackets [ and { differ in one bit.
-        found: NDArray[np.bool_] = (np.frombuffer(self.data, np.uint8) | 32) == ord("{")
-        return found
-
-    @cached_property
-    def too_deep(self) -> set[int]:
-        """Which of them no parser may see."""
-        opening = np.flatnonzero(self._are_opening)
-        if len(opening) <= DEEPEST:
-            return set()
-        counts = np.diff(np.searchsorted(opening, np.append(self.starts, len(self.data))))
-        many = np.flatnonzero(counts > DEEPEST).tolist()
-        return {number for number in many if objects.is_too_deep(self[number])}
 
 
 class _Decoded:

@@ -16,7 +16,8 @@ from loader.cli import consume as cli_consume
 from loader.kafka.consumer import TopicConsumer
 from loader.kafka.offsets import FencedError, Move, move_offsets
 from loader.reading.batch import EventBatch
-from loader.reading.json import JsonReader, Pieces
+from loader.reading.json import JsonReader
+from loader.reading.pieces import Pieces
 from loader.reading.rows import Broken
 from tests.conftest import Outcome
 from tests.support.mock_brokers import MockBrokers, running_mocks
