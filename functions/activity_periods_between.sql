@@ -30,7 +30,8 @@ select
     periods.event_count,
     periods.started_at,
     periods.ended_at,
-    periods.ended_at - periods.started_at as duration
+    periods.ended_at - periods.started_at as duration,
+    {{ seconds_of('periods.ended_at - periods.started_at') }} as duration_seconds
 from periods
 inner join {{ ref('stg_video_events__sources') }} as sources
     on periods.source_id = sources.source_id

@@ -37,3 +37,9 @@
 {% macro var_literal(name) -%}
     {{ dbt.string_literal(dbt.escape_single_quotes(var(name) | string)) }}
 {%- endmacro %}
+
+
+{% macro seconds_of(duration) -%}
+    {#- Of a length: what most tools chart, compare and sum, and an interval few of them. -#}
+    extract(epoch from {{ duration }})::double precision
+{%- endmacro %}

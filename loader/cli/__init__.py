@@ -45,6 +45,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "status": ("ledger", "Show what is loaded, and how far behind the models are."),
     "loads": ("ledger", "Show the ledger, newest first."),
     "withdraw": ("ledger", "Withdraw a load: its events become invisible at once."),
+    "explain": (
+        "ledger",
+        "Show which periods and alerts a load, or a withdrawal, made, joined, split or removed.",
+    ),
     "rejects": ("ledger", "Show rejected rows, with the reason of each."),
     "periods": ("ledger", "Show the periods of activity per category, up to the last load."),
     "alerts": ("ledger", "Show the alerts, up to the last load."),

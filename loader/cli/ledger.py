@@ -13,6 +13,7 @@ from psycopg import Connection
 from loader.cli import report
 from loader.cli.options import Decorator, options_as, read_by, with_one_destination
 from loader.database import activity
+from loader.database.changes import explain_load
 from loader.database.connection import connect, database_dsn
 from loader.database.ledger import list_loads
 from loader.database.ledger import withdraw as withdraw_load
@@ -22,6 +23,10 @@ from loader.database.status import find_problems, ledger_status, models_status
 from loader.errors import UsageError
 from loader.settings import Settings
 from loader.terminal import echo
+
+_with_schema = click.option(
+    "--schema", metavar="NAME", help="dbt's target schema; else DBT_SCHEMA, analytics."
+)
 
 
 @click.command()
@@ -67,6 +72,24 @@ def withdraw(settings: Settings, load_id: int) -> None:
     with _database(settings, as_owner=True) as conn:
         row = withdraw_load(conn, load_id)
     echo(f"load {load_id} is withdrawn, by ledger row {row.load_id}; to update: dbt build")
+
+
+@click.command()
+@click.argument("load_id", type=click.IntRange(1))
+@_with_schema
+@click.option("--json", "json_", is_flag=True, help="Print the changes as JSON.")
+@with_one_destination
+def explain(settings: Settings, load_id: int, schema: str | None, json_: bool) -> None:
+    """Show which periods and alerts a load, or a withdrawal, made, joined, split or removed.
+
+    Of a load that was withdrawn, what it did when it came; its withdrawal has a number of its own.
+    """
+    with _database(settings) as conn:
+        changes = explain_load(conn, schema or settings.dbt_schema, load_id)
+    if json_:
+        echo(report.as_json(changes))
+    else:
+        report.print_changes(changes, load_id)
 
 
 @click.command()
@@ -120,9 +143,7 @@ def _with_wanted(*, since: str, until: str) -> Decorator:
         _Wanted,
         click.option("--since", metavar="TIME", callback=moment, help=since),
         click.option("--until", metavar="TIME", callback=moment, help=until),
-        click.option(
-            "--schema", metavar="NAME", help="dbt's target schema; else DBT_SCHEMA, analytics."
-        ),
+        _with_schema,
     )
 
 

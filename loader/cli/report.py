@@ -7,6 +7,7 @@ from operator import attrgetter
 from typing import Any
 
 from loader.database.activity import Alert, Period, iso_utc
+from loader.database.changes import Change, Stretch
 from loader.database.ledger import LedgerRow
 from loader.database.maintain import Maintenance
 from loader.database.rejects import RejectedRow
@@ -187,6 +188,31 @@ def print_alerts(alerts: Sequence[Alert]) -> None:
     columns = ("triggered", "rule", "source", "category", "events")
     shown = attrgetter("triggered_at", "rule_name", "source_name", "category", "event_count")
     print_table(columns, map(shown, alerts), right=("events",))
+
+
+def print_changes(changes: Sequence[Change], load_id: int) -> None:
+    """Print what a load changed: a line for those of before and after that belong together."""
+    if not changes:
+        echo(f"load {load_id} changed no period and no alert")
+        return
+    columns = ("change", "of", "source", "category", "from", "to", "before", "after")
+    print_table(columns, map(_change, changes))
+
+
+def _change(one: Change) -> Sequence[object]:
+    both = [*one.before, *one.after]
+    what = "periods" if one.rule_name is None else f"alerts {one.rule_name}"
+    extent = min(stretch.started_at for stretch in both), max(stretch.ended_at for stretch in both)
+    return (
+        one.change, what, one.source_name, one.category, *extent,
+        _stretches(one.before), _stretches(one.after),
+    )  # fmt: skip
+
+
+def _stretches(stretches: Sequence[Stretch]) -> str:
+    events = sum(stretch.event_count for stretch in stretches)
+    counted = f"{len(stretches):,} with {events:,} event{'' if events == 1 else 's'}"
+    return counted if stretches else ""
 
 
 def print_table(

@@ -126,7 +126,8 @@
         counts.period_count,
         counts.occupancy::double precision as occupancy,
         counts.activity_date,
-        counts.active_duration
+        counts.active_duration,
+        {{ seconds_of('counts.active_duration') }} as active_duration_seconds
     from {{ counts }} as counts
     inner join {{ ref('stg_video_events__sources') }} as sources on counts.source_id = sources.source_id
 {% endmacro %}
@@ -144,4 +145,10 @@
 
 {% macro report_timezone() -%}
     {{ var_literal('report_timezone') }}
+{%- endmacro %}
+
+
+{% macro weekday_label(local_time) -%}
+    {#- Names alone would be sorted as words, Friday first. -#}
+    to_char({{ local_time }}, 'ID FMDay')
 {%- endmacro %}

@@ -79,7 +79,8 @@
         periods.event_count::bigint as event_count,
         periods.started_at,
         periods.ended_at,
-        periods.ended_at - periods.started_at as duration
+        periods.ended_at - periods.started_at as duration,
+        {{ seconds_of('periods.ended_at - periods.started_at') }} as duration_seconds
         {%- if of_batch %},
         periods.is_removed
         {%- endif %}
@@ -89,17 +90,29 @@
 
 
 {% macro named_category_activity_periods(periods, of_batch=false) %}
+    {#- Few sets of sources occur in many periods: each is looked up once. What vanishes has none. -#}
     select
-        {{ deterministic_id(['category'], ['started_at']) }} as category_activity_period_id,
-        category,
-        source_ids,
-        cardinality(source_ids) as source_count,
-        event_count::bigint as event_count,
-        started_at,
-        ended_at,
-        ended_at - started_at as duration
+        {{ deterministic_id(['periods.category'], ['periods.started_at']) }} as category_activity_period_id,
+        periods.category,
+        periods.source_ids,
+        cardinality(periods.source_ids) as source_count,
+        periods.event_count::bigint as event_count,
+        periods.started_at,
+        periods.ended_at,
+        periods.ended_at - periods.started_at as duration,
+        {{ seconds_of('periods.ended_at - periods.started_at') }} as duration_seconds,
+        coalesce(names.source_names, '') as source_names
         {%- if of_batch %},
-        is_removed
+        periods.is_removed
         {%- endif %}
-    from {{ periods }}
+    from {{ periods }} as periods
+    left join (
+        select
+            sets.source_ids,
+            string_agg(sources.source_name, ', ' order by sources.source_id) as source_names
+        from (select distinct source_ids from {{ periods }}) as sets
+        cross join lateral unnest(sets.source_ids) as members (source_id)
+        inner join {{ ref('stg_video_events__sources') }} as sources on members.source_id = sources.source_id
+        group by sets.source_ids
+    ) as names on periods.source_ids = names.source_ids
 {% endmacro %}

@@ -122,8 +122,8 @@
         alerts.category,
         alerts.first_event_type,
         alerts.event_count::bigint as event_count,
-        alerts.started_at,
         alerts.triggered_at,
+        alerts.started_at,
         alerts.ended_at
     from {{ alerts }} as alerts
     inner join {{ ref('stg_video_events__sources') }} as sources on alerts.source_id = sources.source_id

@@ -32,6 +32,7 @@
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
     {%- if is_batch -%}
         {%- set batch = _batch(mark['load_seq'], hi, dropped_before) -%}
+        {%- do complete_table(table, config.get('unique_key')) -%}
         {%- do _apply_changes(table, changes_of_model(stored=table, batch=batch)) -%}
     {%- else -%}
         {#- dbt has rendered the model before `hi` was known; see `hi_from_scratch`. -#}

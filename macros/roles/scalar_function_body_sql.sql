@@ -4,6 +4,13 @@
     {%- if requirements %}
     $$
     #variable_conflict use_column
+    {%- if meta.get('is_as_of') %}
+    declare
+        first_at timestamptz := since;
+        last_at timestamptz := until;
+        reach record;
+        gone record;
+    {%- endif %}
     begin
         {%- for argument, required in requirements.items() %}
         if ({{ required['condition'] }}) is not true then
@@ -16,7 +23,7 @@
                 );
         end if;
         {%- endfor %}
-        return query
+        {{ 'return query' if not meta.get('is_as_of') }}
         {{ model.compiled_code }};
     end
     $$ language plpgsql
@@ -29,6 +36,40 @@
     {%- if meta.get('is_security_definer') %}
     security definer
     set search_path = pg_catalog, pg_temp;
-    revoke execute on function {{ this }} ({{ model.arguments | map(attribute='data_type') | join(', ') }}) from public
+    {%- if meta.get('is_as_of') %}
+    {{ same_as_of_time() | indent(4) }}
+    security definer
+    set search_path = pg_catalog, pg_temp;
+    {%- endif %}
+    revoke execute on function {{ function_signatures() }} from public
     {%- endif %}
 {%- endmacro %}
+
+
+{% macro function_signatures() -%}
+    {#- Without the defaults of arguments, which are no part of a function's name. -#}
+    {%- set arguments = [] -%}
+    {%- for argument in model.arguments -%}
+        {%- do arguments.append(argument.data_type) -%}
+    {%- endfor -%}
+    {{ this }} ({{ arguments | join(', ') }})
+    {%- if (config.get('meta') or {}).get('is_as_of') -%}
+    , {{ this }} ({{ arguments | join(', ') | replace('bigint', 'timestamptz') }})
+    {%- endif -%}
+{%- endmacro %}
+
+
+{% macro function_execute_build_sql(build_sql, existing_relation, target_relation) %}
+    {#- PostgreSQL replaces no function by one that returns other columns, as a newer version's does. -#}
+    {%- set create -%}
+    do $create_function$
+    begin
+        execute $definition${{ build_sql }}$definition$;
+    exception when invalid_function_definition then
+        drop function if exists {{ function_signatures() }};
+        execute $definition${{ build_sql }}$definition$;
+    end
+    $create_function$
+    {%- endset -%}
+    {{ return(dbt.function_execute_build_sql(create, existing_relation, target_relation)) }}
+{% endmacro %}

@@ -21,16 +21,17 @@ SINGULAR: dict[str, list[str]] = {
     ],
     "assert_source_periods_are_a_gap_apart": [
         "insert into analytics.fct_activity_periods (activity_period_id, source_id, source_name,"
-        " category, event_count, started_at, ended_at, duration)"
+        " category, event_count, started_at, ended_at, duration, duration_seconds)"
         " select 'x' || activity_period_id, source_id, source_name, category, 1,"
-        " ended_at + interval '59 seconds', ended_at + interval '59 seconds', interval '0'"
+        " ended_at + interval '59 seconds', ended_at + interval '59 seconds', interval '0', 0"
         " from analytics.fct_activity_periods",
     ],
     "assert_category_periods_are_a_gap_apart": [
         "insert into analytics.fct_category_activity_periods (category_activity_period_id,"
-        " category, source_ids, source_count, event_count, started_at, ended_at, duration)"
+        " category, source_ids, source_count, event_count, started_at, ended_at, duration,"
+        " duration_seconds, source_names)"
         " select 'x' || category_activity_period_id, category, source_ids, source_count, 1,"
-        " ended_at + interval '59 seconds', ended_at + interval '59 seconds', interval '0'"
+        " ended_at + interval '59 seconds', ended_at + interval '59 seconds', interval '0', 0, ''"
         " from analytics.fct_category_activity_periods",
     ],
     "assert_zone_of_reports_has_whole_hours": [

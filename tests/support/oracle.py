@@ -41,21 +41,32 @@ PERIODS = """
 
 ACTIVITY_PERIODS = """
     select source_id, source_name, category, event_count, started_at, ended_at,
-           ended_at - started_at as duration
+           ended_at - started_at as duration,
+           (extract(epoch from ended_at) - extract(epoch from started_at))::double precision
+               as duration_seconds
     from periods
 """
 
 CATEGORY_PERIODS = """
-    select p.category, array_agg(distinct v.source_id order by v.source_id) as source_ids,
-           count(distinct v.source_id)::int as source_count, count(*) as event_count,
-           lower(p.period) as started_at, upper(p.period) - interval '{gap}' as ended_at,
-           upper(p.period) - interval '{gap}' - lower(p.period) as duration
+    select found.*, (
+        select string_agg(s.source_name, ', ' order by s.source_id)
+        from raw.sources s where s.source_id = any (found.source_ids)
+    ) as source_names
     from (
-        select category, unnest(range_agg(tstzrange(t, t + interval '{gap}', '()'))) as period
-        from visible group by 1
-    ) p
-    join visible v on v.category = p.category and v.t >= lower(p.period) and v.t < upper(p.period)
-    group by 1, p.period
+        select p.category, array_agg(distinct v.source_id order by v.source_id) as source_ids,
+               count(distinct v.source_id)::int as source_count, count(*) as event_count,
+               lower(p.period) as started_at, upper(p.period) - interval '{gap}' as ended_at,
+               upper(p.period) - interval '{gap}' - lower(p.period) as duration,
+               extract(epoch from upper(p.period) - interval '{gap}' - lower(p.period))::float8
+                   as duration_seconds
+        from (
+            select category, unnest(range_agg(tstzrange(t, t + interval '{gap}', '()'))) as period
+            from visible group by 1
+        ) p
+        join visible v
+          on v.category = p.category and v.t >= lower(p.period) and v.t < upper(p.period)
+        group by 1, p.period
+    ) found
 """
 
 HOURLY = """
@@ -160,6 +171,7 @@ DAILY_ALERTS = """
 DAILY_ACTIVITY = """
     select source_id, source_name, category, event_count, coalesce(period_count, 0) as period_count,
            day as activity_date, coalesce(active_duration, '0') as active_duration,
+           coalesce(extract(epoch from active_duration), 0)::float8 as active_duration_seconds,
            coalesce(share, 0)::double precision as occupancy
     from (
         select source_id, source_name, category, (t at time zone '{zone}')::date as day,
@@ -266,11 +278,35 @@ MARTS = {
     "dim_sources": SOURCES,
     "dim_event_types": EVENT_TYPES,
 }
+LOCAL_PERIODS = """
+    select source_name, category, event_count, started_at at time zone '{zone}' as started_at_local,
+           ended_at at time zone '{zone}' as ended_at_local,
+           (array['7 Sunday', '1 Monday', '2 Tuesday', '3 Wednesday', '4 Thursday', '5 Friday',
+                  '6 Saturday'])[extract(dow from started_at at time zone '{zone}') + 1]
+               as weekday_label
+    from periods
+"""
+
+LOCAL_HOURS = """
+    select source_name, event_type, event_count, hour_started_at at time zone '{zone}' as
+           hour_started_at_local
+    from ({hourly}) hourly
+""".replace("{hourly}", HOURLY)
+
+LOCAL_ALERTS = """
+    select rule_name, source_name, event_count, triggered_at at time zone '{zone}' as
+           triggered_at_local, started_at at time zone '{zone}' as started_at_local
+    from ({alerts}) alerts
+""".replace("{alerts}", ALERTS)
+
 REPORTS = {
     "dim_hours": HOURS,
+    "rpt_activity_periods": LOCAL_PERIODS,
+    "rpt_alerts": LOCAL_ALERTS,
     "rpt_daily_activity": ALL_DAYS,
     "rpt_busy_hours": BUSY_HOURS,
     "rpt_dwell_times": DWELL_TIMES,
+    "rpt_hourly_detections": LOCAL_HOURS,
     "rpt_dwell_distribution": DWELL_DISTRIBUTION,
     "rpt_daily_alerts": DAILY_ALERTS,
     "rpt_weekly_changes": WEEKLY_CHANGES,

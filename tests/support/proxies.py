@@ -5,6 +5,7 @@ import socket
 import struct
 import threading
 from contextlib import suppress
+from pathlib import Path
 
 # Closing with a linger time of zero sends a reset and forgets what is not sent yet.
 _RESET = struct.pack("ii", 1, 0)
@@ -14,10 +15,10 @@ class Proxy:
     """Passes everything on, from a free port of 127.0.0.1, until closed.
 
     Attributes:
-        target: where to; set before the first connection.
+        target: where to, host and port or a socket; set before the first connection.
     """
 
-    target: tuple[str, int]
+    target: tuple[str, int] | Path
 
     def __init__(self) -> None:
         self._open: set[asyncio.StreamWriter] = set()
@@ -61,7 +62,10 @@ class Proxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
-            answers, there = await asyncio.open_connection(*self.target)
+            if isinstance(self.target, Path):
+                answers, there = await asyncio.open_unix_connection(self.target)
+            else:
+                answers, there = await asyncio.open_connection(*self.target)
             self._open |= {writer, there}
             try:
                 await asyncio.gather(_pass_on(reader, there), _pass_on(answers, writer))

@@ -781,6 +781,58 @@ where
     and (%(until)s::timestamptz is null or triggered_at < %(until)s)
 order by triggered_at, rule_name collate "C", source_name collate "C"
 
+-- name: find_load
+select {columns} from raw.loads where load_id = %(load_id)s
+
+-- name: explain_load
+with
+
+-- What joins two periods lies between them: all of both must be looked at.
+touched as (
+    select
+        least(min(started_at), %(since)s) as since,
+        greatest(max(ended_at), %(until)s) + interval '1 microsecond' as until
+    from (
+        select started_at, ended_at
+        from {activity_periods}(%(seq)s, %(since)s, %(until)s + interval '1 microsecond')
+        union all
+        select started_at, ended_at
+        from {activity_periods}(%(seq)s - 1, %(since)s, %(until)s + interval '1 microsecond')
+    ) as periods
+),
+
+found as (
+    select
+        null::text as rule_name, periods.activity_period_id as id, periods.source_name,
+        periods.category, periods.event_count, periods.started_at, periods.ended_at, null::timestamptz as triggered_at,
+        seqs.seq = %(seq)s as is_after
+    from touched
+    cross join (values (%(seq)s - 1), (%(seq)s)) as seqs (seq)
+    cross join lateral {activity_periods}(seqs.seq, touched.since, touched.until) as periods
+
+    union all
+
+    select
+        alerts.rule_name, alerts.alert_id as id, alerts.source_name, alerts.category,
+        alerts.event_count, alerts.started_at, alerts.ended_at, alerts.triggered_at, seqs.seq = %(seq)s as is_after
+    from (values (%(seq)s - 1), (%(seq)s)) as seqs (seq)
+    cross join lateral {alerts}(seqs.seq, '-infinity', 'infinity') as alerts
+)
+
+-- What is the same before and after is no change.
+select {columns}
+from (
+    select
+        *,
+        count(*) over (partition by rule_name, id, event_count, ended_at, triggered_at)
+            as count_of_same
+    from found
+) as counted
+where count_of_same = 1
+order by
+    rule_name collate "C" nulls first, source_name collate "C", category collate "C", started_at,
+    ended_at
+
 
 -- ==== Schema and roles
 

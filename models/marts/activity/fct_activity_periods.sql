@@ -1,10 +1,7 @@
 {{
     config(
         unique_key=['source_id', 'category', 'started_at'],
-        indexes=[
-            {'columns': ['source_id', 'category', 'started_at'], 'unique': true},
-            {'columns': ['category', 'started_at']},
-        ],
+        indexes=[{'columns': ['category', 'started_at']}],
         meta={'defined_by': ['event_types', 'activity_gap']},
     )
 }}

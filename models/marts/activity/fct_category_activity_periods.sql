@@ -1,7 +1,6 @@
 {{
     config(
         unique_key=['category', 'started_at'],
-        indexes=[{'columns': ['category', 'started_at'], 'unique': true}],
         meta={
             'defined_by': ['event_types', 'activity_gap'],
             'follows': ['fct_activity_periods'],

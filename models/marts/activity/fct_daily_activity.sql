@@ -1,10 +1,7 @@
 {{
     config(
         unique_key=['source_id', 'category', 'activity_date'],
-        indexes=[
-            {'columns': ['source_id', 'category', 'activity_date'], 'unique': true},
-            {'columns': ['activity_date']},
-        ],
+        indexes=[{'columns': ['activity_date']}],
         meta={
             'defined_by': ['event_types', 'activity_gap', 'report_timezone'],
             'follows': ['fct_activity_periods', 'fct_hourly_detections'],

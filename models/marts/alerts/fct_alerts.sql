@@ -1,13 +1,7 @@
 {{
     config(
         unique_key=['source_id', 'started_at', 'rule_name', 'first_event_type'],
-        indexes=[
-            {
-                'columns': ['source_id', 'started_at', 'rule_name', 'first_event_type'],
-                'unique': true,
-            },
-            {'columns': ['triggered_at']},
-        ],
+        indexes=[{'columns': ['triggered_at']}],
         meta={
             'defined_by': ['event_types', 'activity_gap', 'alert_rules'],
             'follows': ['fct_activity_periods', 'int_event_runs'],

@@ -1,9 +1,4 @@
-{{
-    config(
-        unique_key=['source_id'],
-        indexes=[{'columns': ['source_id'], 'unique': true}],
-    )
-}}
+{{ config(unique_key=['source_id']) }}
 
 with
 

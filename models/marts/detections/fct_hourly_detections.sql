@@ -1,10 +1,7 @@
 {{
     config(
         unique_key=['source_id', 'hour_started_at', 'event_type'],
-        indexes=[
-            {'columns': ['source_id', 'hour_started_at', 'event_type'], 'unique': true},
-            {'columns': ['hour_started_at']},
-        ],
+        indexes=[{'columns': ['hour_started_at']}],
         meta={'defined_by': ['event_types']},
     )
 }}

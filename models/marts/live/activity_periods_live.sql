@@ -16,7 +16,7 @@ final as (
             key=['source_id', 'category', 'started_at'],
             columns=[
                 'activity_period_id', 'source_id', 'source_name', 'category',
-                'event_count', 'started_at', 'ended_at', 'duration',
+                'event_count', 'started_at', 'ended_at', 'duration', 'duration_seconds',
             ],
         ) | indent(4)
     }}

@@ -18,7 +18,8 @@ final as (
             key=['category', 'started_at'],
             columns=[
                 'category_activity_period_id', 'category', 'source_ids', 'source_count',
-                'event_count', 'started_at', 'ended_at', 'duration',
+                'event_count', 'started_at', 'ended_at', 'duration', 'duration_seconds',
+                'source_names',
             ],
         ) | indent(4)
     }}

@@ -93,7 +93,8 @@ final as (
         event_count,
         week_count,
         -- An hour that never came has no average.
-        event_count / nullif(week_count, 0)::double precision as events_per_hour
+        event_count / nullif(week_count, 0)::double precision as events_per_hour,
+        concat(weekday, ' ', weekday_name) as weekday_label
     from counted
 )
 

@@ -50,7 +50,9 @@ final as (
         and all_days.day_ended_at <= all_days.last_event_anywhere_at as is_complete,
         all_days.activity_date,
         coalesce(days.active_duration, interval '0') as active_duration,
-        all_days.day_ended_at - all_days.day_started_at as day_duration
+        all_days.day_ended_at - all_days.day_started_at as day_duration,
+        {{ seconds_of("coalesce(days.active_duration, interval '0')") }} as active_duration_seconds,
+        {{ seconds_of('all_days.day_ended_at - all_days.day_started_at') }} as day_duration_seconds
     from all_days
     left join days
         on

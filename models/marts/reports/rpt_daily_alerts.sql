@@ -18,7 +18,10 @@ final as (
         alert_date,
         min(triggered_at) as first_triggered_at,
         max(triggered_at) as last_triggered_at,
-        max(ended_at - started_at) as longest_duration
+        max(ended_at - started_at) as longest_duration,
+        {{ seconds_of('max(ended_at - started_at)') }} as longest_duration_seconds,
+        min(triggered_at) at time zone {{ report_timezone() }} as first_triggered_at_local,
+        max(triggered_at) at time zone {{ report_timezone() }} as last_triggered_at_local
     from alerts
     group by
         rule_name,

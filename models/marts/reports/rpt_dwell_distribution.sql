@@ -53,7 +53,9 @@ final as (
         bounds.bucket,
         coalesce(counted.period_count, 0)::bigint as period_count,
         (coalesce(counted.period_count, 0) / totals.period_count)::double precision as period_share,
-        bounds.from_duration
+        bounds.from_duration,
+        {{ seconds_of('bounds.from_duration') }} as from_duration_seconds,
+        concat(bounds.bucket, ' ', bounds.bucket_name) as bucket_label
     from totals
     cross join bounds
     left join counted

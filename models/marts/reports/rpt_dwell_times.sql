@@ -29,7 +29,7 @@ ranked as (
     from lengths
 ),
 
-final as (
+measured as (
     select
         source_id,
         source_name,
@@ -47,6 +47,17 @@ final as (
         source_id,
         source_name,
         category
+),
+
+final as (
+    select
+        *,
+        {{ seconds_of('mean_duration') }} as mean_duration_seconds,
+        {{ seconds_of('median_duration') }} as median_duration_seconds,
+        {{ seconds_of('p90_duration') }} as p90_duration_seconds,
+        {{ seconds_of('p95_duration') }} as p95_duration_seconds,
+        {{ seconds_of('longest_duration') }} as longest_duration_seconds
+    from measured
 )
 
 select * from final

@@ -36,7 +36,11 @@ final as (
         coalesce(days.active_day_count, 0) as active_day_count,
         sources.first_event_at,
         sources.last_event_at,
-        sources.last_event_anywhere_at - sources.last_event_at as silent_duration
+        sources.last_event_anywhere_at - sources.last_event_at as silent_duration,
+        {{ seconds_of('sources.last_event_anywhere_at - sources.last_event_at') }}
+            as silent_duration_seconds,
+        sources.first_event_at at time zone {{ report_timezone() }} as first_event_at_local,
+        sources.last_event_at at time zone {{ report_timezone() }} as last_event_at_local
     from sources
     left join days on sources.source_id = days.source_id
     left join alerts on sources.source_id = alerts.source_id

@@ -104,7 +104,10 @@ final as (
         is_complete,
         week_date,
         active_duration,
-        lag(active_duration) over week_before as previous_active_duration
+        lag(active_duration) over week_before as previous_active_duration,
+        {{ seconds_of('active_duration') }} as active_duration_seconds,
+        {{ seconds_of('lag(active_duration) over week_before') }}
+            as previous_active_duration_seconds
     from filled
     window week_before as (
         partition by source_id, category

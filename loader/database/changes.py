@@ -1,0 +1,148 @@
+"""What a load, or a withdrawal, changed: periods and alerts before it beside those after it."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+
+from psycopg import Connection, errors, sql
+
+from loader.database.connection import refusal
+from loader.database.ledger import LedgerRow
+from loader.database.queries import fetch
+from loader.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stretch:
+    """A period or an alert, as it was or as it became.
+
+    Attributes:
+        event_count: how many events it had.
+        started_at: time of its first event.
+        ended_at: time of its last event.
+        triggered_at: when the rule was met; None for a period.
+    """
+
+    event_count: int
+    started_at: datetime
+    ended_at: datetime
+    triggered_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """Periods, or alerts of one rule, of one category at a source that became others.
+
+    Attributes:
+        change: ``made``, ``removed``, ``joined``, ``split``, or ``changed`` where one stayed one.
+        rule_name: the rule of alerts; None for periods.
+        source_name: the source.
+        category: the category.
+        before: what there was, in order.
+        after: what it became, in order.
+    """
+
+    change: str
+    rule_name: str | None
+    source_name: str
+    category: str
+    before: list[Stretch]
+    after: list[Stretch]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Row:
+    rule_name: str | None
+    source_name: str
+    category: str
+    event_count: int
+    started_at: datetime
+    ended_at: datetime
+    triggered_at: datetime | None
+    is_after: bool
+
+
+def explain_load(conn: Connection, schema: str, load_id: int) -> list[Change]:
+    """Return what a load or withdrawal changed, in the marts of a schema.
+
+    Raises:
+        UsageError: there is no such load, rows that this needs are gone, or the functions are not
+            built yet.
+    """
+    load = _find_load(conn, load_id)
+    if load.load_seq is None:
+        raise UsageError(f"load {load_id} is not published, so it changed nothing")
+    # A withdrawal is about the events of the load that it withdraws.
+    events = _find_load(conn, load.withdraws_load_id) if load.withdraws_load_id else load
+    if events.first_event_at is None:
+        return []
+    span = {"seq": load.load_seq, "since": events.first_event_at, "until": events.last_event_at}
+    names = {n: sql.Identifier(schema, f"{n}_as_of") for n in ("activity_periods", "alerts")}
+    try:
+        rows = fetch(conn, _Row, "explain_load", span, **names)
+    except (errors.UndefinedFunction, errors.InvalidSchemaName):
+        raise UsageError(
+            f'there is no activity_periods_as_of in schema "{schema}" yet; run: dbt build '
+            "(another schema: --schema or DBT_SCHEMA)"
+        ) from None
+    except errors.NoDataFound as error:
+        raise UsageError(error.diag.message_primary or str(error)) from None
+    except errors.InsufficientPrivilege as error:
+        raise refusal(error, "reader", conn.info.user) from error
+    return list(_changes(rows))
+
+
+def _find_load(conn: Connection, load_id: int) -> LedgerRow:
+    found = fetch(conn, LedgerRow, "find_load", {"load_id": load_id})
+    if not found:
+        raise UsageError(f"there is no load {load_id}; see: loader loads")
+    return found[0]
+
+
+def _changes(rows: Iterable[_Row]) -> Iterator[Change]:
+    """Yield what became what: those of before and after that overlap belong together."""
+    for _, same in groupby(rows, lambda row: (row.rule_name, row.source_name, row.category)):
+        together: list[_Row] = []
+        for row in same:
+            if together and row.started_at > max(one.ended_at for one in together):
+                yield _change(together)
+                together = []
+            together.append(row)
+        yield _change(together)
+
+
+def _change(together: list[_Row]) -> Change:
+    before, after = (
+        [
+            Stretch(
+                event_count=row.event_count,
+                started_at=row.started_at,
+                ended_at=row.ended_at,
+                triggered_at=row.triggered_at,
+            )
+            for row in together
+            if row.is_after == is_after
+        ]
+        for is_after in (False, True)
+    )
+    match len(before), len(after):
+        case 0, _:
+            change = "made"
+        case _, 0:
+            change = "removed"
+        case more, 1 if more > 1:
+            change = "joined"
+        case 1, more if more > 1:
+            change = "split"
+        case _:
+            change = "changed"
+    first = together[0]
+    return Change(
+        change=change,
+        rule_name=first.rule_name,
+        source_name=first.source_name,
+        category=first.category,
+        before=before,
+        after=after,
+    )

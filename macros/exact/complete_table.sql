@@ -1,0 +1,50 @@
+{% macro complete_table(relation, unique_key) %}
+    {#-
+        A table of an earlier version gets what its contract got since: columns, filled from its own, and
+        the primary key, which its unique index becomes. So nobody has to rebuild it for them. A column
+        that nothing is known of stays missing, and dbt stops.
+    -#}
+    {%- set table = dbt.string_literal(relation | string) ~ "::regclass" -%}
+    {%- set missing = run_query(
+        "select wanted.name from unnest(array['" ~ model.columns | join("', '") ~ "']) as wanted (name)"
+        ~ " where not exists (select from pg_attribute where attrelid = " ~ table ~ " and attname = wanted.name)"
+    ).columns[0].values() if model.columns else [] -%}
+    {%- set additions, fillings, demands = [], [], [] -%}
+    {%- for column in model.columns.values() if column.name in missing -%}
+        {%- set length = column.name[:-8] -%}
+        {%- set filling -%}
+            {%- if column.name == 'source_names' -%}
+            (
+                select string_agg(sources.source_name, ', ' order by sources.source_id)
+                from {{ ref('stg_video_events__sources') }} as sources
+                where sources.source_id = any (source_ids)
+            )
+            {%- elif column.name.endswith('_seconds') and length in model.columns -%}
+            {{ seconds_of(length) }}
+            {%- endif -%}
+        {%- endset -%}
+        {%- if filling -%}
+            {%- do additions.append('add column ' ~ column.name ~ ' ' ~ column.data_type) -%}
+            {%- do fillings.append(column.name ~ ' = ' ~ filling) -%}
+            {%- do demands.append('alter column ' ~ column.name ~ ' set not null') -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- if model.constraints | selectattr('type', 'equalto', 'primary_key') | list -%}
+        {%- for index in run_query(
+            "select indexes.indexrelid::regclass::text as name from pg_index as indexes where indexes.indrelid = " ~ table
+            ~ " and indexes.indisunique and array(select attname from pg_attribute where attrelid = indexes.indexrelid order by attnum)"
+            ~ " = array['" ~ unique_key | join("', '") ~ "']::name[]"
+            ~ " and not exists (select from pg_constraint where conrelid = " ~ table ~ " and contype = 'p') limit 1"
+        ) -%}
+            {%- do demands.append('add primary key using index ' ~ index['name'].split('.')[-1]) -%}
+        {%- endfor -%}
+    {%- endif -%}
+    {%- if demands -%}
+        {%- do lock_against_readers(relation) -%}
+        {%- if additions -%}
+            {%- do run_query('alter table ' ~ relation ~ ' ' ~ additions | join(', ')) -%}
+            {%- do run_query('update ' ~ relation ~ ' set ' ~ fillings | join(', ')) -%}
+        {%- endif -%}
+        {%- do run_query('alter table ' ~ relation ~ ' ' ~ demands | join(', ')) -%}
+    {%- endif -%}
+{% endmacro %}

@@ -1,0 +1,115 @@
+{% macro whole_periods_as_of(key) %}
+    {#-
+        A period that reaches into the stretch may begin long before and end long after it. So look twice as far
+        until none that reaches into it touches the end of what was looked at.
+    -#}
+    {%- for end, looked_at, reaches_in in [
+        ('first_at', ['first_at', 'since'], 'started_at < first_at + reach.gap and periods.ended_at > since - reach.gap'),
+        ('last_at', ['until', 'last_at'], 'ended_at > last_at - reach.gap and periods.started_at < until + reach.gap'),
+    ] %}
+    for reach in
+        select
+            {{ activity_gap() }} as gap,
+            {{ activity_gap() }} * power(2, doublings.number) as length
+        from generate_series(0, 60) as doublings (number)
+    loop
+        {{ end }} := {{ 'since - reach.length' if end == 'first_at' else 'until + reach.length' }};
+        exit when not exists (
+            with
+
+            events as (
+                select history.*
+                from {{ ref('stg_video_events__event_history') }} as history
+                where
+                    {{ visible_at('as_of', 'history') }}
+                    and {{ chunks_between('history', looked_at[0], [looked_at[1]]) }}
+                    and history.occurred_at between {{ looked_at | join(' and ') }}
+            ),
+
+            buckets as (
+                {{ event_buckets('events') | indent(16) }}
+            ),
+
+            periods as (
+                {{ merge_periods('buckets', key) | indent(16) }}
+            )
+
+            select from periods
+            where periods.{{ reaches_in }}
+        );
+    end loop;
+    {%- endfor %}
+{% endmacro %}
+
+
+{% macro events_as_of() %}
+    select history.*
+    from {{ ref('stg_video_events__event_history') }} as history
+    where
+        {{ visible_at('as_of', 'history') }}
+        and {{ chunks_between('history', 'first_at', ['last_at']) }}
+        and history.occurred_at >= first_at
+        and history.occurred_at <= last_at
+{% endmacro %}
+
+
+{% macro refuse_what_is_gone() %}
+    {#- Statements: nothing between first_at and last_at may be missing, nor yet to come. -#}
+    if as_of > (select counter.load_seq from {{ source('raw', 'load_counter') }} as counter) then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = format(
+                '{{ this.identifier }}: as_of is %s, but the ledger goes up to %s',
+                as_of, (select counter.load_seq from {{ source('raw', 'load_counter') }} as counter)
+            );
+    end if;
+    if first_at < (select max(retention.dropped_before) from {{ source('raw', 'retention') }} as retention) then
+        raise exception using
+            errcode = 'no_data_found',
+            message = format(
+                '{{ this.identifier }}: raw events before %s were dropped (loader maintain --retain), and this needs them',
+                (select max(retention.dropped_before) from {{ source('raw', 'retention') }} as retention)
+            );
+    end if;
+    for gone in
+        select loads.load_id
+        from {{ source('raw', 'loads') }} as loads
+        where
+            loads.purged_at is not null
+            and {{ visible_at('as_of', 'loads') }}
+            and loads.first_event_at <= last_at
+            and loads.last_event_at >= first_at
+        limit 1
+    loop
+        raise exception using
+            errcode = 'no_data_found',
+            message = format(
+                '{{ this.identifier }}: load %s, which was visible as of %s, was withdrawn later, and its rows are gone by now (loader maintain)',
+                gone.load_id, as_of
+            );
+    end loop;
+{% endmacro %}
+
+
+{% macro same_as_of_time() -%}
+    create or replace function {{ this }} ({{ formatted_scalar_function_args_sql() | replace('bigint', 'timestamptz') }})
+    returns {{ model.returns.data_type }}
+    stable
+    as $$
+    select *
+    from {{ this }}(
+        case
+            when as_of is not null then coalesce(
+                (
+                    select max(loads.load_seq)
+                    from {{ ref('stg_video_events__loads') }} as loads
+                    where loads.published_at <= as_of
+                ),
+                0
+            )
+        end,
+        since,
+        until
+    )
+    $$ language sql
+{%- endmacro %}

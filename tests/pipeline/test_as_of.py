@@ -1,0 +1,195 @@
+"""What was reported: the functions ``*_as_of``, and what ``loader explain`` says of a load."""
+
+import json
+import random
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+
+import pytest
+from psycopg import Connection, errors
+from psycopg.rows import TupleRow
+
+from loader.database.activity import iso_utc
+from tests.conftest import Outcome
+from tests.support.dbt import Dbt
+from tests.support.ledger import Ledger
+from tests.support.oracle import EVENTS, HOURLY
+from tests.support.scenarios import BASE, rounds
+
+SHOWN = {
+    "activity_periods": "activity_periods_live",
+    "category_activity_periods": "category_activity_periods_live",
+    "alerts": "alerts_live",
+}
+IN_STRETCH = {
+    "activity_periods": "started_at < {until} and ended_at >= {since}",
+    "category_activity_periods": "started_at < {until} and ended_at >= {since}",
+    "alerts": "triggered_at >= {since} and triggered_at < {until}",
+    "hourly_detections": "hour_started_at >= {since} and hour_started_at < {until}",
+}
+
+
+def test_what_was_reported_is_reported_again(
+    conn: Connection[TupleRow], dbt: Dbt, ledger: Ledger,
+    run_loader: Callable[..., Outcome], generator: random.Random,
+) -> None:  # fmt: skip
+    """After each load and withdrawal, for any stretch, and each is explained by the difference."""
+    dbt("build", "--exclude-resource-type", "test", "unit_test")
+    visible: list[int] = []
+    withdrawn: dict[int, int] = {}
+    load_ids = [0]
+    keep_what_is_shown(conn, 0)
+    for number, batch in enumerate(rounds(24, generator, count=3, loads=2)):
+        for events in batch:
+            visible.append(ledger.load(events))
+            load_ids.append(visible[-1])
+            keep_what_is_shown(conn, len(load_ids) - 1)
+        gone = visible.pop(generator.randrange(len(visible)))
+        ledger.withdraw(gone)
+        load_ids.append(newest_load(conn))
+        withdrawn[gone] = load_ids[-1]
+        keep_what_is_shown(conn, len(load_ids) - 1)
+        if number == 1:
+            dbt("run")
+
+    # The last run was after the sixth row of the ledger, and three more came since.
+    assert (
+        conn.execute(
+            """
+        select distinct load_seq, loads_behind, is_current, last_event_at, published_at
+        from analytics.mart_freshness
+        """
+        ).fetchall()
+        == conn.execute(
+            """
+        select 6::bigint, 3::bigint, false, max(last_event_at) filter (where load_seq <= 6
+            and (withdrawn_seq <= 6) is not true), max(published_at) filter (where load_seq <= 6)
+        from raw.loads
+        """
+        ).fetchall()
+    )
+    for seq, load_id in enumerate(load_ids):
+        assert list(differences(conn, seq, f"{seq}", "'-infinity'", "'infinity'")) == []
+        since = BASE + timedelta(minutes=generator.randrange(3 * 24 * 60))
+        stretch = f"'{since}'", f"'{since + timedelta(minutes=generator.randrange(600))}'"
+        assert list(differences(conn, seq, f"{seq}", *stretch)) == [], stretch
+        if seq:
+            at = f"(select published_at from raw.loads where load_seq = {seq})"
+            assert list(differences(conn, seq, at, *stretch)) == [], stretch
+            said = run_loader("explain", str(load_id), "--json")
+            assert said.exit_code == 0, said.stderr
+            assert explained(json.loads(said.stdout)) == changed(conn, seq), (seq, load_id)
+
+    # What was withdrawn and purged is missed only where it was visible.
+    dbt("run")
+    ledger.purge()
+    load_id, withdrawal_id = next(iter(withdrawn.items()))
+    first, last = load_ids.index(load_id), load_ids.index(withdrawal_id)
+    for seq in (first, last - 1):
+        with pytest.raises(errors.NoDataFound, match=r"visible as of .* rows are gone by now"):
+            list(differences(conn, seq, f"{seq}", "'-infinity'", "'infinity'"))
+    said = run_loader("explain", str(load_id))
+    assert (said.exit_code, said.stdout) == (2, "")
+    assert "its rows are gone by now (loader maintain)" in said.stderr
+    seq = len(load_ids) - 1
+    assert list(differences(conn, seq, f"{seq}", "'-infinity'", "'infinity'")) == []
+    with pytest.raises(errors.InvalidParameterValue, match="the ledger goes up to"):
+        list(differences(conn, seq, f"{seq + 1}", "'-infinity'", "'infinity'"))
+
+
+def keep_what_is_shown(conn: Connection[TupleRow], seq: int) -> None:
+    """Remember what the live views show, and the counts, which have none."""
+    for name, view in SHOWN.items():
+        conn.execute(f"create table public.{name}_{seq} as table analytics.{view}".encode())
+    hours = f"with {EVENTS} {HOURLY}".format(schema="analytics", events="raw.events")
+    conn.execute(f"create table public.hourly_detections_{seq} as {hours}".encode())
+
+
+def differences(
+    conn: Connection[TupleRow], seq: int, as_of: str, since: str, until: str
+) -> Iterator[tuple[str, TupleRow]]:
+    """Yield what the functions give too much and too little, in a stretch."""
+    for name, condition in IN_STRETCH.items():
+        columns = ", ".join(
+            str(column)
+            for (column,) in conn.execute(
+                "select attname from pg_attribute where attrelid = %s::regclass and attnum > 0",
+                [f"public.{name}_{seq}"],
+            )
+        )
+        for row in conn.execute(
+            f"""
+            with shown as (
+                select {columns} from public.{name}_{seq}
+                where {condition.format(since=since, until=until)}
+            ),
+            given as (
+                select {columns} from analytics.{name}_as_of({as_of}, {since}, {until})
+            )
+            (select 'missing', * from (table shown except all table given) m)
+            union all
+            (select 'too many', * from (table given except all table shown) m)
+            """.encode()
+        ):
+            yield name, row
+
+
+def changed(conn: Connection[TupleRow], seq: int) -> set[tuple[object, ...]]:
+    """Return the difference of two moments: what went, and what came."""
+    found: set[tuple[object, ...]] = set()
+    for name, rule, due in [
+        ("activity_periods", "null", "null::timestamptz"),
+        ("alerts", "rule_name", "triggered_at"),
+    ]:
+        columns = f"{rule} as rule, source_name, category, event_count, started_at, ended_at, {due}"
+        for one, other, side in [(seq - 1, seq, "before"), (seq, seq - 1, "after")]:
+            rows = conn.execute(
+                f"""
+                select * from (
+                    select {columns} from public.{name}_{one}
+                    except all select {columns} from public.{name}_{other}
+                ) changed
+                """.encode()
+            ).fetchall()
+            found |= {(side, *row[:4], *map(plain, row[4:])) for row in rows}
+    return found
+
+
+def explained(changes: list[dict[str, object]]) -> set[tuple[object, ...]]:
+    """Return the same of what is explained; what belongs together has the right name."""
+    found: set[tuple[object, ...]] = set()
+    for change in changes:
+        counts = tuple(len(change[side]) for side in ("before", "after"))  # type: ignore[arg-type]
+        match counts:
+            case 0, _:
+                name = "made"
+            case _, 0:
+                name = "removed"
+            case _, 1 if counts[0] > 1:
+                name = "joined"
+            case 1, _ if counts[1] > 1:
+                name = "split"
+            case _:
+                name = "changed"
+        assert change["change"] == name
+        for side in ("before", "after"):
+            found |= {
+                (
+                    side, change["rule_name"], change["source_name"], change["category"],
+                    one["event_count"], one["started_at"], one["ended_at"], one["triggered_at"],
+                )
+                for one in change[side]  # type: ignore[attr-defined]
+            }  # fmt: skip
+    return found
+
+
+def plain(moment: object) -> object:
+    """Return a time as the loader's JSON has it."""
+    return iso_utc(moment) if isinstance(moment, datetime) else moment
+
+
+def newest_load(conn: Connection[TupleRow]) -> int:
+    """Return the newest row of the ledger: that of a withdrawal."""
+    row = conn.execute("select max(load_id) from raw.loads").fetchone()
+    assert row is not None
+    return int(row[0])
