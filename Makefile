@@ -124,7 +124,7 @@ waiting := -n 6
 # They work, but for some.
 working := -n 3
 # What people read and look at, tested as they see it; what takes longest comes first.
-pages := $(addprefix tests/pipeline/test_,docs.py site.py board.py odbc.py)
+pages := $(addprefix tests/pipeline/test_,docs.py site.py board.py odbc.py tools.py)
 
 STEPS := lint unit integration pipeline models
 
@@ -194,7 +194,8 @@ soak: .venv/dev ## the laws and crashes with new seeds, for MINUTES=60
 			pytest --quiet \
 			tests/pipeline/test_readers.py \
 			tests/pipeline/test_marts.py::test_generated_events_in_random_loads \
-			tests/pipeline/test_law.py tests/pipeline/test_concurrency.py \
+			tests/pipeline/test_law.py tests/pipeline/test_as_of.py \
+			tests/pipeline/test_concurrency.py \
 			tests/integration/test_crashes.py \
 			tests/integration/test_server_crashes.py \
 			tests/integration/test_retention_crashes.py \

@@ -21,6 +21,7 @@
     {%- set hi = _last_load() -%}
     {%- do _refuse_doubled_seeds() -%}
     {%- if is_batch -%}
+        {%- do complete_table(table, config.get('unique_key')) -%}
         {%- do _check_columns(table) -%}
         {%- do _check_definition(mark['load_seq'], mark['definition']) -%}
         {%- do _refuse_missed_rows(mark['load_seq']) -%}
@@ -32,7 +33,6 @@
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
     {%- if is_batch -%}
         {%- set batch = _batch(mark['load_seq'], hi, dropped_before) -%}
-        {%- do complete_table(table, config.get('unique_key')) -%}
         {%- do _apply_changes(table, changes_of_model(stored=table, batch=batch)) -%}
     {%- else -%}
         {#- dbt has rendered the model before `hi` was known; see `hi_from_scratch`. -#}

@@ -33,13 +33,13 @@ def test_what_was_reported_is_reported_again(
     conn: Connection[TupleRow], dbt: Dbt, ledger: Ledger,
     run_loader: Callable[..., Outcome], generator: random.Random,
 ) -> None:  # fmt: skip
-    """After each load and withdrawal, for any stretch, and each is explained by the difference."""
+    """For any moment and stretch, and a load is explained by the difference of two of them."""
     dbt("build", "--exclude-resource-type", "test", "unit_test")
     visible: list[int] = []
     withdrawn: dict[int, int] = {}
     load_ids = [0]
     keep_what_is_shown(conn, 0)
-    for number, batch in enumerate(rounds(24, generator, count=3, loads=2)):
+    for number, batch in enumerate(rounds(12, generator, count=2, loads=2)):
         for events in batch:
             visible.append(ledger.load(events))
             load_ids.append(visible[-1])
@@ -49,10 +49,10 @@ def test_what_was_reported_is_reported_again(
         load_ids.append(newest_load(conn))
         withdrawn[gone] = load_ids[-1]
         keep_what_is_shown(conn, len(load_ids) - 1)
-        if number == 1:
+        if number == 0:
             dbt("run")
 
-    # The last run was after the sixth row of the ledger, and three more came since.
+    # The last run was after the third row of the ledger, and three more came since.
     assert (
         conn.execute(
             """
@@ -62,20 +62,20 @@ def test_what_was_reported_is_reported_again(
         ).fetchall()
         == conn.execute(
             """
-        select 6::bigint, 3::bigint, false, max(last_event_at) filter (where load_seq <= 6
-            and (withdrawn_seq <= 6) is not true), max(published_at) filter (where load_seq <= 6)
+        select 3::bigint, 3::bigint, false, max(last_event_at) filter (where load_seq <= 3
+            and (withdrawn_seq <= 3) is not true), max(published_at) filter (where load_seq <= 3)
         from raw.loads
         """
         ).fetchall()
     )
     for seq, load_id in enumerate(load_ids):
-        assert list(differences(conn, seq, f"{seq}", "'-infinity'", "'infinity'")) == []
-        since = BASE + timedelta(minutes=generator.randrange(3 * 24 * 60))
+        since = BASE + timedelta(minutes=generator.randrange(24 * 60))
         stretch = f"'{since}'", f"'{since + timedelta(minutes=generator.randrange(600))}'"
-        assert list(differences(conn, seq, f"{seq}", *stretch)) == [], stretch
-        if seq:
+        for ends in [stretch, ("'-infinity'", "'infinity'")]:
             at = f"(select published_at from raw.loads where load_seq = {seq})"
-            assert list(differences(conn, seq, at, *stretch)) == [], stretch
+            as_of = generator.choice([f"{seq}", at]) if seq else "0"
+            assert list(differences(conn, seq, as_of, *ends)) == [], (as_of, ends)
+        if seq:
             said = run_loader("explain", str(load_id), "--json")
             assert said.exit_code == 0, said.stderr
             assert explained(json.loads(said.stdout)) == changed(conn, seq), (seq, load_id)
