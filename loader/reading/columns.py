@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,9 +29,9 @@ from loader.reading.fields import (
 )
 from loader.reading.limits import DEEPEST
 from loader.reading.plain import plain, plain_batch, plain_type
-from loader.reading.rows import Assembler, Rows, put_together
-from loader.reading.texts import value_at
-from loader.reading.times import EPOCHS, Clock, Moments, TimeFault, epochs
+from loader.reading.rows import Assembler, Rows
+from loader.reading.texts import is_text, value_at
+from loader.reading.times import EPOCHS
 
 if TYPE_CHECKING:
     from collections import abc
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from loader.reading.batch import EventBatch
     from loader.reading.limits import Limits
     from loader.reading.mapping import Mapping
-
-_PER_SECOND: Final = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
 
 class ColumnReader:
@@ -105,24 +103,11 @@ class ColumnReader:
         batch = plain_batch(batch)
         found = _extract(self._tree, batch)
         columns = found.columns
-        time = put_together([columns[name] for name in mapping.time_columns])
-        if pa.types.is_dictionary(time.type):
-            time = time.dictionary_decode()
-        moments, time = _moments(time, self.assembler.clock)
-        kept = {name: attributes.member(columns[name]) for name in mapping.attributes}
-
-        def name(given: str | None, column: str) -> Array | None:
-            return _name(columns[column]) if given is None else None
-
         return self.assembler.batch(
             Rows(
-                time=time,
-                moments=moments,
-                event_type=name(mapping.type, mapping.type_column),
-                source=name(mapping.source, mapping.source_column),
-                attributes=attributes.join(kept) if kept else None,
-                attribute_reason=lambda row: attributes.find_fault(kept, row),
-                compared={name: columns[name] for name in mapping.compared_columns},
+                columns=columns,
+                compared=columns,
+                members={name: attributes.member(columns[name]) for name in mapping.attributes},
                 origins=_Rows(batch, found, first_row, self._way, self._paths),
             )
         )
@@ -151,63 +136,8 @@ class ColumnReader:
                 f"{', '.join(EPOCHS)} they are"
             )
         usable = is_number or pa.types.is_timestamp(kind) or pa.types.is_date(kind)
-        if not usable and not _is_text(kind):
+        if not usable and not is_text(kind):
             raise InputError(f"{where} holds {kind}, not times")
-
-
-def _moments(time: Array, clock: Clock) -> tuple[Moments | None, Array]:
-    """Times that are no text, read; and the column in which to show them."""
-    kind = time.type
-    if _is_text(kind):
-        return None, _as_binary(time)
-    nulls = time.is_null().to_numpy(zero_copy_only=False)
-    if pa.types.is_date(kind):
-        # Only with a strptime format, which says that midnight is meant.
-        time = time.cast(pa.date32()).cast(pa.timestamp("s"))
-        kind = time.type
-    if pa.types.is_timestamp(kind):
-        ticks = time.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
-        has_offset = kind.tz is not None
-        moments = epochs.from_integers(ticks, _PER_SECOND[kind.unit])
-        moments.has_offset[:] = has_offset
-    elif clock.per_second is None:
-        raise AssertionError("numbers need an epoch")
-    elif pa.types.is_integer(kind):
-        whole = time
-        if pa.types.is_uint64(kind):
-            whole = pc.min_element_wise(time, pa.scalar(2**63 - 1, pa.uint64()), skip_nulls=False)
-        ticks = whole.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False)
-        moments = epochs.from_integers(ticks, clock.per_second)
-    elif pa.types.is_decimal(kind):
-        return None, _as_binary(time.cast(pa.string()))
-    else:
-        seconds = time.cast(pa.float64()).fill_null(0).to_numpy(zero_copy_only=False)
-        moments = epochs.from_floats(seconds, clock.per_second)
-    moments.fault[nulls] = TimeFault.EMPTY
-    return moments, time
-
-
-def _name(column: Array) -> Array:
-    """Values as `names.read` takes them: whole floats as integers, other things as text."""
-    kind = _plain(column.type)
-    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        if pa.types.is_dictionary(column.type):
-            column = column.dictionary_decode()
-        # A column of integers with a gap becomes one of floats in many tools: 82.0 means 82.
-        texts = pc.replace_substring_regex(column.cast(pa.string()), r"(\.\d*?)0+$", r"\1")
-        return pc.replace_substring_regex(texts, r"\.$", "")
-    if pa.types.is_large_string(kind) or pa.types.is_large_binary(kind) or not _is_text(kind):
-        if pa.types.is_dictionary(column.type):
-            column = column.dictionary_decode()
-        if not pa.types.is_integer(kind):
-            column = _as_binary(column) if _is_text(kind) else column.cast(pa.string())
-    return column
-
-
-def _as_binary(column: Array) -> Array:
-    if pa.types.is_string(column.type) or pa.types.is_binary(column.type):
-        return column
-    return column.cast(pa.binary())
 
 
 def _plain(kind: DataType) -> DataType:
@@ -223,12 +153,6 @@ def _is_deeper(kind: DataType, levels: int) -> bool:
     return levels == 0 or any(
         _is_deeper(kind.field(at).type, levels - 1) for at in range(kind.num_fields)
     )
-
-
-def _is_text(kind: DataType) -> bool:
-    types = pa.types
-    kinds = (types.is_string, types.is_large_string, types.is_binary, types.is_large_binary)
-    return any(is_kind(kind) for is_kind in (*kinds, types.is_fixed_size_binary))
 
 
 @dataclass(frozen=True)

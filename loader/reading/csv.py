@@ -15,7 +15,7 @@ from loader.reading.batch import EventBatch, Reject
 from loader.reading.limits import too_long
 from loader.reading.lines import Block, Blocks, long_lines
 from loader.reading.quoting import RecordFault, Records
-from loader.reading.rows import Assembler, Broken, Rows, put_together
+from loader.reading.rows import Assembler, Broken, Rows
 from loader.reading.texts import Texts
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class CsvReader:
     def _careful(self, block: Block, columns: _Columns) -> EventBatch:
         def is_row(records: Records) -> NDArray[np.bool_]:
             lines, texts = records.line_texts(columns.times)
-            _, faults = self.assembler.clock.read(Texts(pa.array(texts, pa.binary())))
+            _, faults = self.assembler.clock.read(pa.array(texts, pa.binary()))
             found = np.zeros(len(block.lines), np.bool_)
             found[lines] = faults == 0
             return found
@@ -235,26 +235,14 @@ class _Columns:
 
     def rows(self, table: Table, origins: _Lines | _Chosen) -> Rows:
         """Give the columns their meaning."""
+        columns = {name: _whole(table[str(at)]) for name, at in self._at.items()}
+        kept = {name: attributes.member(columns[name]) for name in self._mapping.attributes}
+        return Rows(columns=columns, compared=columns, members=kept, origins=origins)
 
-        def column(name: str) -> Array:
-            found = table[str(self._at[name])].combine_chunks()
-            return found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
 
-        def text(name: str) -> Array:
-            found = column(name)
-            return found.cast(_TEXT) if pa.types.is_dictionary(found.type) else found
-
-        mapping = self._mapping
-        kept = {name: attributes.member(text(name)) for name in mapping.attributes}
-        return Rows(
-            time=put_together([column(name) for name in mapping.time_columns]),
-            event_type=None if mapping.type is not None else column(mapping.type_column),
-            source=None if mapping.source is not None else column(mapping.source_column),
-            attributes=attributes.join(kept) if kept else None,
-            attribute_reason=lambda row: attributes.find_fault(kept, row),
-            compared={name: text(name) for name in mapping.compared_columns},
-            origins=origins,
-        )
+def _whole(column: Array) -> Array:
+    found = column.combine_chunks()
+    return found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
 
 
 @dataclass(frozen=True)

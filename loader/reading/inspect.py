@@ -26,7 +26,6 @@ from loader.reading.limits import DEEPEST
 from loader.reading.mapping import Mapping
 from loader.reading.paths import Input, expand, file_input
 from loader.reading.plain import plain_batch
-from loader.reading.texts import Texts
 from loader.reading.times import EPOCHS, Clock
 
 if TYPE_CHECKING:
@@ -273,7 +272,7 @@ def _clock(texts: abc.Iterable[str]) -> Options | None:
         return None
     numbers = [float(text) for text in texts if _NUMBER.fullmatch(text)]
     forms = _FORMS if ":" in texts[0] else _FORMS[:1]
-    array = Texts(pa.array([text.encode() for text in texts], pa.binary()))
+    array = pa.array([text.encode() for text in texts], pa.binary())
     for form in EPOCHS if len(numbers) == len(texts) else forms:
         low, high = (second * EPOCHS.get(form, 0) for second in _SECONDS)
         for zone in (None, "UTC") if all(low < one < high for one in numbers) else ():

@@ -26,9 +26,7 @@ from loader.reading.fields import Found, Node, Path, alike, arrays, chain, tree
 from loader.reading.limits import too_long
 from loader.reading.lines import Block, Blocks, long_lines
 from loader.reading.pieces import Pieces
-from loader.reading.rows import Assembler, Broken, Rows, put_together
-from loader.reading.texts import Texts
-from loader.reading.times import epochs
+from loader.reading.rows import Assembler, Broken, Rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -36,7 +34,7 @@ if TYPE_CHECKING:
     from loader.reading.limits import Limits
     from loader.reading.mapping import Mapping as Meaning
     from loader.reading.streams import ByteSource
-    from loader.reading.times import Clock, Moments
+    from loader.reading.times import Clock
 
 # What Python reads and msgspec does not.
 _BEYOND: Final = re.compile(rb"NaN|Infinity|\\u[dD][89a-fA-F]|[\x80-\xff]|\d{300}|[eE]\+?\d{3}")
@@ -152,20 +150,15 @@ class JsonReader:
         for name, literal in self._literals.items():
             values[name] = _either(columns.columns[literal], values[name])
         mapping = self._mapping
-        kept = {name: _members(values[name]) for name in mapping.attributes}
-        moments: Moments | None = None
-        if len(mapping.time_columns) > 1:
-            time = put_together([_names(values[name]) for name in mapping.time_columns])
-        else:
-            moments, time = _times(values[mapping.time_columns[0]], self.assembler.clock)
+        needed = {name: _names(values[name]) for name in mapping.needed_columns}
+        if len(mapping.time_columns) == 1:
+            needed[mapping.time_column] = _times(
+                values[mapping.time_columns[0]], self.assembler.clock
+            )
         rows = Rows(
-            time=time,
-            moments=moments,
-            event_type=None if mapping.type is not None else _names(values[mapping.type_column]),
-            source=None if mapping.source is not None else _names(values[mapping.source_column]),
+            columns=needed,
             compared={name: _texts(values[name]) for name in mapping.compared_columns},
-            attributes=attributes.join(kept) if kept else None,
-            attribute_reason=lambda row: attributes.find_fault(kept, row),
+            members={name: _members(values[name]) for name in mapping.attributes},
             origins=_Origins(found, columns, self._way, self._paths),
         )
         return self.assembler.batch(rows, found.broken(before, self._limits))
@@ -393,29 +386,15 @@ def _texts(values: Sequence[Any]) -> Array:
     return _names([str(one).lower() if isinstance(one, bool) else one for one in values])
 
 
-def _times(values: Sequence[Any] | Array, clock: Clock) -> tuple[Moments | None, Array]:
-    """Read times of which some are numbers; and return the column in which to show them."""
+def _times(values: Sequence[Any] | Array, clock: Clock) -> Array:
+    """Times as texts; as numbers, where they all are numbers of one kind and may be."""
     kinds = set() if isinstance(values, pa.Array) else set(map(type, values)) - {type(None)}
-    if clock.per_second is None or not kinds & _NUMBERS.keys():
-        return None, _names(values)
-    if len(kinds) == 1:
+    if clock.per_second is not None and len(kinds) == 1 and kinds <= _NUMBERS.keys():
         try:
-            column = pa.array(values, _NUMBERS[kinds.pop()])
+            return pa.array(values, _NUMBERS[kinds.pop()])
         except (ArrowError, OverflowError):
             pass
-        else:
-            return epochs.from_numbers(column, clock.per_second), column
-    column = _names(values)
-    moments = clock.parse(Texts(column))
-    for kind in _NUMBERS:
-        rows = [row for row, value in enumerate(values) if type(value) is kind and _is_near(value)]
-        numbers = pa.array([values[row] for row in rows], _NUMBERS[kind])
-        moments.put(np.array(rows, np.int64), epochs.from_numbers(numbers, clock.per_second))
-    return moments, column
-
-
-def _is_near(number: Any) -> bool:
-    return bool(abs(number) < 2**63)
+    return _names(values)
 
 
 def _members(values: Sequence[Any]) -> attributes.Member:

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from loader.reading.arrow import Array, pa, pc
+from loader.reading.arrow import Array, DataType, pa, pc
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 _BLANK = 32  # what is not above counts as white space around a value
@@ -23,14 +25,14 @@ class Texts:
     """
 
     def __init__(self, array: Array, *, trim: bool = True) -> None:
-        """Take an Arrow array of type binary or string, of any validity of its UTF-8."""
+        """Take an Arrow array of texts, of any validity of their UTF-8."""
+        array = as_text(array)
         if array.null_count:
-            array = array.fill_null(b"" if pa.types.is_binary(array.type) else "")
-        array = array.view(pa.binary())
-        self._set(array)
+            array = array.fill_null("")
+        self._set(array.view(pa.binary()))
         if trim and len(array) and self._is_padded():
             # Trimming knows ASCII only, so that bytes which are not UTF-8 pass unharmed.
-            trimmed = pc.ascii_trim_whitespace(array.view(pa.string()))
+            trimmed = pc.ascii_trim_whitespace(array)
             self._set(trimmed.view(pa.binary()))
 
     def __len__(self) -> int:
@@ -79,9 +81,23 @@ def as_text(column: Array) -> Array:
     """Return the values as string, of which nobody has checked that it is UTF-8."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    if pa.types.is_binary(column.type):
-        return column.view(pa.string())
+    if is_text(column.type) and not pa.types.is_string(column.type):
+        return column.cast(pa.binary()).view(pa.string())
     return column.cast(pa.string())
+
+
+def is_text(kind: DataType) -> bool:
+    """Whether values of this type are texts, of whatever bytes."""
+    types = pa.types
+    kinds = (types.is_string, types.is_large_string, types.is_binary, types.is_large_binary)
+    return any(is_kind(kind) for is_kind in (*kinds, types.is_fixed_size_binary))
+
+
+def joined(columns: Sequence[Array]) -> Array:
+    """Make one column of several, such as a date and a time of day, with a blank between."""
+    if len(columns) == 1:
+        return columns[0]
+    return pc.binary_join_element_wise(*[as_text(one).fill_null("") for one in columns], " ")
 
 
 def is_utf8(value: bytes) -> bool:

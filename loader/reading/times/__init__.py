@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 
 from loader.errors import UsageError
-from loader.reading.arrow import pa, pc
+from loader.reading.arrow import Array, pa, pc
 from loader.reading.texts import Texts
 from loader.reading.times import epochs, iso
 from loader.reading.times.calendar import (
@@ -80,19 +80,28 @@ class Clock:
         """Whether no time format was asked for."""
         return self._format == "iso"
 
-    def read(self, texts: Texts) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-        """Read texts to microseconds in UTC and the `TimeFault` of each."""
-        moments = self.parse(texts)
+    def read(self, column: Array) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+        """Read a column of any type to microseconds in UTC and the `TimeFault` of each."""
+        if pa.types.is_date(column.type):
+            # Only with a strptime format, which says that midnight is meant.
+            column = column.cast(pa.timestamp("s"))
+        if pa.types.is_timestamp(column.type):
+            return self.settle(epochs.from_timestamps(column))
+        if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+            if self.per_second is None:
+                raise AssertionError("numbers need an epoch")
+            return self.settle(epochs.from_numbers(column, self.per_second))
+        texts = Texts(column)
+        moments = self._parse(texts)
         rows = np.flatnonzero(moments.fault == TimeFault.FORM)
         if len(rows) and any(map(texts.contains, _BLANKS)):
             array = texts.array.take(pa.array(rows))
             for blank in _BLANKS:
                 array = pc.replace_substring(array, blank, b" ")
-            moments.put(rows, self.parse(Texts(array)))
+            moments.put(rows, self._parse(Texts(array)))
         return self.settle(moments)
 
-    def parse(self, texts: Texts) -> Moments:
-        """Read texts to moments that nobody has settled yet."""
+    def _parse(self, texts: Texts) -> Moments:
         if self.per_second is not None:
             return epochs.read(texts, self.per_second)
         if self._pattern is not None:

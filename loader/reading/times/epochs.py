@@ -19,6 +19,7 @@ _DIGITS: Final = "(?:[0-9]{1,18}|[1-8][0-9]{18})"
 _NUMBER: Final = rf"^(?P<sign>[+-]?)(?P<whole>{_DIGITS})(?:\.(?P<fraction>[0-9]*))?$"
 _WHOLE: Final = rf"^-?{_DIGITS}$"
 _MICROS: Final = 1_000_000
+_PER_SECOND: Final = {"s": 1, "ms": 1_000, "us": _MICROS, "ns": 1_000_000_000}
 
 
 def read(texts: Texts, per_second: int) -> Moments:
@@ -52,11 +53,21 @@ def read(texts: Texts, per_second: int) -> Moments:
     return moments
 
 
+def from_timestamps(column: Array) -> Moments:
+    """Take a column of timestamps, with or without a zone; nulls are empty."""
+    moments = from_numbers(column.cast(pa.int64()), _PER_SECOND[column.type.unit])
+    moments.has_offset[:] = column.type.tz is not None
+    return moments
+
+
 def from_numbers(column: Array, per_second: int) -> Moments:
     """Take a column of integers or floats; nulls are empty."""
-    numbers = column.fill_null(0).to_numpy(zero_copy_only=False)
     is_whole = pa.types.is_integer(column.type)
-    moments = (from_integers if is_whole else from_floats)(numbers, per_second)
+    if pa.types.is_uint64(column.type):
+        column = pc.min_element_wise(column, pa.scalar(2**63 - 1, pa.uint64()), skip_nulls=False)
+    numbers = column.cast(pa.int64() if is_whole else pa.float64()).fill_null(0)
+    read = from_integers if is_whole else from_floats
+    moments = read(numbers.to_numpy(zero_copy_only=False), per_second)
     moments.fault[column.is_null().to_numpy(zero_copy_only=False)] = TimeFault.EMPTY
     return moments
 

@@ -19,7 +19,7 @@ moments = st.datetimes(datetime(1902, 1, 1), datetime(2198, 12, 31))
 
 def read(clock: Clock, *values: str | bytes | None) -> list[str | TimeFault]:
     raw = [value.encode() if isinstance(value, str) else value for value in values]
-    micros, faults = clock.read(Texts(pa.array(raw, pa.binary())))
+    micros, faults = clock.read(pa.array(raw, pa.binary()))
     return [
         TimeFault(fault) if fault else str(np.datetime64(micro, "us")).replace("T", " ")
         for micro, fault in zip(micros.tolist(), faults.tolist(), strict=True)
@@ -183,7 +183,7 @@ def test_most_times_are_read_by_arrow(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_iso_agrees_with_python(time: datetime, minutes: int | None, between: str) -> None:
     zone = None if minutes is None else timezone(timedelta(minutes=minutes))
     text = time.replace(tzinfo=zone).isoformat(sep=between)
-    (found,) = Clock("iso", "UTC").read(Texts(pa.array([text])))[0].tolist()
+    (found,) = Clock("iso", "UTC").read(pa.array([text]))[0].tolist()
     assert found == micros_of(time.replace(tzinfo=zone or UTC))
 
 
@@ -215,9 +215,7 @@ def test_wall_clocks(zone: str, text: str, expected: str | TimeFault) -> None:
 @example([datetime(2024, 3, 31, 2, 30), datetime(1902, 1, 1)], "Europe/Berlin")
 def test_zones_agree_with_python(times: list[datetime], name: str) -> None:
     zone = ZoneInfo(name)
-    micros, faults = Clock("iso", name).read(
-        Texts(pa.array([time.isoformat(sep=" ") for time in times]))
-    )
+    micros, faults = Clock("iso", name).read(pa.array([time.isoformat(sep=" ") for time in times]))
     for time, found, fault in zip(times, micros.tolist(), faults.tolist(), strict=True):
         sides = {micros_of(time.replace(tzinfo=zone, fold=fold)) for fold in (0, 1)}
         exist = {
@@ -311,7 +309,7 @@ def test_epochs(unit: str, text: str, expected: str | TimeFault) -> None:
 def test_epochs_agree_with_decimals(number: Decimal, places: int) -> None:
     unit = {0: "epoch_s", 3: "epoch_ms", 6: "epoch_us"}[places]
     text = f"{number.scaleb(places):f}"
-    (found,) = Clock(unit, None).read(Texts(pa.array([text])))[0].tolist()
+    (found,) = Clock(unit, None).read(pa.array([text]))[0].tolist()
     assert found == int(number.scaleb(6).quantize(Decimal(1), ROUND_HALF_UP))
 
 
@@ -368,7 +366,7 @@ def test_strptime_agrees_with_python(time: datetime, time_format: str) -> None:
         time = time.replace(year=1970 + time.year % 90)
     text = time.strftime(time_format)
     expected = datetime.strptime(text, time_format).replace(tzinfo=UTC)
-    (found,) = Clock(time_format, "UTC").read(Texts(pa.array([text])))[0].tolist()
+    (found,) = Clock(time_format, "UTC").read(pa.array([text]))[0].tolist()
     assert found == micros_of(expected)
 
 
@@ -432,7 +430,7 @@ def test_unusable_formats_are_refused(time_format: str) -> None:
 )
 def test_reasons_help(zone: str | None, time_format: str, text: str, says: str) -> None:
     clock = Clock(time_format, zone)
-    _, (fault,) = clock.read(Texts(pa.array([text])))
+    _, (fault,) = clock.read(pa.array([text]))
     reason = clock.reason(fault, text)
     assert says in reason
     assert len(reason) < 200
