@@ -1,9 +1,8 @@
 """Early alerts of loads: found while batches are copied, kept with the load, then passed on.
 
-A load is watched by an object of its own. What it finds is written under the load, as its events
-are, and is seen when they are; where its sources then stand is written in the transaction that
-publishes it. So a load that fails, or is loaded already, raises nothing, and a crash loses nothing.
-Notifications go out after the commit.
+What is found is written under the load, as its events are, and is seen when they are; where its
+sources then stand is written in the transaction that publishes it. So a load that fails, or is
+loaded already, raises nothing, and a crash loses nothing. Notifications go out after the commit.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from loader.alerting.detector import Detector, Found, SourceState
 from loader.alerting.relay import Relay
 from loader.database.queries import query
 from loader.loading.encode import HEADER, POSTGRES_EPOCH_US, TRAILER, records
-from loader.loading.observer import Observation, Observer
+from loader.loading.observer import Observer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -65,32 +64,15 @@ class EarlyAlerts(Observer):
     def __exit__(self, *_: object) -> None:
         self._relay.close()
 
-    def observe(self, conn: Connection, load_id: int, *, is_deduped: bool) -> LoadWatch:
-        """Begin to watch a load, over its connection.
-
-        Args:
-            conn: the connection of the load, in autocommit mode.
-            load_id: the load.
-            is_deduped: rows that are seen may not be loaded; the load is then read again from
-                the table.
-        """
-        detector = Detector(self._definitions, self._cooldown)
-        return LoadWatch(conn, load_id, detector, is_deduped=is_deduped)
-
     def published(self, load_id: int) -> None:
         """Pass on the alerts of a published load, and those that a crash left; return at once."""
         self._relay.pass_on(load_id)
 
-
-class LoadWatch(Observation):
-    """Looks at the events of one load."""
-
-    def __init__(
-        self, conn: Connection, load_id: int, detector: Detector, *, is_deduped: bool
-    ) -> None:
+    def begin(self, conn: Connection, load_id: int, *, is_deduped: bool) -> None:
+        """Begin to watch a load; one that is deduped is read again from the table."""
         self._conn = conn
         self._load_id = load_id
-        self._detector = detector
+        self._detector = Detector(self._definitions, self._cooldown)
         self._is_deduped = is_deduped
         self._versions: dict[int, int] = {}
         self._types: dict[int, str] = {}

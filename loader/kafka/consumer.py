@@ -29,7 +29,7 @@ from loader.kafka.offsets import (
     read_offsets,
 )
 from loader.loading.load import LoadResult, load_batches, prepare_database
-from loader.loading.observer import Observation, Observer
+from loader.loading.observer import Observer
 from loader.loading.options import LoadOptions
 from loader.reading.limits import Limits
 from loader.reading.mapping import Mapping as Meaning
@@ -383,16 +383,15 @@ class TopicConsumer:
         self._must_restart = True
 
 
-class _Moving(Observer, Observation):
+class _Moving(Observer):
     """Moves offsets in the transaction that publishes the messages before them."""
 
     def __init__(self, group: str, topic: str, identity: str, moves: dict[int, Move]) -> None:
         self._where = (group, topic, identity)
         self._moves = moves
 
-    def observe(self, conn: Connection, load_id: int, *, is_deduped: bool) -> Observation:  # noqa: ARG002
+    def begin(self, conn: Connection, load_id: int, *, is_deduped: bool) -> None:  # noqa: ARG002
         self._conn = conn
-        return self
 
     def settle(self) -> None:
         move_offsets(self._conn, *self._where, self._moves)

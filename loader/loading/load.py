@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -25,19 +25,14 @@ from loader.database.ledger import (
     staging_name,
 )
 from loader.database.locks import FINGERPRINT, lock
-from loader.database.partitions import (
-    MAX_NEW_PARTITIONS,
-    Partitions,
-    set_partition_by,
-    tidy_up,
-)
+from loader.database.partitions import MAX_NEW_PARTITIONS, Partitions, set_partition_by, tidy_up
 from loader.database.rejects import readable, store_rejects
 from loader.database.retention import retained_from
 from loader.database.schema import ensure_schema
 from loader.errors import CommitLostError, DatabaseError, TooManyRejectsError
 from loader.loading.copy import Copier
 from loader.loading.encode import Dictionaries
-from loader.loading.observer import Observation, Observer
+from loader.loading.observer import Observer
 from loader.loading.options import LoadOptions
 from loader.reading.batch import EventBatch
 from loader.reading.bounds import Gate
@@ -98,10 +93,6 @@ class LoadResult:
 def prepare_database(dsn: str, partition_by: PartitionBy | None = None) -> None:
     """Bring the raw schema up to date and remove what crashed loads left.
 
-    Args:
-        dsn: the database.
-        partition_by: how long new partitions shall be from now on; None: as before.
-
     Raises:
         DatabaseError: the server cannot be reached, or takes no writes.
         psycopg.Error: it fails, or refuses us.
@@ -123,21 +114,7 @@ def load_input(
     *,
     observers: Sequence[Observer] = (),
 ) -> LoadResult:
-    """Load one file or stream and publish it; on error nothing of it is visible.
-
-    Args:
-        dsn: a database that ``prepare_database`` has prepared.
-        an_input: what to read.
-        mapping: how to read it.
-        options: how to load it.
-        progress: called after every batch.
-        observers: take part in it.
-
-    Raises:
-        InputError: the input is not usable, or has more rejects than allowed.
-        DatabaseError: the server went away while the load was being published.
-        psycopg.Error: the database failed before.
-    """
+    """Load one file or stream, as ``load_batches`` does; with ``dry_run`` only read it."""
     with open_reading(an_input, mapping) as reading:
 
         def show(totals: Totals) -> None:
@@ -191,10 +168,9 @@ def load_batches(
         if visible is not None:
             return _already_loaded(origin, visible, started)
         load_id = begin_load(conn, origin, mapping.described() | (details or {}))
-        load = _Load(conn, dsn, load_id, options)
+        load = _Load(conn, dsn, load_id, options, observers)
         try:
-            load.observe(observers)
-            load.bound(batches)
+            load.begin(batches)
             totals = load.copy(batches, has_attributes=bool(mapping.attributes), show=progress)
             # What a stream has in it shows only at its end.
             visible = _lock_and_find(conn, batches.fingerprint)
@@ -214,28 +190,30 @@ def load_batches(
 
 
 class _Load:
-    """The steps of a load that has begun."""
+    """The steps of a load that stands in the ledger."""
 
-    def __init__(self, conn: Connection, dsn: str, load_id: int, options: LoadOptions) -> None:
+    def __init__(
+        self,
+        conn: Connection,
+        dsn: str,
+        load_id: int,
+        options: LoadOptions,
+        observers: Sequence[Observer],
+    ) -> None:
         self._conn = conn
         self._dsn = dsn
         self._load_id = load_id
         self._options = options
+        self._observers = observers
         self._dictionaries = Dictionaries(conn)
         self._partitions = Partitions(conn)
-        self._observations: list[Observation] = []
         self._may_have_events = False
 
-    def observe(self, observers: Sequence[Observer]) -> None:
-        """Let observers take part from here on."""
-        is_deduped = self._options.dedupe
-        self._observations = [
-            one.observe(self._conn, self._load_id, is_deduped=is_deduped) for one in observers
-        ]
-
-    def bound(self, batches: Batches) -> None:
-        """Have rows rejected that would bring too many partitions, types or sources, or are old."""
+    def begin(self, batches: Batches) -> None:
+        """Tell observers; reject rows that are old, or bring too many partitions or names."""
         options, layout = self._options, self._partitions.layout
+        for observer in self._observers:
+            observer.begin(self._conn, self._load_id, is_deduped=options.dedupe)
         max_new = options.max_new_partitions
         batches.guard(
             Gate(
@@ -269,14 +247,13 @@ class _Load:
                 if batch.rejects:
                     store_rejects(self._conn, self._load_id, batch.rejects)
                 first = totals.rows_loaded if self._options.dedupe else None
-                totals = add_batch(totals, batch)
-                _check_rejects(totals, self._options)
+                totals = _add(totals, batch, self._options)
                 if batch.events.num_rows:
                     rows = self._dictionaries.rows_of(batch.events, first)
                     self._partitions.prepare(rows.event_time)
                     copier.put(rows, self._partitions.created)
-                    for observation in self._observations:
-                        observation.see(rows)
+                    for observer in self._observers:
+                        observer.see(rows)
                 show(totals)
             self._may_have_events = True
             copier.finish()
@@ -286,25 +263,26 @@ class _Load:
         """With ``--dedupe exact``: keep of the copied events those that are not visible already."""
         if not self._options.dedupe:
             return totals
-        inserted = insert_new_events(self._conn, self._load_id)
+        rows, first, last = insert_new_events(self._conn, self._load_id)
         return replace(
             totals,
-            rows_loaded=inserted.rows,
-            rows_duplicate=totals.rows_loaded - inserted.rows,
-            first_event_at=inserted.first_event_at,
-            last_event_at=inserted.last_event_at,
+            rows_loaded=rows,
+            rows_duplicate=totals.rows_loaded - rows,
+            first_event_at=first,
+            last_event_at=last,
         )
 
     def publish(self, batches: Batches, totals: Totals) -> int:
-        """Make the load visible; return its ``load_seq``."""
+        """Make the load visible, with what observers write; return its ``load_seq``."""
+
+        def settle() -> None:
+            for observer in self._observers:
+                observer.settle()
+
+        header = None if batches.header is None else readable(batches.header)
         try:
             return publish(
-                self._conn,
-                self._load_id,
-                totals,
-                batches.fingerprint,
-                header=None if batches.header is None else readable(batches.header),
-                first=self._settle,
+                self._conn, self._load_id, totals, batches.fingerprint, header=header, first=settle
             )
         except CommitLostError as error:
             load_seq = find_load_seq(self._dsn, self._load_id)
@@ -325,18 +303,10 @@ class _Load:
             remove_lost_load(self._dsn, self._load_id)
 
     def tidy_up(self) -> None:
-        """Keep statistics useful after the load.
-
-        Whatever happens here, the load is visible, so it did not fail; the next load makes up
-        for it.
-        """
+        """Keep statistics useful; if that fails, the next load makes up for it."""
         with suppress(psycopg.Error):
             new_names = self._dictionaries.have_new_names
             tidy_up(self._conn, self._partitions, have_new_names=new_names)
-
-    def _settle(self) -> None:
-        for observation in self._observations:
-            observation.settle()
 
 
 def _lock_and_find(conn: Connection, fingerprint: str | None) -> LedgerRow | None:
@@ -347,12 +317,15 @@ def _lock_and_find(conn: Connection, fingerprint: str | None) -> LedgerRow | Non
     return find_visible(conn, fingerprint)
 
 
-def _check_rejects(totals: Totals, options: LoadOptions) -> None:
+def _add(totals: Totals, batch: EventBatch, options: LoadOptions) -> Totals:
+    """Return the totals with one more batch, unless more is rejected than is allowed."""
+    totals = add_batch(totals, batch)
     if options.max_rejects is not None and totals.rows_rejected > options.max_rejects:
         raise TooManyRejectsError(
             f"more than {options.max_rejects} rows are rejected (--max-rejects); nothing was "
             "loaded; to see them: loader load without --max-rejects, then loader rejects"
         )
+    return totals
 
 
 def _read_only(
@@ -360,8 +333,7 @@ def _read_only(
 ) -> LoadResult:
     started, totals = time.monotonic(), Totals()
     for batch in batches:
-        totals = add_batch(totals, batch)
-        _check_rejects(totals, options)
+        totals = _add(totals, batch, options)
         show(totals)
     return _result(origin, totals, started)
 
@@ -379,12 +351,12 @@ def _result(
         origin=origin,
         already_loaded=False,
         seconds=round(time.monotonic() - started, 3),
-        **asdict(totals),
+        **vars(totals),
     )
 
 
 def _already_loaded(origin: str, visible: LedgerRow, started: float) -> LoadResult:
-    kept = {one.name for one in fields(Totals)} & {one.name for one in fields(visible)}
+    kept = vars(Totals()).keys() & vars(visible).keys()
     totals = Totals(**{name: getattr(visible, name) for name in kept})
     result = _result(origin, totals, started, visible.load_id, visible.load_seq)
     return replace(result, already_loaded=True)

@@ -5,20 +5,10 @@ from psycopg import Connection
 from loader.loading.encode import Rows
 
 
-class Observation:
-    """What an observer does for one load; by itself nothing."""
-
-    def see(self, rows: Rows) -> None:
-        """Look at a batch that is being copied; before the load is published nothing shows."""
-
-    def settle(self) -> None:
-        """Write what is to be committed with the load; to raise makes all of it disappear."""
-
-
 class Observer:
-    """Takes part in loads; by itself it does nothing."""
+    """Takes part in loads, one after the other; by itself it does nothing."""
 
-    def observe(self, conn: Connection, load_id: int, *, is_deduped: bool) -> Observation:  # noqa: ARG002
+    def begin(self, conn: Connection, load_id: int, *, is_deduped: bool) -> None:
         """Begin to observe a load.
 
         Args:
@@ -26,7 +16,12 @@ class Observer:
             load_id: the load.
             is_deduped: rows that are seen may not be loaded.
         """
-        return Observation()
+
+    def see(self, rows: Rows) -> None:
+        """Look at a batch that is being copied; before the load is published nothing shows."""
+
+    def settle(self) -> None:
+        """Write what is to be committed with the load; to raise makes all of it disappear."""
 
     def published(self, load_id: int) -> None:
         """Hear that a load is visible."""

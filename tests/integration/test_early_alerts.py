@@ -175,8 +175,6 @@ def test_the_second_of_two_watches_takes_the_state_of_the_first(
     monkeypatch.setattr(early_alerts, "_WRITTEN_AT_ONCE", written_at_once)
     import numpy as np  # noqa: PLC0415
 
-    from loader.alerting.detector import Detector  # noqa: PLC0415
-    from loader.alerting.early_alerts import LoadWatch  # noqa: PLC0415
     from loader.alerting.rules import ConsecutiveRule, Definitions  # noqa: PLC0415
     from loader.database.connection import connect  # noqa: PLC0415
     from loader.loading.encode import Rows  # noqa: PLC0415
@@ -193,7 +191,8 @@ def test_the_second_of_two_watches_takes_the_state_of_the_first(
     with connect(dsn) as first, connect(dsn) as second:
         for load_id, session, seconds in ((1, first, (1, 2, 3)), (2, second, (4, 5, 6, 7, 8))):
             times = np.array([second * 1_000_000 for second in seconds])
-            watch = LoadWatch(session, load_id, Detector(definitions), is_deduped=False)
+            watch = early_alerts.EarlyAlerts(dsn, definitions, (), ())
+            watch.begin(session, load_id, is_deduped=False)
             ones = np.ones(len(seconds))
             watch.see(
                 Rows(
