@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import chain
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import BinaryIO, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from loader.errors import UsageError
 from loader.reading.arrow import Array, RecordBatch, pa, pc, pq
 from loader.reading.mapping import FORMATS, Format
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from numpy.typing import NDArray
 
 _FIRST_DAY: Final = datetime(2024, 5, 13, tzinfo=UTC)
 _HOUR_MS: Final = 3_600_000

@@ -8,20 +8,15 @@ cut into batches.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from loader.alerting.rules import CATCH_ALL, ConsecutiveRule, PresenceRule
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from loader.alerting.rules import Definitions
+from loader.alerting.rules import CATCH_ALL, ConsecutiveRule, Definitions, PresenceRule
 
 _MICROSECOND = timedelta(microseconds=1)
 

@@ -8,27 +8,21 @@ loaded already, raises nothing, and a crash loses nothing. Notifications go out 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
-from psycopg import sql
+from numpy.typing import NDArray
+from psycopg import Connection, Cursor, sql
 
 from loader.alerting.detector import Detector, Found, SourceState
+from loader.alerting.notify import Destination, EarlyAlert
 from loader.alerting.relay import Relay
+from loader.alerting.rules import Definitions
 from loader.database.queries import query
-from loader.loading.encode import HEADER, POSTGRES_EPOCH_US, TRAILER, records
+from loader.loading.encode import HEADER, POSTGRES_EPOCH_US, TRAILER, Rows, records
 from loader.loading.observer import Observer
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-
-    from numpy.typing import NDArray
-    from psycopg import Connection, Cursor
-
-    from loader.alerting.notify import Destination, EarlyAlert
-    from loader.alerting.rules import Definitions
-    from loader.loading.encode import Rows
 
 _REPLAYED_AT_ONCE: Final = 50_000
 _WRITTEN_AT_ONCE: Final = 1000

@@ -6,15 +6,13 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from datetime import datetime
+from typing import Final
 
 from loader.database.activity import iso_utc
 from loader.errors import UsageError
 from loader.settings import how_to_install
 from loader.terminal import echo, printable
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 CHANNEL: Final = "video_events_alerts"
 _MOST_BYTES: Final = 7900

@@ -10,8 +10,9 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from psycopg import Connection
 from psycopg.rows import dict_row
 
 from loader.alerting.notify import CHANNEL, Destination, EarlyAlert, ToServices
@@ -19,9 +20,6 @@ from loader.database.connection import connect
 from loader.database.queries import query
 from loader.errors import UsageError
 from loader.terminal import echo
-
-if TYPE_CHECKING:
-    from psycopg import Connection
 
 # An alert that nobody passed on for so long was left by a loader that crashed.
 FORGOTTEN_AFTER: Final = timedelta(minutes=5)

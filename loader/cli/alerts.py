@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -14,13 +14,9 @@ from loader.alerting import notify
 from loader.alerting.early_alerts import EarlyAlerts
 from loader.alerting.rules import read_definitions
 from loader.cli.options import options_as, read_by
+from loader.delivery.destinations import Destination
 from loader.durations import read_duration
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from loader.delivery.destinations import Destination
-    from loader.loading.observer import Observer
+from loader.loading.observer import Observer
 
 
 @dataclass(frozen=True, kw_only=True)

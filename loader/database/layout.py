@@ -7,18 +7,14 @@ takes the month, week or day that it is for, less what others have of it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from loader.reading.bounds import END_DAY, FIRST_DAY, OpenDays
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from numpy.typing import NDArray
-
-    from loader.settings import PartitionBy
+from loader.settings import PartitionBy
 
 # PostgreSQL compresses rows of more than 2 kB, which takes longer than all the rest of a load;
 # chunks of so many events are smaller, but for their attributes.

@@ -11,24 +11,21 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psycopg
 
 from loader.database.connection import explain, redact
+from loader.delivery.destinations import Destination
 from loader.delivery.outcomes import Missing, Outcome
 from loader.delivery.spool import repeatable
 from loader.errors import DatabaseError, InputError, LoaderError
 from loader.loading.load import ProgressCallback, load_input
+from loader.loading.observer import Observer
+from loader.loading.options import LoadOptions
 from loader.reading.inputs import Input, Reading
+from loader.reading.mapping import Mapping
 from loader.reading.paths import STANDARD_INPUT
 from loader.reading.totals import Totals
-
-if TYPE_CHECKING:
-    from loader.delivery.destinations import Destination
-    from loader.loading.observer import Observer
-    from loader.loading.options import LoadOptions
-    from loader.reading.mapping import Mapping
 
 # Shows how far the load of an input, by the name to show, is.
 ShowProgress = Callable[[str], AbstractContextManager[ProgressCallback]]

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import Any, Final
 
 from psycopg.conninfo import conninfo_to_dict
 
@@ -19,16 +20,11 @@ from loader.database.connection import database_dsn
 from loader.durations import read_age
 from loader.errors import UsageError
 from loader.loading.load import prepare_database
+from loader.loading.options import LoadOptions
 from loader.reading.known import KnownFormat, all_formats, find_format
+from loader.reading.mapping import Mapping as Meaning
 from loader.reading.selection import Selection
 from loader.settings import PartitionBy, Settings
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from loader.loading.options import LoadOptions
-    from loader.reading.mapping import Mapping as Meaning
 
 FILE_NAME: Final = "loader.toml"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")

@@ -10,16 +10,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import IO, Final
 
 from loader.errors import InputError, LoaderError
 from loader.reading.arrow import ArrowError, RecordBatch, pa
 from loader.reading.inputs import open_stored
 from loader.reading.paths import STANDARD_INPUT, Input
 from loader.reading.streams import SNIFFED, sniff
-
-if TYPE_CHECKING:
-    from typing import IO
 
 _AT_ONCE: Final = 1 << 20
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from loader.kafka.offsets import Move
-from loader.reading.batch import Reject
+from loader.reading.batch import EventBatch, Reject
+from loader.reading.bounds import Gate
 from loader.reading.json import JsonReader
 from loader.reading.limits import Limits
+from loader.reading.mapping import Mapping as Meaning
 from loader.reading.pieces import Pieces
 from loader.reading.prefetch import Prefetch
 from loader.reading.rows import Broken
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
-
-    from numpy.typing import NDArray
-
-    from loader.reading.batch import EventBatch
-    from loader.reading.bounds import Gate
-    from loader.reading.mapping import Mapping as Meaning
 
 _DIED: Final = "the loader died again and again while it loaded this message; it was not looked at"
 _EMPTY: Final = "the message is empty"

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import logging
 import socket
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from loader.errors import DatabaseError, InputError, UsageError
+from loader.kafka.offsets import Move
 from loader.settings import how_to_install
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from loader.kafka.offsets import Move
 
 # What exactly-once rests on; another value would lose or repeat messages.
 _OURS: Final = {
