@@ -44,7 +44,7 @@ def common_options() -> str:
 def _commands(group: click.Group, prefix: str = "loader") -> Iterator[tuple[str, click.Command]]:
     context = click.Context(group)
     for name in group.list_commands(context):
-        found = group.get_command(context, name)
+        _, found, _ = group.resolve_command(context, [name])
         if isinstance(found, click.Group):
             yield from _commands(found, f"{prefix} {name}")
         elif found is not None:

@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import click
-from click.shell_completion import CompletionItem
 
 from loader.errors import UnexpectedError
 from loader.settings import Settings, read_settings
@@ -76,36 +75,24 @@ CHANGING = ("load", "consume", "watch", "withdraw", "maintain", "roles")
 
 
 class _Commands(click.Group):
-    """Imports a command when it is asked for: what all of them need would delay each of them."""
+    """Imports a command when it is run: what all of them need would delay each of them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        if cmd_name not in COMMANDS:
-            return None
-        module_name, _ = COMMANDS[cmd_name]
-        with ending_at_once():
-            module: Any = importlib.import_module(f"{__name__}.{module_name}")
-        return cast("click.Command", getattr(module, cmd_name))
+        """Return what the help and a shell need to know of a command."""
+        return click.Command(cmd_name, help=COMMANDS[cmd_name][1]) if cmd_name in COMMANDS else None
 
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        names = [
-            CompletionItem(name, help=help_)
-            for name, (_, help_) in COMMANDS.items()
-            if name.startswith(incomplete)
-        ]
-        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        width = formatter.width - 6 - max(map(len, COMMANDS))
-        with formatter.section("Commands"):
-            formatter.write_dl(
-                [
-                    (name, click.Command(name, help=help_).get_short_help_str(width))
-                    for name, (_, help_) in COMMANDS.items()
-                ]
-            )
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, found, rest = super().resolve_command(ctx, args)
+        if name is not None and found is not None:
+            with ending_at_once():
+                module: Any = importlib.import_module(f"{__name__}.{COMMANDS[name][0]}")
+            found = cast("click.Command", getattr(module, name))
+        return name, found, rest
 
 
 def _check_dsn(context: click.Context, _: click.Parameter, value: str | None) -> str | None:

@@ -191,7 +191,7 @@ def work_as(uid: int, commands: list[list[str]], place: str, found: Connection) 
     context = cli.make_context("loader", ["status"])
     # That user may not read our modules.
     for name in COMMANDS:
-        cli.get_command(context, name)
+        cli.resolve_command(context, [name])
     os.setgroups([])
     os.setgid(uid)
     os.setuid(uid)

@@ -43,7 +43,7 @@ def test_the_version_and_the_help_need_neither_arrow_nor_psycopg() -> None:
 def test_what_help_says_of_a_command_is_what_the_command_says() -> None:
     context = cli.make_context("loader", ["status"])
     for name, (_, help_) in COMMANDS.items():
-        command = cli.get_command(context, name)
+        _, command, _ = cli.resolve_command(context, [name])
         assert command is not None
         assert command.get_short_help_str(limit=200) == help_
 
