@@ -57,9 +57,6 @@ def check_fields(given: Any) -> None:
     """Check the fields of a frozen dataclass, and replace those that meant something else.
 
     A field with ``metadata={"least": N}`` is a number, and not less than that.
-
-    Raises:
-        UsageError: a value makes no sense.
     """
     hints = _hints(given.__class__)
     for field in fields(given):

@@ -111,11 +111,7 @@ def generate(options: GenerateOptions) -> Iterator[RecordBatch]:
 
 
 def write(options: GenerateOptions, output: BinaryIO, output_format: Format = "csv") -> int:
-    """Write events to a binary file and return how many.
-
-    Raises:
-        UsageError: there is no such format.
-    """
+    """Write events to a binary file and return how many."""
     if output_format not in FORMATS:
         raise UsageError(f'--format "{output_format}" is not one of {", ".join(FORMATS)}')
     batches = generate(options)

@@ -104,16 +104,7 @@ def read_settings(
 ) -> Settings:
     """Combine options and environment; an option wins, and an empty variable is not set.
 
-    Args:
-        dsn: the value of ``--dsn``.
-        debug: the value of ``--debug``.
-        is_program: whether a program calls us.
-        environ: the environment, ``os.environ`` unless given.
-        cwd: the current directory, where the search for the project starts.
-        installed_from: where the package is, the folder of this module's unless given.
-
-    Raises:
-        UsageError: a variable has a value that makes no sense.
+    The search for the project starts in ``cwd``, and ends where this package was installed from.
     """
     env = os.environ if environ is None else environ
     found, origin = (dsn, "dsn" if is_program else "--dsn") if dsn else _find_dsn(env)

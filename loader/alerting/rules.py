@@ -84,12 +84,7 @@ class _Row:
 def read_definitions(project: Path, seeds: Path | None = None) -> Definitions:
     """Read ``alert_rules.csv`` and ``event_types.csv``, and the gap of ``dbt_project.yml``.
 
-    Args:
-        project: the directory of the dbt project.
-        seeds: the directory with the two files, ``seeds`` of the project unless given.
-
-    Raises:
-        UsageError: a file is not there, or does not say what it should.
+    The seeds are in ``seeds``, or in the folder of that name of the project.
     """
     directory = project / "seeds" if seeds is None else seeds
     types = _read(directory / "event_types.csv", _TYPE_COLUMNS, _slips_of_types)

@@ -37,11 +37,7 @@ class AlertOptions:
 
     @contextmanager
     def begin(self, database: Destination) -> Iterator[Sequence[Observer]]:
-        """Give what observes the loads into a database and raises alerts, if there are to be any.
-
-        Raises:
-            UsageError: rules or URLs cannot be read.
-        """
+        """Give what observes the loads into a database and raises alerts, if any are wanted."""
         if not self.alert:
             yield ()
             return

@@ -14,12 +14,7 @@ from loader.terminal import echo, printable
 
 @contextmanager
 def show_progress(name: str, *, quiet: bool) -> Iterator[ProgressCallback]:
-    """Give the callback that shows how far the load of one input is.
-
-    Args:
-        name: the input.
-        quiet: show nothing.
-    """
+    """Give the callback that shows how far the load of one input is."""
     if quiet:
         yield lambda reading, totals: None  # noqa: ARG005
     elif sys.stderr.isatty():

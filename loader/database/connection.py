@@ -39,14 +39,7 @@ _PASSWORD = re.compile(r"(password\s*=).*")
 def database_dsn(settings: Settings, *, create: bool = False) -> str:
     """Return the conninfo to connect with; the embedded server is started when it is to be used.
 
-    Args:
-        settings: the environment.
-        create: whether the embedded server is to be created where there is none. Who only reads
-            would find nothing in it.
-
-    Raises:
-        ServerError: there is no embedded server, or it cannot be started.
-        UsageError: the DSN cannot be read.
+    Where there is none it is created only if one may: who only reads would find nothing in it.
     """
     if settings.dsn is None:
         return start_embedded(settings, create=create)
@@ -100,11 +93,7 @@ def may_pass(error: BaseException) -> bool:
 
 
 def require_writable(conn: Connection) -> None:
-    """Check that what is to be written now can be.
-
-    Raises:
-        DatabaseError: the server is a standby, or read-only.
-    """
+    """Refuse a server that is a standby, or read-only: something is to be written now."""
     row = conn.execute("select current_setting('transaction_read_only')").fetchone()
     if row == ("on",):
         raise DatabaseError(_TAKES_NO_WRITES)

@@ -25,15 +25,7 @@ _SERVICES: Final = (b"service", b"servicefile")
 
 
 def check_readable(dsn: str, origin: str) -> None:
-    """Check that libpq can read a connection string; a message never shows a part of it.
-
-    Args:
-        dsn: the connection string.
-        origin: where it comes from, for the message.
-
-    Raises:
-        UsageError: it cannot be read.
-    """
+    """Check that libpq can read a connection string; a message never shows a part of it."""
     try:
         if "://" in dsn and not _URI.fullmatch(dsn):
             raise ValueError
@@ -46,11 +38,7 @@ def check_readable(dsn: str, origin: str) -> None:
 
 
 def check_option(dsn: str) -> None:
-    """Check the value of ``--dsn``.
-
-    Raises:
-        UsageError: it cannot be read, or shows a password to everybody on the machine.
-    """
+    """Refuse a value of ``--dsn`` that cannot be read, or shows a password to everybody."""
     check_readable(dsn, "--dsn")
     if any(option.keyword in _PASSWORDS and option.val for option in _parse(dsn)):
         raise UsageError(
@@ -70,9 +58,6 @@ def user_of(settings: Settings) -> str | None:
 
 def connection_variables(dsn: str) -> dict[str, str | None]:
     """Return the ``PG*`` variables with which psql, dbt and others connect as we do.
-
-    Args:
-        dsn: a conninfo that can be read; libpq completes it from the environment.
 
     Returns:
         The values, None for what must not be set. A service is resolved, for dbt's profile knows of

@@ -119,12 +119,7 @@ def publish(
 
 
 def withdraw(conn: Connection, load_id: int) -> LedgerRow:
-    """Make a published load invisible, by a ledger row of its own; return that row.
-
-    Raises:
-        CommitLostError: nobody knows whether it is withdrawn.
-        UsageError: there is no such load, it is not visible, or too old.
-    """
+    """Make a published load invisible, by a ledger row of its own; return that row."""
     with _publication(conn, f"whether load {load_id} is withdrawn"):
         keep_schema(conn)
         found = conn.execute(query("lock_load"), {"load_id": load_id}).fetchone()

@@ -69,11 +69,7 @@ def lock(conn: Connection, kind: str, name: object = "") -> None:
 
 
 def unlock(conn: Connection, kind: str, name: object = "") -> None:
-    """Give a lock of the session back.
-
-    Raises:
-        UsageError: the session is not the one that took it.
-    """
+    """Give a lock of the session back; refuse a pooler that gave us another session meanwhile."""
     row = conn.execute("select pg_advisory_unlock(%s)", [lock_key(kind, name)]).fetchone()
     if row is None or not row[0]:
         raise UsageError(REFUSAL)

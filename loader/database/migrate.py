@@ -32,17 +32,10 @@ _MOST_ROUNDS: Final = 20
 
 
 def migrate(conn: Connection) -> int | None:
-    """Convert the events of a database of schema version 1.
+    """Convert the events of a database of schema version 1; None when there was nothing to do.
 
-    Args:
-        conn: a connection in autocommit mode, of the owner of schema raw.
-
-    Returns:
-        How many events were converted by this run; None when there was nothing to do.
-
-    Raises:
-        LoaderError: somebody keeps a table in use, or an event is missing in the chunks.
-        UsageError: what depends on the table of rows cannot depend on a view.
+    The connection is in autocommit mode, and of the owner of schema raw. What is returned is how
+    many events this run has converted.
     """
     lock(conn, MIGRATION)
     try:

@@ -109,9 +109,6 @@ def export_rejects(
 
     Returns:
         how many were written, and how many left out.
-
-    Raises:
-        UsageError: the file cannot be written, or exists already.
     """
     header, encoding = _form_of(conn, load_id)
     encoder = None if encoding is None else codecs.getincrementalencoder(encoding)("replace")

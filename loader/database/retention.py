@@ -39,13 +39,7 @@ def retained_from(conn: Connection, load_id: int) -> datetime | None:
 
 
 def retain(conn: Connection, age: str, now: datetime) -> Retained:
-    """Drop the partitions that ended longer ago than an age, and early alerts passed on before.
-
-    Args:
-        conn: a connection in autocommit mode.
-        age: an interval as PostgreSQL reads it.
-        now: from when it is counted.
-    """
+    """Drop the partitions that ended longer ago than an age, and early alerts passed on before."""
     limit = {"age": age, "now": now}
     conn.execute(query("forget_early_alerts"), limit)
     conn.execute(query("move_retention"), limit)

@@ -30,20 +30,15 @@ class Roles:
 
 
 def set_up_roles(conn: Connection, roles: Roles, schema: str) -> list[str]:
-    """Create the roles and hand the schemas over to them; idempotent, all or nothing.
+    """Create the roles and hand the schemas over to them; return the roles that are new.
+
+    Idempotent, all or nothing.
 
     Args:
         conn: a connection in autocommit mode, of a superuser, or of the owner of the database
             who has CREATEROLE and becomes a member of the roles.
         roles: their names; those that exist already keep their attributes and members.
         schema: dbt's target schema, created if need be.
-
-    Returns:
-        the roles that are new.
-
-    Raises:
-        UsageError: the names make no sense.
-        psycopg.errors.InsufficientPrivilege: this user may not do that.
     """
     names = astuple(roles)
     if len(set(names)) != len(names):

@@ -26,11 +26,6 @@ def ensure_schema(conn: Connection) -> None:
 
     The statements are idempotent, but not free: they take locks and ask for privileges that a
     loader of daily files need not have. So the schema remembers which version of them it has.
-
-    Raises:
-        NewerSchemaError: a newer loader has changed it, and this one must not write into it.
-        OlderSchemaError: its events are stored one in a row.
-        LoaderError: somebody keeps a table locked that is to be changed.
     """
     if _mark(conn) == _mark_of(read_sql("schema.sql")):
         return
@@ -70,11 +65,7 @@ def require_schema(conn: Connection) -> None:
 
 
 def keep_schema(conn: Connection) -> None:
-    """Keep the schema as this loader knows it until the transaction ends; it is about to write.
-
-    Raises:
-        NewerSchemaError: a newer loader has changed it.
-    """
+    """Keep the schema as this loader knows it until the transaction ends; it is about to write."""
     _refuse_newer(conn.execute(f"{_VERSION} for share".encode()).fetchone())
 
 

@@ -109,10 +109,6 @@ class Session(Connection):
             as_owner: act as the role that owns schema raw.
             is_watched: tell what a statement waits for, and give up a server that is gone.
             parameters: of libpq; what the conninfo says comes second.
-
-        Raises:
-            UsageError: a pooler does not leave us one session.
-            psycopg.OperationalError: the server cannot be reached, or refuses us.
         """
         conn = cls.connect(dsn, autocommit=True, **parameters)
         try:
@@ -222,10 +218,6 @@ def require_sessions(conn: Connection, dsn: str) -> None:
     Two connections ask in turns which process serves them. With sessions of their own each gets
     one answer, and never that of the other one. A pooler that shares them out gives both the one
     that was used last, if it is idle; and if others use it too, one of us soon gets another.
-
-    Raises:
-        UsageError: it does not.
-        psycopg.OperationalError: there is no room for a second connection.
     """
     if dsn in _has_sessions:
         return

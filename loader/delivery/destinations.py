@@ -53,24 +53,11 @@ class Destination:
     retain: str | None = None
 
     def dsn(self, *, create: bool = False) -> str:
-        """Return the conninfo to connect with.
-
-        Args:
-            create: whether the embedded server is to be created where there is none.
-
-        Raises:
-            UsageError: the connection string cannot be read.
-            ServerError: there is no embedded server, or it cannot be started.
-        """
+        """Return the conninfo; an embedded server is created only if that is asked for."""
         return database_dsn(self.settings, create=create)
 
     def prepare(self) -> str:
-        """Make the database ready to be loaded into; return its conninfo.
-
-        Raises:
-            DatabaseError: it cannot be reached.
-            psycopg.Error: it fails, or refuses us.
-        """
+        """Make the database ready to be loaded into; return its conninfo."""
         dsn = self.dsn(create=True)
         prepare_database(dsn, self.settings.partition_by)
         return dsn
@@ -117,10 +104,6 @@ def find_destinations(
         settings: the environment.
         to: names; in the order of the file, not in that of these.
         needs_dsn: whether anybody is going to connect.
-
-    Raises:
-        UsageError: the file makes no sense, has no such name, or a variable that it names is not
-            set.
     """
     config = _read_config(settings)
     if not config.destinations or settings.is_dsn_given:
@@ -142,11 +125,7 @@ def find_destinations(
 
 
 def find_destination(settings: Settings, to: str | None = None) -> Destination:
-    """Return the database that is named, or the only one.
-
-    Raises:
-        UsageError: as for ``find_destinations``, or there are several and none is named.
-    """
+    """Return the database that is named, or the only one."""
     names = destination_names(settings)
     if to is None and len(names) > 1:
         raise UsageError(
@@ -165,30 +144,18 @@ def destination_names(settings: Settings) -> tuple[str, ...]:
 
 
 def find_formats(settings: Settings) -> dict[str, KnownFormat]:
-    """Return the formats that are shipped, and those of the file.
-
-    Raises:
-        UsageError: the file makes no sense.
-    """
+    """Return the formats that are shipped, and those of the file."""
     with _at(FILE_NAME):
         return all_formats(_read_config(settings).formats)
 
 
 def known_options(settings: Settings, name: str | None) -> Mapping[str, Any]:
-    """Return the options of a known format; none without a name.
-
-    Raises:
-        UsageError: there is no such format, or the file makes no sense.
-    """
+    """Return the options of a known format; none without a name."""
     return {} if name is None else find_format(name, find_formats(settings)).options
 
 
 def _read_config(settings: Settings) -> _Config:
-    """Read the file of this project, or the one that ``LOADER_CONFIG`` names; there may be none.
-
-    Raises:
-        UsageError: it cannot be read, or says something that makes no sense.
-    """
+    """Read the file of this project, or the one that ``LOADER_CONFIG`` names; there may be none."""
     path = settings.config_file or settings.project_dir / FILE_NAME
     if settings.config_file is None and not path.exists():
         return _Config()

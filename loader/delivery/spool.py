@@ -27,10 +27,6 @@ def repeatable(an_input: Input) -> Iterator[Input]:
     """Give an input so that it can be read more than once.
 
     Standard input and named pipes are read to their end first.
-
-    Raises:
-        InputError: they cannot be read.
-        LoaderError: there is no room for a copy.
     """
     path = Path(an_input.origin)
     # What is not there any more is for its reader to say.
@@ -57,12 +53,7 @@ def repeatable(an_input: Input) -> Iterator[Input]:
 def repeatable_batches(
     batches: Iterable[RecordBatch], origin: str
 ) -> Iterator[Iterable[RecordBatch]]:
-    """Give batches of Arrow data so that they can be iterated over more than once.
-
-    Raises:
-        InputError: they have not all the same schema.
-        LoaderError: there is no room for a copy.
-    """
+    """Give batches of Arrow data so that they can be iterated over more than once."""
     if isinstance(batches, Sequence):
         yield batches
         return

@@ -79,11 +79,7 @@ class Client:
         }
 
     def consumer(self) -> Any:
-        """Return a consumer of the group.
-
-        Raises:
-            UsageError: the library is not installed, or an option is not usable.
-        """
+        """Return a consumer of the group."""
         library = kafka()
         try:
             return library.Consumer(
@@ -119,12 +115,7 @@ class Topic:
         self._brokers = client.brokers
 
     def identity(self) -> str:
-        """Return the cluster and the id of the topic; ``?`` for the id where the broker has none.
-
-        Raises:
-            InputError: there is no such topic.
-            BrokerError: the broker does not answer.
-        """
+        """Return the cluster and the id of the topic, ``?`` where the broker has no ids."""
         library = kafka()
         try:
             # The consumer asks: an admin client might create the topic by asking.
@@ -163,11 +154,7 @@ class Topic:
         return self.consumer.list_topics(self.name, timeout=TIMEOUT_SECONDS)
 
     def bounds(self, partition: int) -> tuple[int, int]:
-        """Return the first offset that the broker has, and the one after the last.
-
-        Raises:
-            BrokerError: the broker does not answer.
-        """
+        """Return the first offset that the broker has, and the one after the last."""
         library = kafka()
         here = library.TopicPartition(self.name, partition)
         try:
@@ -202,11 +189,7 @@ def is_same(stored: str, found: str) -> bool:
 
 
 def kafka() -> Any:
-    """Return the module ``confluent_kafka``.
-
-    Raises:
-        UsageError: it is not installed.
-    """
+    """Return the module ``confluent_kafka``."""
     try:
         import confluent_kafka  # noqa: PLC0415 - an extra
     except ImportError:
@@ -217,11 +200,7 @@ def kafka() -> Any:
 
 
 def read_options(given: Iterable[str], from_environment: str) -> dict[str, str]:
-    """Read ``key=value`` options; what is given wins over the environment.
-
-    Raises:
-        UsageError: one is not ``key=value``, or not to be chosen. It does not show the value.
-    """
+    """Read ``key=value`` options; what is given wins. No error shows a value."""
     found: dict[str, str] = {}
     lines = filter(None, map(str.strip, from_environment.splitlines()))
     for number, text in enumerate([*lines, *given], 1):

@@ -91,12 +91,7 @@ class LoadResult:
 
 
 def prepare_database(dsn: str, partition_by: PartitionBy | None = None) -> None:
-    """Bring the raw schema up to date and remove what crashed loads left.
-
-    Raises:
-        DatabaseError: the server cannot be reached, or takes no writes.
-        psycopg.Error: it fails, or refuses us.
-    """
+    """Bring the raw schema up to date and remove what crashed loads left."""
     with connect(dsn, purpose="prepare") as conn:
         require_writable(conn)
         ensure_schema(conn)

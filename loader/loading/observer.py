@@ -9,13 +9,7 @@ class Observer:
     """Takes part in loads, one after the other; by itself it does nothing."""
 
     def begin(self, conn: Connection, load_id: int, *, is_deduped: bool) -> None:
-        """Begin to observe a load.
-
-        Args:
-            conn: the connection of the load, in autocommit mode.
-            load_id: the load.
-            is_deduped: rows that are seen may not be loaded.
-        """
+        """Begin to observe a load over its connection; of a deduped one not all rows stay."""
 
     def see(self, rows: Rows) -> None:
         """Look at a batch that is being copied; before the load is published nothing shows."""

@@ -48,9 +48,5 @@ class LoadOptions:
     dry_run: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what makes no sense.
-
-        Raises:
-            UsageError: it says which field, and why.
-        """
+        """Refuse what makes no sense."""
         check_fields(self)

@@ -18,14 +18,8 @@ _FEWEST_ROWS: Final = 10_000
 def split(rows: Rows, batch_number: int, workers: int, by: ShardBy) -> Iterator[tuple[int, Rows]]:
     """Yield the workers that get rows of a batch, each with its rows.
 
-    A worker that gets all rows of a source makes longer chunks of them.
-
-    Args:
-        rows: the batch.
-        batch_number: how many batches of the load came before.
-        workers: how many workers there are.
-        by: rows with the same source, or the same type, always go to the same worker; ``none``
-            gives whole batches to one worker after the other.
+    A worker that gets all rows of a source makes longer chunks of them. By ``none``, whole batches
+    go to one worker after the other.
     """
     if workers == 1 or by == "none" or len(rows.source_id) < _FEWEST_ROWS:
         yield batch_number % workers if by == "none" else 0, rows

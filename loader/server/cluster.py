@@ -122,11 +122,7 @@ class Cluster:
         )
 
     def check_owner(self) -> None:
-        """Check that the cluster is of the user who would run its server, if there is one.
-
-        Raises:
-            ServerError: it is somebody else's.
-        """
+        """Check that the cluster is of the user who would run its server, if there is one."""
         try:
             status = self.home.lstat()
         except FileNotFoundError:
@@ -138,11 +134,7 @@ class Cluster:
             raise _is_of_another(self.home, status.st_uid)
 
     def is_running(self) -> bool:
-        """Tell whether the server answers on the socket.
-
-        Raises:
-            ServerError: the cluster, or the directory of its socket, is somebody else's.
-        """
+        """Tell whether the server answers on the socket."""
         self.check_owner()
         if not self.home.exists():
             return False
@@ -315,11 +307,7 @@ class Cluster:
 
 
 def make_private(directory: Path, owner: str | None) -> None:
-    """Create a directory that only its owner can enter, and refuse one of somebody else.
-
-    Raises:
-        ServerError: the directory belongs to another user, or cannot be created.
-    """
+    """Create a directory that only its owner can enter, and refuse one of somebody else."""
     uid = os.geteuid() if owner is None else pwd.getpwnam(owner).pw_uid
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
@@ -338,11 +326,7 @@ def make_private(directory: Path, owner: str | None) -> None:
 
 
 def check_private(directory: Path, uid: int) -> None:
-    """Check that a directory, if it exists, is one, and not a link, and of this user.
-
-    Raises:
-        ServerError: it is something else, or somebody else's.
-    """
+    """Check that a directory, if it exists, is one, and not a link, and of this user."""
     try:
         status = directory.lstat()
     except FileNotFoundError:

@@ -28,11 +28,7 @@ SHARED_DIR = Path("/var/lib/video-events")
 
 
 def embedded_cluster(settings: Settings) -> Cluster:
-    """Return the cluster of the project; nothing is started, and nothing created but a user.
-
-    Raises:
-        ServerError: the extra is not installed, or there is no user to run the server.
-    """
+    """Return the cluster of the project; nothing is started, and nothing created but a user."""
     run_as = ensure_system_user() if os.geteuid() == 0 else None
     cluster = _cluster(settings, run_as)
     if run_as is None:
@@ -43,11 +39,7 @@ def embedded_cluster(settings: Settings) -> Cluster:
 
 
 def find_cluster(settings: Settings) -> Cluster | None:
-    """Return the cluster of the project if there is one; nothing is created.
-
-    Raises:
-        ServerError: the extra is not installed, or the cluster is somebody else's.
-    """
+    """Return the cluster of the project if there is one; nothing is created."""
     run_as = SYSTEM_USER if os.geteuid() == 0 and _user_exists() else None
     cluster = _cluster(settings, run_as)
     cluster.check_owner()
@@ -57,12 +49,7 @@ def find_cluster(settings: Settings) -> Cluster | None:
 def start_embedded(settings: Settings, *, create: bool = False) -> str:
     """Start the server of the project unless it runs, and return the DSN of its database.
 
-    Args:
-        settings: the environment.
-        create: whether a server is to be created where there is none; that is told.
-
-    Raises:
-        ServerError: there is none, or it cannot be started.
+    If one may be created where there is none, that is told.
     """
     cluster = embedded_cluster(settings) if create else find_cluster(settings)
     if cluster is None or not cluster.exists:

@@ -77,11 +77,7 @@ class Inbox:
         self._can_tell = False
 
     def prepare(self, *, dry_run: bool = False) -> None:
-        """Create the directories for files that are dealt with, unless nothing is to be written.
-
-        Raises:
-            InputError: there is no such directory, or we may not write there.
-        """
+        """Create the directories for files that are dealt with, unless nothing is to be written."""
         if not self._directory.is_dir():
             raise InputError(f"{self._directory}: no such directory")
         if dry_run:
@@ -96,11 +92,7 @@ class Inbox:
             raise InputError(f"{error.filename}: {error.strerror}") from error
 
     def look(self) -> Look:
-        """Return what there is now.
-
-        Raises:
-            InputError: the directory cannot be read.
-        """
+        """Return what there is now."""
         look = Look()
         # What a process left that was killed is taken up like a file that has just come.
         for directory in (self._directory, self._directory / "loading"):
@@ -131,11 +123,7 @@ class Inbox:
         return self._can_tell and has_writer(path)
 
     def inputs_of(self, path: Path) -> list[Input]:
-        """Return the inputs that are in a file, one as a rule, by the name under which it came.
-
-        Raises:
-            InputError: its name does not tell the format, or there is nothing to load in it.
-        """
+        """Return the inputs that are in a file, one as a rule, by the name under which it came."""
         try:
             found = file_inputs(str(path), self._mapping)
         except InputError as error:
@@ -147,11 +135,7 @@ class Inbox:
         return printable(str(self._directory / path.name))
 
     def take(self, seen: Seen) -> Seen | None:
-        """Move a file into ``loading``; None if it is gone, or not any more as it was.
-
-        Raises:
-            InputError: it cannot be moved.
-        """
+        """Move a file into ``loading``; None if it is gone, or not any more as it was."""
         if self._is_written(seen.path):
             return None
         if seen.path.parent.name != "loading":
@@ -166,16 +150,8 @@ class Inbox:
     def put(self, seen: Seen, folder: Folder, note: str = "") -> Path | None:
         """Move a file into a folder, under a new name if there is one of its name already.
 
-        Args:
-            seen: the file.
-            folder: where to.
-            note: what to write into a file beside it, whose name ends in ``.error.txt``.
-
-        Returns:
-            Where it is now; None if another process has moved it.
-
-        Raises:
-            InputError: it cannot be moved.
+        A note goes into a file beside it. Where it is now is returned; None if another process has
+        moved it.
         """
         try:
             with self._moving():
@@ -201,9 +177,6 @@ class Inbox:
 
         Yields:
             How many processes died of it before; None while another one is at it.
-
-        Raises:
-            InputError: it cannot be noted.
         """
         path = taken.path.with_name(f".{taken.inode}{_ATTEMPTS}")
         line = f"{taken.size} {taken.modified}\n"
