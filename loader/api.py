@@ -19,7 +19,7 @@ from psycopg import Connection
 from loader.alerting.decorators import alert_on_consecutive, alert_on_presence
 from loader.alerting.notify import EarlyAlert
 from loader.checks import checked
-from loader.database.activity import Alert, Period, read_alerts, read_periods
+from loader.database.activity import Alert, Period, read_activity
 from loader.database.connection import connect, explain
 from loader.database.schema import require_schema
 from loader.delivery.delivery import Delivery, explained
@@ -272,7 +272,7 @@ def periods(
         LoaderError: whatever else goes wrong.
     """
     with _database(dsn, to) as (conn, settings):
-        return read_periods(conn, schema or settings.dbt_schema, since, until)
+        return read_activity(conn, Period, schema or settings.dbt_schema, since, until)
 
 
 @checked
@@ -298,7 +298,7 @@ def alerts(
         LoaderError: whatever else goes wrong.
     """
     with _database(dsn, to) as (conn, settings):
-        return read_alerts(conn, schema or settings.dbt_schema, since, until)
+        return read_activity(conn, Alert, schema or settings.dbt_schema, since, until)
 
 
 def _load(

@@ -12,7 +12,7 @@ from psycopg import Connection
 
 from loader.cli import report
 from loader.cli.options import Decorator, options_as, read_by, with_one_destination
-from loader.database import activity
+from loader.database.activity import Alert, Period, periods_by_category, read_activity
 from loader.database.changes import explain_load
 from loader.database.connection import connect, database_dsn
 from loader.database.ledger import list_loads
@@ -155,9 +155,9 @@ def periods(settings: Settings, wanted: _Wanted, json_: bool) -> None:
     """Show the periods of activity per category, up to the last load."""
     with _database(settings) as conn:
         schema = wanted.schema or settings.dbt_schema
-        found = activity.read_periods(conn, schema, wanted.since, wanted.until)
+        found = read_activity(conn, Period, schema, wanted.since, wanted.until)
     if json_:
-        echo(json.dumps(activity.periods_by_category(found)))
+        echo(json.dumps(periods_by_category(found)))
     else:
         report.print_periods(found)
 
@@ -170,7 +170,7 @@ def alerts(settings: Settings, wanted: _Wanted, json_: bool) -> None:
     """Show the alerts, up to the last load."""
     with _database(settings) as conn:
         schema = wanted.schema or settings.dbt_schema
-        found = activity.read_alerts(conn, schema, wanted.since, wanted.until)
+        found = read_activity(conn, Alert, schema, wanted.since, wanted.until)
     if json_:
         echo(report.as_json(found))
     else:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Final, TypeVar
 
 from psycopg import Connection, errors, sql
 
@@ -39,23 +39,35 @@ class Alert:
     triggered_at: datetime
 
 
-def read_periods(
-    conn: Connection, schema: str, since: datetime | None, until: datetime | None
-) -> list[Period]:
-    """Return the periods that reach into a time span, by category, then in time order.
+# The statement that asks for each, and whom it asks.
+_VIEWS: Final[dict[type, tuple[str, str]]] = {
+    Period: ("periods", "category_activity_periods_live"),
+    Alert: ("alerts", "alerts_live"),
+}
+
+
+def read_activity(
+    conn: Connection,
+    kind: type[_Row],
+    schema: str,
+    since: datetime | None,
+    until: datetime | None,
+) -> list[_Row]:
+    """Return what reaches into a time span: periods by category, or alerts, each in time order.
 
     The order is SQL's: consumers that group neighbours, as ``itertools.groupby`` does, rely on it.
     """
+    name, view = _VIEWS[kind]
     span = {"since": since, "until": until}
-    return _read(conn, Period, "periods", (schema, "category_activity_periods_live"), span)
-
-
-def read_alerts(
-    conn: Connection, schema: str, since: datetime | None, until: datetime | None
-) -> list[Alert]:
-    """Return the alerts that were triggered in a time span, in time order."""
-    span = {"since": since, "until": until}
-    return _read(conn, Alert, "alerts", (schema, "alerts_live"), span)
+    try:
+        return fetch(conn, kind, name, span, view=sql.Identifier(schema, view))
+    except (errors.UndefinedTable, errors.InvalidSchemaName, UnicodeEncodeError):
+        raise UsageError(
+            f'there is no {view} in schema "{schema}" yet; run: dbt build '
+            "(another schema: --schema or DBT_SCHEMA)"
+        ) from None
+    except errors.InsufficientPrivilege as error:
+        raise refusal(error, "reader", conn.info.user) from error
 
 
 def periods_by_category(periods: Iterable[Period]) -> dict[str, list[Sequence[str]]]:
@@ -71,17 +83,3 @@ def periods_by_category(periods: Iterable[Period]) -> dict[str, list[Sequence[st
 def iso_utc(moment: datetime) -> str:
     """Return a time as ``2024-05-13T15:00:00Z``, with microseconds when there are any."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
-
-
-def _read(
-    conn: Connection, kind: type[_Row], name: str, view: tuple[str, str], span: dict[str, Any]
-) -> list[_Row]:
-    try:
-        return fetch(conn, kind, name, span, view=sql.Identifier(*view))
-    except (errors.UndefinedTable, errors.InvalidSchemaName, UnicodeEncodeError):
-        raise UsageError(
-            f'there is no {view[1]} in schema "{view[0]}" yet; run: dbt build '
-            "(another schema: --schema or DBT_SCHEMA)"
-        ) from None
-    except errors.InsufficientPrivilege as error:
-        raise refusal(error, "reader", conn.info.user) from error

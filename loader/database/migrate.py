@@ -129,12 +129,12 @@ def _swap(conn: Connection) -> int:
     # Retention of the older loader may have dropped some meanwhile.
     for name in _column(conn, "dropped_meanwhile"):
         conn.execute(sql.SQL("drop table {}").format(sql.Identifier("raw", name)))
-    views = conn.execute(query("dependent_views")).fetchall()
+    dependents = conn.execute(query("dependents")).fetchall()
     conn.execute(query("replace_rows"))
     apply_schema(conn)
     conn.execute(query("forget_purged"))
     # They hold the table, whatever its name is now; so each is made again, with all that it has.
-    for (statement,) in views:
+    for *_, statement in dependents:
         conn.execute(statement.encode())
     for (statement,) in conn.execute(query("rights_on_rows")).fetchall():
         conn.execute(statement.encode())
@@ -154,14 +154,13 @@ def _drop_rows(conn: Connection) -> None:
 
 
 def _refuse_dependents(conn: Connection) -> None:
-    odd = _column(conn, "odd_dependents")
-    if odd:
+    found = conn.execute(query("dependents")).fetchall()
+    if odd := [what for is_view, _, what, *_ in found if not is_view]:
         raise UsageError(
             "raw.events becomes a view, and these can depend on a table only: "
             f"{', '.join(odd)}; drop them, and create them again afterwards; nothing was changed"
         )
-    foreign = _column(conn, "foreign_views")
-    if foreign:
+    if foreign := [what for _, _, what, may_be_replaced, _ in found if not may_be_replaced]:
         raise UsageError(
             "these views read raw.events and have to be made again, which this user may not do: "
             f"{', '.join(foreign)}; run this as a superuser, or as a member of their owners' "

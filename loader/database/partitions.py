@@ -1,6 +1,5 @@
 """The partitions of ``raw.event_chunks``: by month, week or day, created when a load needs them."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
@@ -41,20 +40,16 @@ class Partitions:
         self._conn = conn
         self.layout = read_layout(conn)
         self.created = 0
-        self.rows_by_name: Counter[str] = Counter()
+        self.written: set[str] = set()
 
     def prepare(self, event_time: npt.NDArray[np.int64]) -> None:
         """Create the partitions that these times (microseconds since 1970) need."""
         days = days_of(event_time)
-        if len(days) == 0:
-            return
-        first = int(days.min())
-        counts = np.bincount(days - first)
-        present = np.flatnonzero(counts) + first
+        first = days.min()
+        present = np.flatnonzero(np.bincount(days - first)) + first
         self._ensure(present)
-        rows = np.bincount(self.layout.owners(present), weights=counts[present - first])
-        for place in np.flatnonzero(rows).tolist():
-            self.rows_by_name[self.layout.names[place]] += int(rows[place])
+        owners = np.unique(self.layout.owners(present)).tolist()
+        self.written |= {self.layout.names[place] for place in owners}
 
     def ensure(self, first: int, end: int) -> list[str]:
         """Create what is missing for some days; return the names of what was created."""
@@ -101,7 +96,12 @@ def read_layout(conn: Connection) -> Layout:
     """Return the partitions there are, and how long new ones shall be."""
     rows = conn.execute("select partition_by from raw.partitioning").fetchone()
     assert rows is not None  # noqa: S101 - the schema comes with this row
-    return Layout(rows[0], conn.execute(query("partitions")))
+    return Layout(rows[0], conn.execute(about_partitions("partitions")))
+
+
+def about_partitions(name: str) -> sql.Composed:
+    """Return a statement that asks for the bounds of partitions."""
+    return template(name).format(partition_bounds=template("partition_bounds"))
 
 
 def set_partition_by(conn: Connection, partition_by: PartitionBy | None) -> None:
@@ -158,10 +158,10 @@ def tidy_up(conn: Connection, partitions: Partitions, *, have_new_names: bool) -
     does. Autovacuum never analyzes the partitioned parent, so we do, when its chunks have grown by
     a fifth: in all, the cost stays proportional to what was loaded.
     """
-    names = list(partitions.rows_by_name)
-    if not names:
+    if not partitions.written:
         return
-    for (name,) in conn.execute(query("partitions_grown"), {"names": names}).fetchall():
+    names = {"names": list(partitions.written)}
+    for (name,) in conn.execute(query("partitions_grown"), names).fetchall():
         analyze(conn, name)
     if have_new_names:
         conn.execute("analyze raw.sources, raw.event_types")

@@ -90,16 +90,6 @@ def count_unkept(conn: Connection, load_id: int | None = None) -> int:
     return int(count)
 
 
-def _form_of(conn: Connection, load_id: int) -> tuple[bytes | None, str | None]:
-    """Return the header line of the input of a load, and its encoding, as far as it had them."""
-    row = conn.execute(
-        "select options ->> 'header', options ->> 'encoding' from raw.loads where load_id = %s",
-        [load_id],
-    ).fetchone()
-    header, encoding = row or (None, None)
-    return None if header is None else str(header).encode(), encoding
-
-
 def export_rejects(
     conn: Connection, load_id: int, file: Path, limit: int | None = None
 ) -> tuple[int, int]:
@@ -110,7 +100,11 @@ def export_rejects(
     Returns:
         how many were written, and how many left out.
     """
-    header, encoding = _form_of(conn, load_id)
+    form = conn.execute(
+        "select options ->> 'header', options ->> 'encoding' from raw.loads where load_id = %s",
+        [load_id],
+    ).fetchone()
+    header, encoding = form or (None, None)
     encoder = None if encoding is None else codecs.getincrementalencoder(encoding)("replace")
 
     def encoded(line: bytes) -> bytes:
@@ -122,7 +116,7 @@ def export_rejects(
     try:
         with file.open("xb") as output:
             if header is not None:
-                output.write(encoded(header))
+                output.write(encoded(header.encode()))
             for row in read_rejects(conn, load_id, limit):
                 if row.is_cut:
                     left_out += 1

@@ -13,7 +13,7 @@ from psycopg import Connection, errors, sql
 
 from loader.database.locks import SCHEMA, holders, in_short_tries, lock_for_transaction
 from loader.database.models import ModelMark, ModelsBusyError, models_at_rest
-from loader.database.partitions import PORTION
+from loader.database.partitions import PORTION, about_partitions
 from loader.database.queries import query, template
 from loader.database.waiting import now_and_then
 
@@ -83,7 +83,7 @@ def _check(conn: Connection, marks: list[ModelMark]) -> None:
 
 def _droppable(conn: Connection) -> list[tuple[str, datetime]]:
     """Return the partitions that can be dropped, oldest first, and before which nothing is then."""
-    return conn.execute(query("droppable_partitions")).fetchall()
+    return conn.execute(about_partitions("droppable_partitions")).fetchall()
 
 
 def _drop_portion(conn: Connection) -> list[str]:

@@ -430,25 +430,26 @@ from inserted
 
 -- ==== Partitions and their statistics
 
+-- name: partition_bounds
+-- A part of statements. A default partition is not ours: its rows would be in the way of a new one.
+select
+    child.relname as partition_name,
+    substring(bounds.expression from $$FROM \('([^']+)'\)$$)::timestamptz as starts_at,
+    substring(bounds.expression from $$ TO \('([^']+)'\)$$)::timestamptz as ends_at
+from pg_inherits as inheritance
+inner join pg_class as child on inheritance.inhrelid = child.oid
+cross join lateral (select pg_get_expr(child.relpartbound, child.oid) as expression) as bounds
+where
+    inheritance.inhparent = 'raw.event_chunks'::regclass
+    and bounds.expression <> 'DEFAULT'
+
 -- name: partitions
 -- Days since 1970; null for a bound that there is not.
 select
-    found.relname,
-    floor(extract(epoch from found.starts_at) / 86400)::int as first_day,
-    ceil(extract(epoch from found.ends_at) / 86400)::int as end_day
-from (
-    select
-        child.relname,
-        substring(bounds.expression from $$FROM \('([^']+)'\)$$)::timestamptz as starts_at,
-        substring(bounds.expression from $$ TO \('([^']+)'\)$$)::timestamptz as ends_at
-    from pg_inherits as inheritance
-    inner join pg_class as child on inheritance.inhrelid = child.oid
-    cross join lateral (select pg_get_expr(child.relpartbound, child.oid) as expression) as bounds
-    where
-        inheritance.inhparent = 'raw.event_chunks'::regclass
-        -- Rows of a default partition would be in the way of a new one; it is not ours.
-        and bounds.expression <> 'DEFAULT'
-) as found
+    partition_name,
+    floor(extract(epoch from starts_at) / 86400)::int as first_day,
+    ceil(extract(epoch from ends_at) / 86400)::int as end_day
+from ({partition_bounds}) as partitions
 
 -- name: delete_events
 with deleted as (
@@ -555,14 +556,7 @@ set last_event_at = greatest(dropped_sources.last_event_at, excluded.last_event_
 -- middle of no partition: one that is longer than the others is dropped, or kept, as a whole.
 -- Oldest first, each with the instant before which nothing is left once it is gone.
 with partitions as (
-    select
-        child.relname as partition_name,
-        substring(bounds.expression from $$FROM \('([^']+)'\)$$)::timestamptz as starts_at,
-        substring(bounds.expression from $$ TO \('([^']+)'\)$$)::timestamptz as ends_at
-    from pg_inherits as inheritance
-    inner join pg_class as child on inheritance.inhrelid = child.oid
-    cross join lateral (select pg_get_expr(child.relpartbound, child.oid) as expression) as bounds
-    where inheritance.inhparent = 'raw.event_chunks'::regclass
+    {partition_bounds}
 ),
 
 wanted as (
@@ -1072,42 +1066,19 @@ where not exists (
     where rows.relname = converted.partition_name and rows.relnamespace = 'raw'::regnamespace
 )
 
--- name: odd_dependents
-select distinct pg_describe_object(dependency.classid, dependency.objid, 0)
-from pg_depend as dependency
-left join pg_rewrite as rewriting
-    on dependency.classid = 'pg_rewrite'::regclass and dependency.objid = rewriting.oid
-left join pg_class as dependent on rewriting.ev_class = dependent.oid
-where
-    dependency.refclassid = 'pg_class'::regclass
-    and dependency.refobjid = 'raw.events'::regclass
-    and dependency.deptype = 'n'
-    and dependent.relkind is distinct from 'v'
-order by 1
-
--- name: foreign_views
--- Who replaces a view has to be its owner, and may have to create in its schema.
-select format('%s (of %I)', views.oid::regclass, pg_get_userbyid(views.relowner))
-from pg_class as views
-where
-    views.relkind = 'v'
-    and views.oid in (
-        select rewriting.ev_class
-        from pg_depend as dependency
-        inner join pg_rewrite as rewriting on dependency.objid = rewriting.oid
-        where
-            dependency.classid = 'pg_rewrite'::regclass
-            and dependency.refclassid = 'pg_class'::regclass
-            and dependency.refobjid = 'raw.events'::regclass
-    )
-    and not (
-        pg_has_role(views.relowner, 'usage')
-        and has_schema_privilege(views.relnamespace, 'create')
-    )
-order by views.oid
-
--- name: dependent_views
-select
+-- name: dependents
+-- Views that have to be made again, with how, and whether we may: who replaces a view has to be its
+-- owner, and may have to create in its schema. Whatever else there is can depend on a table only.
+select distinct
+    coalesce(views.relkind = 'v', false) as is_view,
+    views.oid,
+    case
+        when views.relkind = 'v'
+            then format('%s (of %I)', views.oid::regclass, pg_get_userbyid(views.relowner))
+        else pg_describe_object(dependency.classid, dependency.objid, 0)
+    end as description,
+    pg_has_role(views.relowner, 'usage')
+    and has_schema_privilege(views.relnamespace, 'create') as may_be_replaced,
     format(
         'create or replace view %s%s as %s',
         views.oid::regclass,
@@ -1116,20 +1087,16 @@ select
             from pg_options_to_table(views.reloptions)
         ),
         pg_get_viewdef(views.oid)
-    )
-from pg_class as views
+    ) as statement
+from pg_depend as dependency
+left join pg_rewrite as rewriting
+    on dependency.classid = 'pg_rewrite'::regclass and dependency.objid = rewriting.oid
+left join pg_class as views on rewriting.ev_class = views.oid
 where
-    views.relkind = 'v'
-    and views.oid in (
-        select rewriting.ev_class
-        from pg_depend as dependency
-        inner join pg_rewrite as rewriting on dependency.objid = rewriting.oid
-        where
-            dependency.classid = 'pg_rewrite'::regclass
-            and dependency.refclassid = 'pg_class'::regclass
-            and dependency.refobjid = 'raw.events'::regclass
-    )
-order by views.oid
+    dependency.refclassid = 'pg_class'::regclass
+    and dependency.refobjid = 'raw.events'::regclass
+    and dependency.deptype = 'n'
+order by is_view, views.oid, description
 
 -- name: replace_rows
 alter table raw.events rename to events_in_rows;
