@@ -34,28 +34,21 @@ _option = options_of(ConsumeOptions)
 @click.option(
     "--brokers", metavar="HOST:PORT,...", help="Default: LOADER_KAFKA_BROKERS, localhost:9092."
 )
-@click.option(
-    "--group",
-    default="video-events",
-    metavar="NAME",
-    help="Each group loads all.",
-)
+@click.option("--group", default="video-events", metavar="NAME", help="Each group loads all.")
 @options_as(
     "consuming",
     ConsumeOptions,
     with_batches,
     with_output("Print each load as a line of JSON."),
-    _option("--max-rows", text="Load earlier when so many messages wait, or 256 MiB of them."),
-    _option("--from", "begin", text="Where a group starts that is new to the topic."),
+    _option("--max-rows", "Load earlier when so many messages wait, or 256 MiB of them."),
+    _option("--from", "Where a group starts that is new to the topic.", name="begin"),
     _option(
         "--new-topic",
-        text="When the topic was deleted and made anew: stop with exit code 4, or load the "
-        "new one.",
+        "When the topic was deleted and made anew: stop with exit code 4, or load the new one.",
     ),
     _option(
         "--lost",
-        text="When messages were deleted before they were loaded: exit code 4, or say so "
-        "and go on.",
+        "When messages were deleted before they were loaded: exit code 4, or say so and go on.",
     ),
 )
 @click.option(

@@ -43,20 +43,20 @@ from loader.terminal import echo
     WORKERS,
     loading(
         "--shard-by",
-        text="What decides which connection an event goes over; none: only whose turn it is.",
+        "What decides which connection an event goes over; none: only whose turn it is.",
     ),
     MAX_REJECTS,
     loading(
         "--max-new-partitions",
-        text="Partitions that the load may begin; rows of further months (weeks, days) without "
+        "Partitions that the load may begin; rows of further months (weeks, days) without "
         "events are rejected. Default: 120 months, 520 weeks or 1,100 days.",
     ),
-    loading("--max-new-types", text="Rows of further types that are new are rejected."),
-    loading("--max-sources", text="Rows of further sources are rejected."),
+    loading("--max-new-types", "Rows of further types that are new are rejected."),
+    loading("--max-sources", "Rows of further sources are rejected."),
     loading(
         "--indexes",
-        "indexing",
-        text="Without effect: the indexes of chunks cost too little for another time to pay.",
+        "Without effect: the indexes of chunks cost too little for another time to pay.",
+        name="indexing",
     ),
     DRY_RUN,
 )

@@ -57,15 +57,15 @@ def options_as(argument: str, kind: type[Any], *options: Decorator) -> Decorator
 def options_of(kind: type[Any]) -> Callable[..., Decorator]:
     """Return what makes options of the fields of a dataclass, to be given to ``options_as``.
 
-    It takes the names of an option, as click does, and its help. The default is that of the field;
-    so is the type: a flag, one of some texts, a number that is not too small, several names with
-    commas between, or any text.
+    It takes an option and its help; ``name`` is the field if the option has another name. The
+    default is that of the field; so is the type: a flag, one of some texts, a number in its bounds,
+    several names with commas between, or any text.
     """
     hints = get_type_hints(kind)
     known = {field.name: field for field in fields(kind)}
 
-    def option(*names: str, text: str, metavar: str | None = None) -> Decorator:
-        field = known[names[-1].lstrip("-").replace("-", "_")]
+    def option(option: str, text: str, metavar: str | None = None, name: str = "") -> Decorator:
+        field = known[name or option.lstrip("-").replace("-", "_")]
         hint: Any = hints[field.name]
         more: dict[str, Any] = {"metavar": metavar or "NAME"}
         if get_origin(hint) in (Union, UnionType):
@@ -74,13 +74,14 @@ def options_of(kind: type[Any]) -> Callable[..., Decorator]:
         if hint is bool:
             more = {"is_flag": True}
         elif hint is int:
-            more = {"type": click.IntRange(field.metadata.get("least")), "metavar": "N"}
+            bounds = (field.metadata.get("least"), field.metadata.get("most"))
+            more = {"type": click.IntRange(*bounds), "metavar": "N"}
         elif get_origin(hint) is Literal:
             more = {"type": click.Choice(get_args(hint))}
         elif get_origin(hint) is tuple:
             more = {"callback": read_by(_read_names), "metavar": metavar or "A,B"}
         default = field.default if isinstance(field.default, str | int) else None
-        return click.option(*names, default=default, help=text, **more)
+        return click.option(option, field.name, default=default, help=text, **more)
 
     return option
 
@@ -195,44 +196,29 @@ DEDUPE = click.option(
     help="exact: drop, and count, rows equal in source, time and type to one already loaded.",
 )
 
-MAX_REJECTS = loading(
-    "--max-rejects", text="More rejected rows than that: nothing is loaded, exit 4."
-)
-
-DRY_RUN = loading("--dry-run", text="Read and check everything, write nothing.")
-
-WORKERS = click.option(
-    "--workers",
-    type=click.IntRange(1, 32),
-    default=2,
-    metavar="N",
-    help="Connections to copy over.",
-)
+MAX_REJECTS = loading("--max-rejects", "More rejected rows than that: nothing is loaded, exit 4.")
+DRY_RUN = loading("--dry-run", "Read and check everything, write nothing.")
+WORKERS = loading("--workers", "Connections to copy over.")
 
 with_workers = options_as("options", LoadOptions, WORKERS)
 
 # What a file looks like; the command has ``with_mapping`` too.
 with_files = with_options(
-    _reading("--format", text="Default: from the name, before .gz or so."),
+    _reading("--format", "Default: from the name, before .gz or so."),
+    _reading("--delimiter", "Between the fields of CSV. Default: a comma, a tab in .tsv.", "C"),
     _reading(
-        "--delimiter",
-        text="Between the fields of CSV. Default: a comma, a tab in .tsv.",
-        metavar="C",
-    ),
-    _reading(
-        "--encoding",
-        text="Of text without a mark: cp1252, latin-1, utf-16-le, ... Default: UTF-8.",
+        "--encoding", "Of text without a mark: cp1252, latin-1, utf-16-le, ... Default: UTF-8."
     ),
     _reading(
         "--skip-lines",
-        text="Lines of CSV above the header, or above the first row where there is none.",
+        "Lines of CSV above the header, or above the first row where there is none.",
     ),
-    _reading("--columns", text="Column names of CSV without a header.", metavar="A,B,C"),
+    _reading("--columns", "Column names of CSV without a header.", "A,B,C"),
     _reading(
         "--source-from-path",
-        text="The source is a part of the path: {source}/* its folder, cam_{source}_*.csv some of "
-        "its name.",
-        metavar="PATTERN",
+        "The source is a part of the path: {source}/* its folder, cam_{source}_*.csv some of its "
+        "name.",
+        "PATTERN",
     ),
 )
 
@@ -243,28 +229,24 @@ _with_mapping_options = with_options(
         metavar="NAME",
         help="A known format, such as frigate; other options override it. See: loader formats.",
     ),
-    _reading("--time-column", text="When it was seen; date,time where that is in two columns."),
-    _reading("--type-column", text="What was seen."),
-    _reading("--source-column", text="Who saw it."),
-    _reading("--type", text="One type for the whole input."),
-    _reading("--source", text="One source for the whole input."),
+    _reading("--time-column", "When it was seen; date,time where that is in two columns."),
+    _reading("--type-column", "What was seen."),
+    _reading("--source-column", "Who saw it."),
+    _reading("--type", "One type for the whole input."),
+    _reading("--source", "One source for the whole input."),
     _reading(
         "--type-pattern",
-        text="The type is what its ( ) finds in the column: '(.*?)/' what stands before a slash.",
-        metavar="REGEX",
+        "The type is what its ( ) finds in the column: '(.*?)/' what stands before a slash.",
+        "REGEX",
     ),
-    _reading("--source-pattern", text="The same for the source.", metavar="REGEX"),
+    _reading("--source-pattern", "The same for the source.", "REGEX"),
     _reading(
-        "--time-format",
-        text="iso, epoch_s, epoch_ms, epoch_us, epoch_ns or a strptime format.",
-        metavar="F",
+        "--time-format", "iso, epoch_s, epoch_ms, epoch_us, epoch_ns or a strptime format.", "F"
     ),
     _reading(
-        "--timezone",
-        text="Zone of times without an offset, or +02:00; else these are rejected.",
-        metavar="ZONE",
+        "--timezone", "Zone of times without an offset, or +02:00; else these are rejected.", "ZONE"
     ),
-    _reading("--repeated-hour", text="What times are that the clocks of the zone show twice."),
+    _reading("--repeated-hour", "What times are that the clocks of the zone show twice."),
     click.option(
         "--type-map",
         multiple=True,
@@ -272,14 +254,13 @@ _with_mapping_options = with_options(
         metavar="RAW=TYPE",
         help="Rename a type; repeatable.",
     ),
-    _reading("--attributes", text="Extra columns to keep as JSON."),
+    _reading("--attributes", "Extra columns to keep as JSON."),
     _selecting(
-        "--types",
-        text="Only these types, as they are loaded; other rows are left out, and counted.",
+        "--types", "Only these types, as they are loaded; other rows are left out, and counted."
     ),
-    _selecting("--sources", text="Only these sources."),
-    _selecting("--since", text="Only events at that time or later.", metavar="TIME"),
-    _selecting("--until", text="Only events before that time.", metavar="TIME"),
+    _selecting("--sources", "Only these sources."),
+    _selecting("--since", "Only events at that time or later.", "TIME"),
+    _selecting("--until", "Only events before that time.", "TIME"),
     click.option(
         "--where",
         multiple=True,

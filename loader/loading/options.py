@@ -36,7 +36,7 @@ class LoadOptions:
     """
 
     dedupe: bool = False
-    workers: int = field(default=2, metadata={"least": 1})
+    workers: int = field(default=2, metadata={"least": 1, "most": 32})
     shard_by: ShardBy = "source"
     max_rejects: int | None = field(default=None, metadata={"least": 0})
     max_new_partitions: int | None = field(default=None, metadata={"least": 0})
