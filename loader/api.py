@@ -10,11 +10,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from os import PathLike, fspath
-from typing import Any, TypeAlias, overload
+from typing import Any, TypeAlias, TypeVar, overload
 
 import psycopg
 import pyarrow
-from psycopg import Connection
 
 from loader.alerting.decorators import alert_on_consecutive, alert_on_presence
 from loader.alerting.notify import EarlyAlert
@@ -40,7 +39,7 @@ from loader.reading.inputs import expand
 from loader.reading.known import mapping_of
 from loader.reading.mapping import Mapping
 from loader.reading.selection import Selection
-from loader.settings import Settings, read_settings
+from loader.settings import read_settings
 from loader.terminal import printable
 
 __all__ = [
@@ -70,6 +69,7 @@ __all__ = [
 
 # Whatever has __arrow_c_stream__ or __arrow_c_array__, or gives what has them.
 ArrowData: TypeAlias = Any
+_Row = TypeVar("_Row")
 
 
 def destinations() -> tuple[str, ...]:
@@ -271,8 +271,7 @@ def periods(
         UsageError: nothing was loaded yet, or dbt has not built the models.
         LoaderError: whatever else goes wrong.
     """
-    with _database(dsn, to) as (conn, settings):
-        return read_activity(conn, Period, schema or settings.dbt_schema, since, until)
+    return _activity(Period, dsn, to, schema, since, until)
 
 
 @checked
@@ -297,8 +296,7 @@ def alerts(
         UsageError: nothing was loaded yet, or dbt has not built the models.
         LoaderError: whatever else goes wrong.
     """
-    with _database(dsn, to) as (conn, settings):
-        return read_activity(conn, Alert, schema or settings.dbt_schema, since, until)
+    return _activity(Alert, dsn, to, schema, since, until)
 
 
 def _load(
@@ -373,9 +371,10 @@ def _errors_explained() -> Iterator[None]:
         raise explain(error) from error
 
 
-@contextmanager
-def _database(dsn: str | None, to: str | None) -> Iterator[tuple[Connection, Settings]]:
+def _activity(
+    kind: type[_Row], dsn: str | None, to: str | None, schema: str | None, *span: datetime | None
+) -> list[_Row]:
     found = find_destination(read_settings(dsn=dsn, is_program=True), to)
     with _errors_explained(), connect(found.dsn(), as_owner=False) as conn:
         require_schema(conn)
-        yield conn, found.settings
+        return read_activity(conn, kind, schema or found.settings.dbt_schema, *span)

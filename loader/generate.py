@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import chain
 from typing import BinaryIO, Final
@@ -11,9 +11,8 @@ from typing import BinaryIO, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from loader.errors import UsageError
 from loader.reading.arrow import Array, RecordBatch, pa, pc, pq
-from loader.reading.mapping import FORMATS, Format
+from loader.reading.mapping import Format
 
 _FIRST_DAY: Final = datetime(2024, 5, 13, tzinfo=UTC)
 _HOUR_MS: Final = 3_600_000
@@ -47,25 +46,14 @@ class GenerateOptions:
             month.
         duplicates: share of the rows that repeat another one exactly.
         seed: the same seed and options give the same bytes.
-
-    Raises:
-        UsageError: one of them is out of range.
     """
 
-    events: int = 10_000
-    sources: int = 3
-    days: int = 1
-    late: float = 0.0
-    duplicates: float = 0.0
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        """Refuse what makes no sense."""
-        if self.events < 0 or self.sources < 1 or self.days < 1 or self.seed < 0:
-            raise UsageError("--events and --seed start at 0, --sources and --days at 1")
-        for option, share in (("--late", self.late), ("--duplicates", self.duplicates)):
-            if not 0 <= share < 1:
-                raise UsageError(f"{option} is a share: 0 or more and less than 1")
+    events: int = field(default=10_000, metadata={"least": 0})
+    sources: int = field(default=3, metadata={"least": 1})
+    days: int = field(default=1, metadata={"least": 1})
+    late: float = field(default=0.0, metadata={"least": 0, "below": 1})
+    duplicates: float = field(default=0.0, metadata={"least": 0, "below": 1})
+    seed: int = field(default=1, metadata={"least": 0})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,8 +100,6 @@ def generate(options: GenerateOptions) -> Iterator[RecordBatch]:
 
 def write(options: GenerateOptions, output: BinaryIO, output_format: Format = "csv") -> int:
     """Write events to a binary file and return how many."""
-    if output_format not in FORMATS:
-        raise UsageError(f'--format "{output_format}" is not one of {", ".join(FORMATS)}')
     batches = generate(options)
     if output_format == "parquet":
         _write_parquet(batches, output)

@@ -74,13 +74,16 @@ def options_of(kind: type[Any]) -> Callable[..., Decorator]:
         if hint is bool:
             more = {"is_flag": True}
         elif hint is int:
-            bounds = (field.metadata.get("least"), field.metadata.get("most"))
+            bounds = field.metadata.get("least"), field.metadata.get("most")
             more = {"type": click.IntRange(*bounds), "metavar": "N"}
+        elif hint is float:
+            bounds = field.metadata["least"], field.metadata["below"]
+            more = {"type": click.FloatRange(*bounds, max_open=True), "metavar": "N"}
         elif get_origin(hint) is Literal:
             more = {"type": click.Choice(get_args(hint))}
         elif get_origin(hint) is tuple:
             more = {"callback": read_by(_read_names), "metavar": metavar or "A,B"}
-        default = field.default if isinstance(field.default, str | int) else None
+        default = field.default if isinstance(field.default, str | int | float) else None
         return click.option(option, field.name, default=default, help=text, **more)
 
     return option

@@ -3,6 +3,7 @@
 import queue
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -60,7 +61,6 @@ class Copier:
         self._connections: list[Connection] = []
         self._failures: list[BaseException] = []
         self._must_stop = threading.Event()
-        self.may_have_committed = False
 
     def put(self, rows: Rows, partitions_created: int) -> None:
         """Copy some rows, or wait until there is room for them.
@@ -79,10 +79,12 @@ class Copier:
 
     def finish(self) -> None:
         """Commit everything that was put."""
-        self.may_have_committed = True
         for batches in self._queues.values():
             self._enqueue(batches, None)
-        self._join()
+        for thread in self._threads:
+            thread.join()
+        if self._failures:
+            raise self._failures[0]
 
     def __enter__(self) -> Self:
         return self
@@ -112,20 +114,10 @@ class Copier:
         return self._queues[worker]
 
     def _enqueue(self, batches: _Queue, item: tuple[Rows, int] | None) -> None:
-        while True:
-            if self._failures:
-                raise self._failures[0]
-            try:
-                batches.put(item, timeout=0.2)
-            except queue.Full:
-                continue
-            return
-
-    def _join(self) -> None:
-        for thread in self._threads:
-            thread.join()
-        if self._failures:
-            raise self._failures[0]
+        while not self._failures:
+            with suppress(queue.Full):
+                return batches.put(item, timeout=0.2)
+        raise self._failures[0]
 
     def _work(self, batches: _Queue) -> None:
         try:
@@ -166,8 +158,6 @@ class Copier:
 
     def _take(self, batches: _Queue) -> tuple[Rows, int] | None:
         while not self._must_stop.is_set():
-            try:
+            with suppress(queue.Empty):
                 return batches.get(timeout=0.2)
-            except queue.Empty:
-                continue
         raise _AbortedError
