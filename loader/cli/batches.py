@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 
 import click
 
@@ -41,52 +42,37 @@ with_batches = with_options(
 )
 
 
+@dataclass(kw_only=True)
 class Batching:
     """Reports what is loaded, has the models built, and knows when to stop; see ``batching``."""
 
-    def __init__(
-        self,
-        destinations: Sequence[Destination],
-        output: Output,
-        must_stop: StopRequest,
-        *,
-        once: bool,
-        dry_run: bool,
-    ) -> None:
-        self.destinations = destinations
-        self.first = destinations[0]
-        self.must_stop = must_stop
-        self._settings = self.first.settings
-        self._once = once
-        self._dry_run = dry_run
-        self._output = output
-        self._builds: Builds | None = None
+    destinations: Sequence[Destination]
+    output: Output
+    must_stop: StopRequest
+    once: bool
+    dry_run: bool
+    builds: Builds | None = None
+
+    def __post_init__(self) -> None:
+        """Begin with nothing reported."""
+        self.first = self.destinations[0]
         # Destinations that models are behind in; None for the only database.
         self._changed: set[str | None] = set()
         self._rejected = 0
         self._unusable = 0
 
-    def begin_builds(self) -> Builds:
-        """Have the models built from now on."""
-        environments = {
-            one.name: with_connection(one.settings.variables, one.dsn(create=True))
-            for one in self.destinations
-        }
-        self._builds = Builds(self._settings.project_dir, self.say, environments)
-        return self._builds
-
     def say(self, text: str) -> None:
         """Tell the user of what is neither a result nor the end."""
-        echo(f"loader: {redact(' '.join(text.split()), self._settings)}", err=True)
+        echo(f"loader: {redact(' '.join(text.split()), self.first.settings)}", err=True)
 
     def loaded(self, result: LoadResult) -> None:
         """Report a load."""
         if not result.already_loaded:
             self._rejected += result.rows_rejected
         self._changed.add(result.destination)
-        if self._output.json:
+        if self.output.json:
             echo(as_json(result))
-        print_load(result, self._output, dry_run=self._dry_run)
+        print_load(result, self.output, dry_run=self.dry_run)
 
     def unusable(self, message: str) -> None:
         """Report an input of which nothing was loaded."""
@@ -95,10 +81,10 @@ class Batching:
 
     def build(self) -> None:
         """Bring the models up to date, if the user wants that."""
-        while self._builds is not None and self._changed:
+        while self.builds is not None and self._changed:
             # Several threads may be at it.
             with suppress(KeyError):
-                self._builds.ask(self._changed.pop())
+                self.builds.ask(self._changed.pop())
 
     @property
     def exit_code(self) -> int:
@@ -106,7 +92,7 @@ class Batching:
 
         Who runs it for good learns of rejects from each load, and its end is no failure.
         """
-        if not self._once:
+        if not self.once:
             return 0
         if self._unusable:
             return InputError.exit_code
@@ -124,10 +110,20 @@ def batching(
     dry_run: bool = False,
 ) -> Iterator[Batching]:
     """Give what such a command needs; its end waits for the models that are being built."""
+    destinations = destinations_of(settings, to, needs_dsn=not dry_run)
     with ExitStack() as stack:
-        destinations = destinations_of(settings, to, needs_dsn=not dry_run)
-        must_stop = stack.enter_context(stopping_gently())
-        parts = Batching(destinations, output, must_stop, once=once, dry_run=dry_run)
+        parts = Batching(
+            destinations=destinations,
+            output=output,
+            must_stop=stack.enter_context(stopping_gently()),
+            once=once,
+            dry_run=dry_run,
+        )
         if build:
-            stack.callback(parts.begin_builds().close)
+            environments = {
+                one.name: with_connection(one.settings.variables, one.dsn(create=True))
+                for one in destinations
+            }
+            parts.builds = Builds(parts.first.settings.project_dir, parts.say, environments)
+            stack.callback(parts.builds.close)
         yield parts

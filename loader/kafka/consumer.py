@@ -67,10 +67,11 @@ class ConsumeOptions:
     lost: Literal["stop", "skip"] = "stop"
 
 
+@dataclass(kw_only=True)
 class TopicConsumer:
     """Loads one topic for one group until told to stop.
 
-    Args:
+    Attributes:
         dsn: the database.
         client: how to reach Kafka.
         topic: what to load.
@@ -82,28 +83,19 @@ class TopicConsumer:
         say: tells the user of what is neither a result nor the end.
     """
 
-    def __init__(
-        self,
-        *,
-        dsn: str,
-        client: Client,
-        topic: str,
-        mapping: Meaning,
-        load_options: LoadOptions,
-        options: ConsumeOptions,
-        observers: Sequence[Observer],
-        loaded: Callable[[LoadResult], None],
-        say: Callable[[str], None],
-    ) -> None:
-        self._dsn = dsn
-        self._topic = Topic(topic, client)
-        self._group = client.group
-        self._mapping = mapping
-        self._load_options = load_options
-        self._options = options
-        self._observers = observers
-        self._loaded = loaded
-        self._say = say
+    dsn: str
+    client: Client
+    topic: str
+    mapping: Meaning
+    load_options: LoadOptions
+    options: ConsumeOptions
+    observers: Sequence[Observer]
+    loaded: Callable[[LoadResult], None]
+    say: Callable[[str], None]
+
+    def __post_init__(self) -> None:
+        """Begin with nothing; what there is to do is up to the group and to the table."""
+        self._topic = Topic(self.topic, self.client)
         self._limits = Limits()
         self._identity = ""
         self._deaths: Mapping[int, Deaths] = {}
@@ -142,20 +134,20 @@ class TopicConsumer:
                         is_subscribed = True
                     is_done = self._step()
                     if is_away and not self._must_restart:
-                        self._say("it works again")
+                        self.say("it works again")
                         is_away = False
                 except FencedError as error:
-                    self._say(f"{error}; starting again from there")
+                    self.say(f"{error}; starting again from there")
                     # Forgotten at once: at the end nobody restarts, and it would be tried for ever.
                     self._begin(Share({}))
                     self._must_restart = True
                 except (psycopg.Error, DatabaseError) as error:
-                    must_end |= self._options.once or isinstance(error, FatalBrokerError)
+                    must_end |= self.options.once or isinstance(error, FatalBrokerError)
                     # At first the broker is asked in vain only once: its address may be wrong.
                     must_end |= not is_subscribed and isinstance(error, BrokerError)
                     if must_end or not may_pass(error):
                         raise
-                    self._say(f"{explain(error)}; trying again")
+                    self.say(f"{explain(error)}; trying again")
                     self._must_restart = is_away = True
                     must_stop.wait(_PAUSE_SECONDS)
         finally:
@@ -163,10 +155,10 @@ class TopicConsumer:
             consumer.close()
 
     def _subscribe(self) -> None:
-        prepare_database(self._dsn)
+        prepare_database(self.dsn)
         self._topic.identity()
         self._topic.consumer.subscribe(
-            [self._topic.name],
+            [self.topic],
             on_assign=self._on_assign,
             on_revoke=self._on_revoke,
             on_lost=self._on_lost,
@@ -186,12 +178,12 @@ class TopicConsumer:
             # Some of these messages may be of a share that we do not have any more.
             return False
         self._take(messages)
-        is_at_end = self._options.once and self._share.is_at_end(self._assigned)
+        is_at_end = self.options.once and self._share.is_at_end(self._assigned)
         if (
             is_at_end
             or time.monotonic() >= self._next_load
             or self.buffered >= self._max_rows
-            or self._share.size >= self._options.max_bytes
+            or self._share.size >= self.options.max_bytes
         ):
             self._load()
         return is_at_end
@@ -216,7 +208,7 @@ class TopicConsumer:
         partition = message.partition()
         if error.code() == errors._PARTITION_EOF:
             self._share.end_at(partition, message.offset())
-            if self._share.is_new(partition) and self._options.begin == "end":
+            if self._share.is_new(partition) and self.options.begin == "end":
                 # Now, so that a restart begins here and skips nothing.
                 self._next_load = 0.0
         elif error.code() in (errors._AUTO_OFFSET_RESET, errors.OFFSET_OUT_OF_RANGE):
@@ -227,9 +219,9 @@ class TopicConsumer:
         elif error.code() in (errors.UNKNOWN_TOPIC_OR_PART, errors._UNKNOWN_TOPIC):
             self._must_restart = True
         elif error.fatal() or error.code() == errors._FATAL:
-            raise FatalBrokerError(f"topic {self._topic.name}: {error.str()}")
+            raise FatalBrokerError(f"topic {self.topic}: {error.str()}")
         elif not error.retriable():
-            raise BrokerError(f"topic {self._topic.name}: {error.str()}")
+            raise BrokerError(f"topic {self.topic}: {error.str()}")
 
     def _mind_gap(self, partition: int) -> None:
         """Deal with an offset that the broker does not have; what is skipped is noted."""
@@ -239,24 +231,24 @@ class TopicConsumer:
             return
         if wanted > high:
             self._check_new_topic()
-            with connect(self._dsn) as conn:
-                forget_offsets(conn, self._group, self._topic.name)
+            with connect(self.dsn) as conn:
+                forget_offsets(conn, self.client.group, self.topic)
             return
         message = (
-            f"topic {self._topic.name} partition {partition}: {low - wanted:,} messages are lost, "
+            f"topic {self.topic} partition {partition}: {low - wanted:,} messages are lost, "
             f"offsets {wanted:,} to {low - 1:,}; the broker deleted them before they were loaded"
         )
-        if self._options.lost == "stop":
+        if self.options.lost == "stop":
             raise InputError(f"{message}; to go on behind them: loader consume --lost skip")
-        self._say(message)
+        self.say(message)
         self._share.skip_to(partition, low)
         self._load()
 
     def _check_new_topic(self) -> None:
         """Refuse a topic that the group has not loaded, unless the user wants it."""
-        if self._options.new_topic == "stop":
+        if self.options.new_topic == "stop":
             raise InputError(
-                f"topic {self._topic.name} is not the one that group {self._group} has loaded: it "
+                f"topic {self.topic} is not the one that group {self.client.group} has loaded: it "
                 "was deleted and made anew, or is on another cluster; to load the new one from its "
                 "beginning: loader consume --new-topic restart"
             )
@@ -268,34 +260,34 @@ class TopicConsumer:
             FencedError: another consumer was faster, or the topic is another one; nothing was
                 loaded.
         """
-        self._next_load = time.monotonic() + self._options.every
+        self._next_load = time.monotonic() + self.options.every
         moves = self._share.moves()
         result = self._publish(moves) if moves else None
         self._begin(self._share.after_load())
         if result is not None:
-            self._loaded(result)
+            self.loaded(result)
 
     def _publish(self, moves: dict[int, Move]) -> LoadResult | None:
         """Load what is buffered and move the offsets; None when only these had to move."""
-        name = self._topic.name
+        name = self.topic
         # Offsets say nothing about another topic of this name; not even when it has as many.
         if not is_same(self._identity, self._topic.identity()):
             raise FencedError(f"topic {name} was deleted and made anew while it was read")
-        where = (self._group, name, self._identity)
+        where = (self.client.group, name, self._identity)
         result = None
         if self._share.rows:
             result = load_batches(
-                self._dsn,
-                Messages(self._share, self._mapping, self._limits),
+                self.dsn,
+                Messages(self._share, self.mapping, self._limits),
                 origin=f"kafka:{name}",
-                mapping=self._mapping,
-                options=self._load_options,
+                mapping=self.mapping,
+                options=self.load_options,
                 details={"kafka": self._details(moves)},
                 # The offsets first: who is too late learns it before anything waits.
-                observers=[_Moving(*where, moves), *self._observers],
+                observers=[_Moving(*where, moves), *self.observers],
             )
         else:
-            with connect(self._dsn) as conn, conn.transaction():
+            with connect(self.dsn) as conn, conn.transaction():
                 move_offsets(conn, *where, moves)
         self._topic.mirror(moves)
         return result
@@ -303,8 +295,8 @@ class TopicConsumer:
     def _details(self, moves: dict[int, Move]) -> dict[str, Any]:
         """Return what the ledger keeps: from which offset to which, the latter not included."""
         return {
-            "group": self._group,
-            "topic": self._topic.name,
+            "group": self.client.group,
+            "topic": self.topic,
             "identity": self._identity,
             "tombstones": self._share.tombstones,
             "messages": self._share.rows,
@@ -315,18 +307,18 @@ class TopicConsumer:
 
     def _restart(self, partitions: list[int]) -> None:
         """Begin again from the table; what is buffered is forgotten and will be read again."""
-        prepare_database(self._dsn)
+        prepare_database(self.dsn)
         found = self._topic.identity()
-        with connect(self._dsn) as conn:
-            stored = read_offsets(conn, self._group, self._topic.name)
+        with connect(self.dsn) as conn:
+            stored = read_offsets(conn, self.client.group, self.topic)
             if stored.identity is not None and not is_same(stored.identity, found):
                 self._check_new_topic()
-                self._say(f"topic {self._topic.name} is another one now: starting at its beginning")
-                forget_offsets(conn, self._group, self._topic.name)
+                self.say(f"topic {self.topic} is another one now: starting at its beginning")
+                forget_offsets(conn, self.client.group, self.topic)
                 stored = Offsets()
         self._identity = stored.identity or found
         # A partition that a known topic has grown is read whole.
-        at_end = self._options.begin == "end" and not stored.next
+        at_end = self.options.begin == "end" and not stored.next
         start = kafka().OFFSET_END if at_end else kafka().OFFSET_BEGINNING
         self._topic.assign({one: stored.next.get(one, start) for one in partitions})
         self._deaths = {one: stored.deaths[one] for one in partitions if one in stored.deaths}
@@ -336,9 +328,9 @@ class TopicConsumer:
 
     def _begin(self, share: Share) -> None:
         self._share = share
-        self._next_load = time.monotonic() + self._options.every
+        self._next_load = time.monotonic() + self.options.every
         worst = max((one.count for one in self._deadly.values()), default=0)
-        self._max_rows = max(1, self._options.max_rows >> _HALVINGS * max(0, worst - 1))
+        self._max_rows = max(1, self.options.max_rows >> _HALVINGS * max(0, worst - 1))
 
     @property
     def _deadly(self) -> dict[int, Deaths]:
@@ -357,8 +349,8 @@ class TopicConsumer:
                 how = f"loading {self._max_rows:,} at a time"
                 if one.alone >= _MOST_ALONE:
                     how = "that message is rejected unseen; see: loader rejects"
-                self._say(
-                    f"topic {self._topic.name} partition {partition}: consumers died {one.count} "
+                self.say(
+                    f"topic {self.topic} partition {partition}: consumers died {one.count} "
                     f"times while they loaded offsets {one.first:,} to {one.end - 1:,}; {how}"
                 )
 

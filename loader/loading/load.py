@@ -163,7 +163,7 @@ def load_batches(
         if visible is not None:
             return _already_loaded(origin, visible, started)
         load_id = begin_load(conn, origin, mapping.described() | (details or {}))
-        load = _Load(conn, dsn, load_id, options, observers)
+        load = _Load(conn=conn, dsn=dsn, load_id=load_id, options=options, observers=observers)
         try:
             load.begin(batches)
             totals = load.copy(batches, has_attributes=bool(mapping.attributes), show=progress)
@@ -184,38 +184,33 @@ def load_batches(
         return _result(origin, totals, started, load_id, load_seq)
 
 
+@dataclass(kw_only=True)
 class _Load:
     """The steps of a load that stands in the ledger."""
 
-    def __init__(
-        self,
-        conn: Connection,
-        dsn: str,
-        load_id: int,
-        options: LoadOptions,
-        observers: Sequence[Observer],
-    ) -> None:
-        self._conn = conn
-        self._dsn = dsn
-        self._load_id = load_id
-        self._options = options
-        self._observers = observers
-        self._dictionaries = Dictionaries(conn)
-        self._partitions = Partitions(conn)
+    conn: Connection
+    dsn: str
+    load_id: int
+    options: LoadOptions
+    observers: Sequence[Observer]
+
+    def __post_init__(self) -> None:
+        self._dictionaries = Dictionaries(self.conn)
+        self._partitions = Partitions(self.conn)
         self._may_have_events = False
 
     def begin(self, batches: Batches) -> None:
         """Tell observers; reject rows that are old, or bring too many partitions or names."""
-        options, layout = self._options, self._partitions.layout
-        for observer in self._observers:
-            observer.begin(self._conn, self._load_id, is_deduped=options.dedupe)
+        options, layout = self.options, self._partitions.layout
+        for observer in self.observers:
+            observer.begin(self.conn, self.load_id, is_deduped=options.dedupe)
         max_new = options.max_new_partitions
         batches.guard(
             Gate(
                 layout,
                 MAX_NEW_PARTITIONS[layout.partition_by] if max_new is None else max_new,
-                retained_from(self._conn, self._load_id),
-                types=type_gate(self._conn, options.max_new_types),
+                retained_from(self.conn, self.load_id),
+                types=type_gate(self.conn, options.max_new_types),
                 sources=source_gate(options.max_sources),
                 leaves_out_old=options.leaves_out_old,
             )
@@ -227,27 +222,27 @@ class _Load:
         """Copy all events and keep the rejects; committed at the end, and invisible."""
         totals = Totals()
         table = "event_chunks"
-        if self._options.dedupe:
-            create_staging(self._conn, self._load_id)
-            table = staging_name(self._load_id)
+        if self.options.dedupe:
+            create_staging(self.conn, self.load_id)
+            table = staging_name(self.load_id)
         with Copier(
-            self._dsn,
+            self.dsn,
             table=table,
-            load_id=self._load_id,
+            load_id=self.load_id,
             has_attributes=has_attributes,
-            workers=self._options.workers,
-            shard_by=self._options.shard_by,
+            workers=self.options.workers,
+            shard_by=self.options.shard_by,
         ) as copier:
             for batch in batches:
                 if batch.rejects:
-                    store_rejects(self._conn, self._load_id, batch.rejects)
-                first = totals.rows_loaded if self._options.dedupe else None
-                totals = _add(totals, batch, self._options)
+                    store_rejects(self.conn, self.load_id, batch.rejects)
+                first = totals.rows_loaded if self.options.dedupe else None
+                totals = _add(totals, batch, self.options)
                 if batch.events.num_rows:
                     rows = self._dictionaries.rows_of(batch.events, first)
                     self._partitions.prepare(rows.event_time)
                     copier.put(rows, self._partitions.created)
-                    for observer in self._observers:
+                    for observer in self.observers:
                         observer.see(rows)
                 show(totals)
             self._may_have_events = True
@@ -256,9 +251,9 @@ class _Load:
 
     def drop_duplicates(self, totals: Totals) -> Totals:
         """With ``--dedupe exact``: keep of the copied events those that are not visible already."""
-        if not self._options.dedupe:
+        if not self.options.dedupe:
             return totals
-        rows, first, last = insert_new_events(self._conn, self._load_id)
+        rows, first, last = insert_new_events(self.conn, self.load_id)
         return replace(
             totals,
             rows_loaded=rows,
@@ -271,19 +266,19 @@ class _Load:
         """Make the load visible, with what observers write; return its ``load_seq``."""
 
         def settle() -> None:
-            for observer in self._observers:
+            for observer in self.observers:
                 observer.settle()
 
         header = None if batches.header is None else readable(batches.header)
         try:
             return publish(
-                self._conn, self._load_id, totals, batches.fingerprint, header=header, first=settle
+                self.conn, self.load_id, totals, batches.fingerprint, header=header, first=settle
             )
         except CommitLostError as error:
-            load_seq = find_load_seq(self._dsn, self._load_id)
+            load_seq = find_load_seq(self.dsn, self.load_id)
             if load_seq is None:
                 raise DatabaseError(
-                    f"the server went away before load {self._load_id} was visible, and it never "
+                    f"the server went away before load {self.load_id} was visible, and it never "
                     "will be; run the same command again"
                 ) from error
             return load_seq
@@ -292,16 +287,16 @@ class _Load:
         """Remove what there is of the load; what the server does not let us, the next run does."""
         # What went wrong here must not hide what went wrong before.
         with suppress(psycopg.Error):
-            if not self._conn.closed:
-                remove_load(self._conn, self._load_id, has_events=self._may_have_events)
-        if self._conn.closed:
-            remove_lost_load(self._dsn, self._load_id)
+            if not self.conn.closed:
+                remove_load(self.conn, self.load_id, has_events=self._may_have_events)
+        if self.conn.closed:
+            remove_lost_load(self.dsn, self.load_id)
 
     def tidy_up(self) -> None:
         """Keep statistics useful; if that fails, the next load makes up for it."""
         with suppress(psycopg.Error):
             new_names = self._dictionaries.have_new_names
-            tidy_up(self._conn, self._partitions, have_new_names=new_names)
+            tidy_up(self.conn, self._partitions, have_new_names=new_names)
 
 
 def _lock_and_find(conn: Connection, fingerprint: str | None) -> LedgerRow | None:

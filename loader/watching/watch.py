@@ -42,13 +42,14 @@ class WatchOptions:
     once: bool = False
 
 
+@dataclass(kw_only=True)
 class Watcher:
     """Looks into a directory again and again, and loads what is complete.
 
     That nothing is loaded twice, even if a file is loaded and then not moved, is up to the ledger,
     which knows the content.
 
-    Args:
+    Attributes:
         delivery: brings files to the databases.
         inbox: the directory.
         options: how to watch.
@@ -58,24 +59,16 @@ class Watcher:
         say: tells the user of what is neither a result nor the end.
     """
 
-    def __init__(
-        self,
-        *,
-        delivery: Delivery,
-        inbox: Inbox,
-        options: WatchOptions,
-        loaded: Callable[[LoadResult], None],
-        batch_loaded: Callable[[], None],
-        unusable: Callable[[str], None],
-        say: Callable[[str], None],
-    ) -> None:
-        self._delivery = delivery
-        self._inbox = inbox
-        self._options = options
-        self._loaded = loaded
-        self._batch_loaded = batch_loaded
-        self._unusable = unusable
-        self._say = say
+    delivery: Delivery
+    inbox: Inbox
+    options: WatchOptions
+    loaded: Callable[[LoadResult], None]
+    batch_loaded: Callable[[], None]
+    unusable: Callable[[str], None]
+    say: Callable[[str], None]
+
+    def __post_init__(self) -> None:
+        """Begin knowing nothing; what was loaded before is up to the ledger."""
         self._left_alone: set[str] = set()
         self._written: set[str] = set()
         self._outcomes: list[Outcome] = []
@@ -93,11 +86,11 @@ class Watcher:
             InputError: there is no such directory, or (with ``once``) it cannot be read.
             DatabaseError: the database went away (with ``once``; else it is waited for).
         """
-        self._inbox.prepare(dry_run=self._delivery.is_dry_run)
+        self.inbox.prepare(dry_run=self.delivery.is_dry_run)
         pause = _FIRST_PAUSE_SECONDS
         is_unknown, is_away = True, False
         while not must_stop.is_set():
-            wait = time.monotonic() + self._options.every
+            wait = time.monotonic() + self.options.every
             try:
                 if is_unknown:
                     # Now, and not when a file comes: at the start somebody is looking.
@@ -105,28 +98,28 @@ class Watcher:
                     is_unknown = False
                 self._load_batch(must_stop)
                 if is_away:
-                    self._say("it works again")
+                    self.say("it works again")
                 is_away, pause = False, _FIRST_PAUSE_SECONDS
                 wait -= time.monotonic()
             except (psycopg.Error, DatabaseError, InputError) as error:
-                if self._options.once or not (isinstance(error, InputError) or may_pass(error)):
+                if self.options.once or not (isinstance(error, InputError) or may_pass(error)):
                     raise
                 wait, pause = pause, min(2 * pause, _LONGEST_PAUSE_SECONDS)
                 is_unknown = is_away = True
-                self._say(f"{explain(error)}; trying again in {wait:.0f} s")
-            if self._options.once:
+                self.say(f"{explain(error)}; trying again in {wait:.0f} s")
+            if self.options.once:
                 return
             must_stop.wait(wait)
 
     def _load_batch(self, must_stop: StopRequest) -> None:
         self._look_back()
         before = self._look()
-        if not before or must_stop.wait(self._options.settle):
+        if not before or must_stop.wait(self.options.settle):
             return
         complete = before & self._look()
         if not complete:
             return
-        self._delivery.begin()
+        self.delivery.begin()
         self._outcomes = []
         has_loaded = False
         try:
@@ -137,27 +130,27 @@ class Watcher:
                     has_loaded |= self._load(seen)
                 except InputError as error:
                     # It stays where it is, and does not keep the others from being loaded.
-                    self._unusable(str(error))
+                    self.unusable(str(error))
         finally:
             if has_loaded:
-                self._batch_loaded()
+                self.batch_loaded()
         if any(isinstance(one, Missing) and not one.is_unusable for one in self._outcomes):
             raise IncompleteError(self._outcomes)
 
     def _check(self) -> None:
         """See whether anything can be loaded now; of several databases, tell which cannot."""
-        self._delivery.begin()
-        for error in self._delivery.failures:
-            self._say(f"{error}; the others are loaded into")
+        self.delivery.begin()
+        for error in self.delivery.failures:
+            self.say(f"{error}; the others are loaded into")
 
     def _look(self) -> set[Seen]:
-        look = self._inbox.look()
+        look = self.inbox.look()
         if new := look.others - self._left_alone:
             names = ", ".join(sorted(new))
-            self._say(f"left alone, for want of a format in the name or in --format: {names}")
+            self.say(f"left alone, for want of a format in the name or in --format: {names}")
         if new := look.written - self._written:
             names = ", ".join(sorted(new))
-            self._say(f"left until nobody has it open for writing: {names}")
+            self.say(f"left until nobody has it open for writing: {names}")
         self._left_alone, self._written = look.others, look.written
         self._read &= look.files
         return look.files - self._read
@@ -173,17 +166,17 @@ class Watcher:
             if now == put:
                 self._put.append((put, results))
             else:
-                self._fail(now, _was_incomplete(self._inbox.name_of(put.path), results))
+                self._fail(now, _was_incomplete(self.inbox.name_of(put.path), results))
 
     def _load(self, seen: Seen) -> bool:
         """Load one file and move it to where it belongs; tell whether it was loaded."""
-        if self._delivery.is_dry_run:
+        if self.delivery.is_dry_run:
             self._try(seen)
             return False
-        taken = self._inbox.take(seen)
+        taken = self.inbox.take(seen)
         if taken is None:
             return False
-        with self._inbox.attempt(taken) as deaths:
+        with self.inbox.attempt(taken) as deaths:
             if deaths is None:
                 return False
             if deaths >= _MOST_DEATHS:
@@ -195,26 +188,26 @@ class Watcher:
         """Read a file where it is, to tell what would become of it."""
         self._read.add(seen)
         try:
-            for an_input in self._inbox.inputs_of(seen.path):
+            for an_input in self.inbox.inputs_of(seen.path):
                 self._bring(an_input, {})
         except InputError as error:
-            self._unusable(str(error))
+            self.unusable(str(error))
 
     def _set_aside(self, taken: Seen, deaths: int) -> None:
         """Put away a file that a loader dies of, so that what stands behind it is loaded."""
         self._fail(
             taken,
-            f"{self._inbox.name_of(taken.path)}: the loader died {deaths} times while it loaded "
+            f"{self.inbox.name_of(taken.path)}: the loader died {deaths} times while it loaded "
             "this file: killed, out of memory, or by a fault of its own; to try once more, move it "
             "back",
         )
 
     def _load_taken(self, taken: Seen) -> bool:
-        name = self._inbox.name_of(taken.path)
+        name = self.inbox.name_of(taken.path)
         has = self._has.setdefault(taken, {})
         held = len(has)
         try:
-            inputs = self._inbox.inputs_of(taken.path)
+            inputs = self.inbox.inputs_of(taken.path)
             for an_input in inputs:
                 self._bring(an_input, has)
         except InputError as error:
@@ -233,9 +226,9 @@ class Watcher:
             if results:
                 self._fail(now, _was_incomplete(name, results))
             del self._has[taken]
-        elif len(has) == len(inputs) * len(self._delivery.destinations):
+        elif len(has) == len(inputs) * len(self.delivery.destinations):
             is_complete = not any(result.rows_rejected for result in results)
-            target = self._inbox.put(taken, "done" if is_complete else "rejected")
+            target = self.inbox.put(taken, "done" if is_complete else "rejected")
             if target is not None:
                 self._put.append((replace(taken, path=target), results))
             del self._has[taken]
@@ -246,19 +239,19 @@ class Watcher:
         outcomes = []
         member = an_input.member
         have = [destination for held, destination in has if held == member]
-        for one in self._delivery.bring(an_input, except_to=have):
+        for one in self.delivery.bring(an_input, except_to=have):
             outcomes.append(one)
             if isinstance(one, LoadResult):
                 has[member, one.destination] = one
-                self._loaded(one)
+                self.loaded(one)
         self._outcomes += outcomes
         for one in outcomes:
             if isinstance(one, Missing) and isinstance(one.error, InputError):
                 raise type(one.error)(an_input.explain(one.error))
 
     def _fail(self, taken: Seen, reason: str) -> None:
-        if self._inbox.put(taken, "failed", note=reason) is not None:
-            self._unusable(f"{reason}; moved to failed")
+        if self.inbox.put(taken, "failed", note=reason) is not None:
+            self.unusable(f"{reason}; moved to failed")
 
 
 def _was_incomplete(name: str, results: Sequence[LoadResult]) -> str:

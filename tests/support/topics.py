@@ -80,7 +80,7 @@ class Shown(TopicConsumer):
         self.steps = 0
 
     @property
-    def client(self) -> Any:
+    def library(self) -> Any:
         """The client library's consumer."""
         return self._topic.consumer
 
@@ -134,7 +134,7 @@ class Running:
         done = threading.Event()
 
         def paused() -> None:
-            client = self.consumer.client
+            client = self.consumer.library
             partitions = client.assignment()
             client.pause(partitions)
             act()
