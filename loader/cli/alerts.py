@@ -13,7 +13,7 @@ import click
 from loader.alerting import notify
 from loader.alerting.early_alerts import EarlyAlerts
 from loader.alerting.rules import read_definitions
-from loader.cli.options import options_as, read_by
+from loader.cli.typed import options_as, read_by
 from loader.delivery.destinations import Destination
 from loader.durations import read_duration
 from loader.loading.observer import Observer

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import click
 
 from loader.cli.builds import Builds
-from loader.cli.options import SOME_ROWS_REJECTED, destinations_of, read_by, with_options
+from loader.cli.options import SOME_ROWS_REJECTED, destinations_of
 from loader.cli.report import Output, as_json, print_load
+from loader.cli.typed import read_by, with_options
 from loader.database.connection import redact
 from loader.database.conninfo import with_connection
 from loader.delivery.destinations import Destination

@@ -7,15 +7,9 @@ import click
 
 from loader.cli.alerts import AlertOptions, with_alerts
 from loader.cli.batches import batching, with_batches
-from loader.cli.options import (
-    options_as,
-    options_of,
-    with_destinations,
-    with_mapping,
-    with_output,
-    with_workers,
-)
+from loader.cli.options import with_destinations, with_mapping, with_output, with_workers
 from loader.cli.report import Output
+from loader.cli.typed import options_as, options_of
 from loader.delivery.destinations import Destination
 from loader.kafka.client import Client, read_options
 from loader.kafka.consumer import ConsumeOptions, TopicConsumer

@@ -4,7 +4,7 @@ from typing import BinaryIO
 
 import click
 
-from loader.cli.options import options_as, options_of
+from loader.cli.typed import options_as, options_of
 from loader.generate import GenerateOptions, write
 from loader.reading.mapping import FORMATS, Format
 

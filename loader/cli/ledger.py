@@ -11,7 +11,8 @@ import click
 from psycopg import Connection
 
 from loader.cli import report
-from loader.cli.options import Decorator, options_as, read_by, with_one_destination
+from loader.cli.options import with_one_destination
+from loader.cli.typed import Decorator, options_as, read_by
 from loader.database.activity import Alert, Period, periods_by_category, read_activity
 from loader.database.changes import explain_load
 from loader.database.connection import connect, database_dsn

@@ -14,7 +14,6 @@ from loader.cli.options import (
     WORKERS,
     destinations_of,
     loading,
-    options_as,
     with_destinations,
     with_files,
     with_mapping,
@@ -22,6 +21,7 @@ from loader.cli.options import (
 )
 from loader.cli.progress import show_progress
 from loader.cli.report import Output, as_json, print_load
+from loader.cli.typed import options_as
 from loader.delivery.delivery import Delivery
 from loader.delivery.outcomes import Missing, Outcome, describe_incomplete
 from loader.loading.load import LoadResult

@@ -9,8 +9,9 @@ import click
 import psycopg
 
 from loader.cli import report
-from loader.cli.options import destinations_of, read_by, with_destinations, with_output
+from loader.cli.options import destinations_of, with_destinations, with_output
 from loader.cli.report import Output
+from loader.cli.typed import read_by
 from loader.database.connection import connect, explain, redact
 from loader.database.maintain import Maintenance
 from loader.database.maintain import maintain as maintain_database

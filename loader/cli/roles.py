@@ -3,7 +3,8 @@
 import click
 from psycopg import errors
 
-from loader.cli.options import Decorator, options_as, with_one_destination
+from loader.cli.options import with_one_destination
+from loader.cli.typed import Decorator, options_as
 from loader.database.connection import connect, database_dsn
 from loader.database.roles import Roles, set_up_roles
 from loader.errors import LoaderError

@@ -12,8 +12,6 @@ from loader.cli.options import (
     DRY_RUN,
     MAX_REJECTS,
     WORKERS,
-    options_as,
-    read_by,
     with_destinations,
     with_files,
     with_mapping,
@@ -21,6 +19,7 @@ from loader.cli.options import (
 )
 from loader.cli.progress import show_progress
 from loader.cli.report import Output
+from loader.cli.typed import options_as, read_by
 from loader.delivery.delivery import Delivery
 from loader.durations import read_duration
 from loader.loading.options import LoadOptions
