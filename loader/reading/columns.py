@@ -29,7 +29,7 @@ from loader.reading.fields import (
 )
 from loader.reading.limits import DEEPEST
 from loader.reading.plain import plain, plain_batch, plain_type
-from loader.reading.rows import Assembler, Rows
+from loader.reading.rows import Assembler, Origins, Rows
 from loader.reading.texts import is_text, value_at
 from loader.reading.times import EPOCHS
 
@@ -156,7 +156,7 @@ def _is_deeper(kind: DataType, levels: int) -> bool:
 
 
 @dataclass(frozen=True)
-class _Rows:
+class _Rows(Origins):
     """Rows of a batch, or items of lists in them."""
 
     batch: RecordBatch

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Final
-
-import numpy as np
 
 from loader.errors import InputError
 from loader.reading import attributes, header
 from loader.reading.arrow import Array, InvalidError, Table, arrow_csv, pa
-from loader.reading.batch import EventBatch, Reject
-from loader.reading.limits import too_long
 from loader.reading.lines import Block, Blocks, long_lines
-from loader.reading.quoting import RecordFault, Records
-from loader.reading.rows import Assembler, Broken, Rows
-from loader.reading.texts import Texts
+from loader.reading.quoting import Dialect, Records
+from loader.reading.rows import Assembler, Broken, Origins, Rows
+from loader.reading.texts import Texts, joined
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy as np
     from numpy.typing import NDArray
 
+    from loader.reading.batch import EventBatch
     from loader.reading.limits import Limits
     from loader.reading.mapping import Mapping
     from loader.reading.streams import ByteSource
@@ -59,13 +57,9 @@ class CsvReader:
         """
         self._check(self._blocks.peek())
         for block in self._blocks:
-            if self._columns is None:
-                rest = self._start(block)
-                if rest is None:
-                    continue
-                yield self._batch(rest)
-            else:
-                yield self._batch(block)
+            rest = self._start(block) if self._columns is None else block
+            if rest is not None and self._columns is not None:
+                yield self._batch(rest, self._columns)
         if self._columns is None:
             raise InputError(f"{self._origin}: is empty")
 
@@ -129,57 +123,46 @@ class CsvReader:
             )
         return rest
 
-    def _batch(self, block: Block) -> EventBatch:
-        if self._columns is None:
-            raise AssertionError("the columns are not known yet")
+    def _batch(self, block: Block, columns: _Columns) -> EventBatch:
+        before = long_lines(block, self._limits) or Broken()
         if self._is_clean(block):
-            table = self._columns.parse(block.data)
+            table = columns.parse(block.data)
             # Arrow makes a row of empty fields from a blank line, so look closer at such rows.
             if (
                 table is not None
                 and len(table) == block.line_count
-                and not self._columns.has_empty_time(table)
+                and not columns.has_empty_time(table)
             ):
-                origins = _Lines(block)
-                return self.assembler.batch(
-                    self._columns.rows(table, origins), long_lines(block, self._limits)
-                )
-        return self._careful(block, self._columns)
+                return self.assembler.batch(columns.rows(table, block), before)
+        records = Records(block, columns.dialect, self._limits, self._are_rows)
+        if records.rest < len(block.lines):
+            self._blocks.give_back(block, records.rest)
+        table = columns.parse(records.good())
+        if table is None:
+            records.find_ragged()
+            table = columns.parse(records.good())
+        if table is None:
+            raise AssertionError(f"{self._origin}: records and rows differ near {block.first_line}")
+        return self.assembler.batch(columns.rows(table, records), before + records.broken())
 
     def _is_clean(self, block: Block) -> bool:
         """Whether line n is row n, if Arrow finds the right number of fields in each."""
-        data = block.data
         return (
-            len(data) > 0
-            and b'"' not in data
-            and not data.startswith((b"\n", b"\r", header.BOM))
+            len(block.data) > 0
+            and b'"' not in block.data
             and block.has_plain_ends
             and not block.may_hold_longer(self._limits.line_bytes)
         )
 
-    def _careful(self, block: Block, columns: _Columns) -> EventBatch:
-        def is_row(records: Records) -> NDArray[np.bool_]:
-            lines, texts = records.line_texts(columns.times)
-            _, faults = self.assembler.clock.read(pa.array(texts, pa.binary()))
-            found = np.zeros(len(block.lines), np.bool_)
-            found[lines] = faults == 0
-            return found
-
-        records = Records(
-            block,
-            delimiter=ord(self._mapping.separator),
-            fields=columns.count,
-            longest=self._limits.line_bytes,
-            is_row=is_row,
-        )
-        if records.given_back is not None:
-            self._blocks.give_back(block, records.given_back)
-        good = np.flatnonzero(records.faults == RecordFault.NONE)
-        table = columns.parse(records.plain(good))
-        if table is None or len(table) != len(good):
-            raise AssertionError(f"{self._origin}: records and rows differ near {block.first_line}")
-        broken = _broken(records, columns.count, self._limits, long_lines(block, self._limits))
-        return self.assembler.batch(columns.rows(table, _Chosen(records, good)), broken)
+    def _are_rows(self, data: bytes) -> NDArray[np.bool_]:
+        """Tell of rows which have a time."""
+        columns = self._columns
+        table = None if columns is None else columns.parse(data)
+        if columns is None or table is None:
+            raise AssertionError(f"{self._origin}: these have the right number of fields")
+        times = [columns.column(table, name) for name in self._mapping.time_columns]
+        found: NDArray[np.bool_] = self.assembler.clock.read(joined(times))[1] == 0
+        return found
 
 
 def _from(block: Block, number: int) -> Block:
@@ -194,30 +177,28 @@ class _Columns:
     def __init__(self, found: tuple[str, ...], mapping: Mapping, origin: str) -> None:
         self._mapping = mapping
         self._at = header.positions(found, mapping, origin)
-        self.count = len(found)
-        self.times = [self._at[name] for name in mapping.time_columns]
+        self.dialect = Dialect(mapping.separator, len(found))
         names = set(mapping.needed_columns) - set(mapping.time_columns)
-        types = {
+        self._types = {
             str(at): _NAMES if name in names else _TEXT
             for name, at in sorted(self._at.items(), key=lambda item: item[0] in names)
         }
         self._parsing = arrow_csv.ParseOptions(
             delimiter=mapping.separator, newlines_in_values=True, ignore_empty_lines=False
         )
-        self._types = types
         # Names may repeat among the columns that are not read; numbers do not.
-        self._names = [str(number) for number in range(self.count)]
+        self._names = [str(number) for number in range(len(found))]
         self._converting = arrow_csv.ConvertOptions(
-            column_types=types, include_columns=list(types), check_utf8=False
+            column_types=self._types, include_columns=list(self._types), check_utf8=False
         )
 
     def parse(self, data: bytes) -> Table | None:
         """Parse rows; None when one of them does not have the right number of fields."""
+        if not data:
+            return pa.schema(self._types).empty_table()
         reading = arrow_csv.ReadOptions(
             use_threads=False, block_size=len(data) + 1, column_names=self._names
         )
-        if not data:
-            return pa.schema(self._types).empty_table()
         try:
             return arrow_csv.read_csv(
                 pa.BufferReader(data),
@@ -230,75 +211,16 @@ class _Columns:
 
     def has_empty_time(self, table: Table) -> bool:
         """Whether any row has nothing where the time should be."""
-        times = table[str(self.times[0])]
-        return any((Texts(chunk, trim=False).lengths == 0).any() for chunk in times.chunks)
+        times = self.column(table, self._mapping.time_columns[0])
+        return bool((Texts(times, trim=False).lengths == 0).any())
 
-    def rows(self, table: Table, origins: _Lines | _Chosen) -> Rows:
+    def column(self, table: Table, name: str) -> Array:
+        """Return a column."""
+        found = table[str(self._at[name])].combine_chunks()
+        return found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
+
+    def rows(self, table: Table, origins: Origins) -> Rows:
         """Give the columns their meaning."""
-        columns = {name: _whole(table[str(at)]) for name, at in self._at.items()}
+        columns = {name: self.column(table, name) for name in self._at}
         kept = {name: attributes.member(columns[name]) for name in self._mapping.attributes}
         return Rows(columns=columns, compared=columns, members=kept, origins=origins)
-
-
-def _whole(column: Array) -> Array:
-    found = column.combine_chunks()
-    return found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
-
-
-@dataclass(frozen=True)
-class _Lines:
-    """Rows that are the lines of a block."""
-
-    block: Block
-
-    def line_number(self, row: int) -> int:
-        return self.block.first_line + row
-
-    def raw(self, row: int) -> bytes:
-        return self.block.lines.line(row)
-
-    def reason(self, row: int, column_name: str) -> str | None:  # noqa: ARG002
-        return None
-
-
-@dataclass(frozen=True)
-class _Chosen:
-    """Rows that are some of the records of a block."""
-
-    records: Records
-    good: NDArray[np.int64]
-
-    def line_number(self, row: int) -> int:
-        return self.records.block.first_line + int(self.records.first_lines[self.good[row]])
-
-    def raw(self, row: int) -> bytes:
-        return self.records.raw(int(self.good[row]))
-
-    def reason(self, row: int, column_name: str) -> str | None:  # noqa: ARG002
-        return None
-
-
-def _broken(records: Records, fields: int, limits: Limits, before: Broken | None) -> Broken:
-    bad = np.flatnonzero(records.faults > RecordFault.BLANK)
-
-    def reject(record: int) -> Reject:
-        raw = records.raw(record)
-        is_cut = bool(records.faults[record] == RecordFault.LONG)
-        match records.faults[record]:
-            case RecordFault.OPEN:
-                reason = "a quote opens here and is not closed before the next row"
-            case RecordFault.STRAY:
-                reason = "a quote stands inside a field, not around it"
-            case RecordFault.LONG:
-                size, raw = len(raw), raw[: limits.raw_bytes]
-                reason = too_long(size, len(raw), limits)
-            case _:
-                reason = f"the row has {records.field_counts[record]} fields instead of {fields}"
-        number = records.block.first_line + int(records.first_lines[record])
-        return Reject(line_number=number, column_name=None, reason=reason, raw=raw, is_cut=is_cut)
-
-    def rejects(room: int) -> list[Reject]:
-        first = list(before.rejects(room)) if before is not None else []
-        return [*first, *(reject(record) for record in bad[:room].tolist())]
-
-    return Broken(count=len(bad) + (before.count if before is not None else 0), rejects=rejects)

@@ -26,7 +26,7 @@ from loader.reading.fields import Found, Node, Path, alike, arrays, chain, tree
 from loader.reading.limits import too_long
 from loader.reading.lines import Block, Blocks, long_lines
 from loader.reading.pieces import Pieces
-from loader.reading.rows import Assembler, Broken, Rows
+from loader.reading.rows import Assembler, Broken, Origins, Rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -336,7 +336,7 @@ def _by_hand(text: bytes, error: Exception, decoder: Any) -> Iterable[tuple[byte
 
 
 @dataclass(frozen=True)
-class _Origins:
+class _Origins(Origins):
     """Rows that are objects, or items of arrays in them."""
 
     decoded: _Decoded

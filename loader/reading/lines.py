@@ -10,7 +10,7 @@ import numpy as np
 
 from loader.reading.batch import Reject
 from loader.reading.limits import too_long
-from loader.reading.rows import Broken
+from loader.reading.rows import Broken, Origins
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,7 @@ class LongLine:
 
 
 @dataclass(frozen=True)
-class Block:
+class Block(Origins):
     """Some whole lines of an input.
 
     Attributes:
@@ -59,6 +59,14 @@ class Block:
     def lines(self) -> Lines:
         """Where the lines stand."""
         return Lines(self.data)
+
+    def line_number(self, row: int) -> int:
+        """Number of a line, which is counted from 0 in the block."""
+        return self.first_line + row
+
+    def raw(self, row: int) -> bytes:
+        """Bytes of a line, without its line end."""
+        return self.lines.line(row)
 
     @cached_property
     def has_plain_ends(self) -> bool:

@@ -8,21 +8,24 @@ lines in between would be a good row by itself. Otherwise its line alone is brok
 
 from __future__ import annotations
 
-import itertools
+import re
 from enum import IntEnum
-from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from loader.reading.arrow import Array, pa, pc
+from loader.reading.batch import Reject
+from loader.reading.limits import too_long
+from loader.reading.rows import Broken, Origins
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
+    from loader.reading.limits import Limits
     from loader.reading.lines import Block
-
-_QUOTE: Final = ord('"')
 
 
 class RecordFault(IntEnum):
@@ -36,208 +39,182 @@ class RecordFault(IntEnum):
     FIELDS = 5
 
 
-class Records:
+class Dialect:
+    """Regular expressions of a record, for Arrow as for Python, and how many fields it has.
+
+    Blanks may stand around the quotes. A quote inside of quotes is doubled.
+    """
+
+    def __init__(self, delimiter: str, fields: int) -> None:
+        sign = f"\\x{ord(delimiter):02x}"
+        blank = " \t".replace(delimiter, "")
+        begun = f'[{blank}]*"[^"]*(?:""[^"]*)*'
+        field = f'(?:[^"{sign}\\r\\n]*|{begun}"[{blank}]*)'
+        self.fields = fields
+        self.whole = f"{field}(?:{sign}{field})*(?:\\r\\n|\\n|\\r)?"
+        self.begun = f"(?:{field}{sign})*{begun}"
+        self.blank = f"[{blank}\\r\\n]*"
+        self.delimiter = delimiter.encode()
+        self.beside = f'(?s:.*)(?:[{blank}]"|"[{blank}])(?s:.*)'
+        self.padded = f'[{blank}]*("[^"]*(?:""[^"]*)*")[{blank}]*'
+
+
+class Records(Origins):
     """Where the records of a block stand and what is wrong with them.
 
     Args:
         block: the lines.
-        delimiter: byte between fields.
-        fields: how many a row has.
-        longest: bytes that a record may have.
-        is_row: tells of each line whether it could be a row by itself, were it not for quotes.
+        dialect: how they are written.
+        limits: how many bytes a record may have.
+        are_rows: tells of rows that have the right number of fields whether they are good.
 
     Attributes:
-        first_lines: number of the first line of each record, counted from 0 in the block.
-        starts: first byte of each record, and then the end of the last.
-        ends: the byte behind each record, its line end not counted.
-        faults: `RecordFault` of each.
-        field_counts: fields of each, where quoting is in order.
-        given_back: first line that must be read again with the next block, or None.
+        rest: first line that must be read again with the next block, or behind the last one.
+        faults: `RecordFault` of each record.
     """
 
     def __init__(
         self,
         block: Block,
-        *,
-        delimiter: int,
-        fields: int,
-        longest: int,
-        is_row: Callable[[Records], NDArray[np.bool_]],
+        dialect: Dialect,
+        limits: Limits,
+        are_rows: Callable[[bytes], NDArray[np.bool_]],
     ) -> None:
-        self.block = block
-        self._fields = fields
-        self._longest = longest
-        self._is_row = is_row
-        self._seen = np.frombuffer(block.data, np.uint8)
-        self.delimiters = np.flatnonzero(self._seen == delimiter)
-        self._delimiter = delimiter
-        self._lines = block.lines
-        self._quotes = np.flatnonzero(self._seen == _QUOTE)
-        self.given_back: int | None = None
-        self._broken: dict[int, RecordFault] = {}
-        continued = np.zeros(len(self._lines), np.bool_)
-        count = len(self._lines)
-        if len(self._quotes):
-            for first, last in self._pairs():
-                continued[first + 1 : last + 1] = True
-            count = len(self._lines) if self.given_back is None else self.given_back
-        self.first_lines = np.flatnonzero(~continued[:count])
-        last_lines = np.append(self.first_lines[1:], count) - 1
-        self.starts = self._lines.starts[np.append(self.first_lines, count)]
-        self.ends = self._lines.ends[last_lines] if count else self._lines.ends[:0]
-        self.field_counts = self._count_fields()
-        self.faults = self._find_faults()
+        self._block = block
+        self._dialect = dialect
+        self._limits = limits
+        self._are_rows = are_rows
+        self._has_quotes = b'"' in block.data
+        self.rest = len(block.lines)
+        self._use(np.arange(self.rest))
+        self.faults = np.full(self.rest, RecordFault.NONE, np.uint8)
+        if self._has_quotes:
+            odd = np.flatnonzero(~_match(self._texts, dialect.whole))
+            is_open = _match(self._texts.take(pa.array(odd)), dialect.begun)
+            self.faults[odd] = np.where(is_open, RecordFault.OPEN, RecordFault.STRAY)
+            if is_open.any():
+                self._join(odd[is_open])
+        sizes = block.lines.ends[self._lasts] - block.lines.starts[self._firsts]
+        self.faults[_match(self._texts, dialect.blank)] = RecordFault.BLANK
+        self.faults[sizes > limits.line_bytes] = RecordFault.LONG
 
-    def __len__(self) -> int:
-        return len(self.first_lines)
+    def _use(self, firsts: NDArray[np.int64]) -> None:
+        """Take it that records begin on these lines."""
+        self._firsts = firsts
+        self._lasts = np.append(firsts, self.rest)[1:] - 1
+        offsets = pa.array(self._block.lines.starts[np.append(firsts, self.rest)], pa.int32())
+        buffers = [None, offsets.buffers()[1], pa.py_buffer(self._block.data)]
+        self._texts = pa.Array.from_buffers(pa.binary(), len(firsts), buffers)
 
-    def raw(self, record: int) -> bytes:
-        """Bytes of a record, without its line end."""
-        return self.block.data[int(self.starts[record]) : int(self.ends[record])]
+    def _join(self, opens: NDArray[np.int64]) -> None:
+        """Find what goes on on other lines, of those on which a quote opens and does not close."""
+        data, lines, dialect = self._block.data, self._block.lines, self._dialect
+        whole, begun = (re.compile(one.encode()) for one in (dialect.whole, dialect.begun))
+        odd = np.flatnonzero(pc.count_substring(self._texts, b'"').to_numpy() % 2)
+        at = np.searchsorted(odd, opens, side="right")
+        lasts = np.append(odd, len(lines) - 1)[at]
+        starts, ends = lines.starts[opens], lines.ends[lasts]
+        may_be = ends - starts <= self._limits.line_bytes
+        rows = self._rows_between(opens[may_be], lasts[may_be])
+        may_be &= np.searchsorted(rows, opens) == np.searchsorted(rows, lasts, side="right")
+        continued = np.zeros(len(lines), np.bool_)
+        for place in np.flatnonzero(may_be).tolist():
+            line, last, is_closed = int(opens[place]), int(lasts[place]), at[place] < len(odd)
+            rule = whole if is_closed else begun
+            if continued[line] or not rule.fullmatch(data, int(starts[place]), int(ends[place])):
+                continue
+            if is_closed:
+                continued[line + 1 : last + 1] = True
+                self.faults[line] = RecordFault.NONE
+            elif not self._block.is_last:
+                self.rest = line
+        self._use(np.flatnonzero(~continued[: self.rest]))
+        self.faults = self.faults[self._firsts]
 
-    def plain(self, records: NDArray[np.int64]) -> bytes:
-        """Bytes of these records, line ends included, without blanks around quotes."""
-        if len(records) == 0:
-            return b""
-        kept = np.zeros(len(self), np.bool_)
-        kept[records] = True
-        kept = np.repeat(kept, np.diff(self.starts))
-        if len(self._quotes):
-            before, after = self._neighbours
-            at_start = np.searchsorted(self._quotes, self.starts)
-            of = np.searchsorted(self.starts, self._quotes, side="right") - 1
-            opens = (np.arange(len(self._quotes)) - at_start[np.minimum(of, len(self))]) % 2 == 0
-            first = np.where(opens, before + 1, self._quotes + 1)
-            end = np.where(opens, self._quotes, after)
-            if (end > first).any():
-                size = len(self._seen) + 1
-                change = np.bincount(first, minlength=size) - np.bincount(end, minlength=size)
-                kept &= np.cumsum(change)[: len(kept)] == 0
-        return self._seen[: len(kept)][kept].tobytes()
+    def _rows_between(
+        self, opens: NDArray[np.int64], lasts: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Find the lines that are good rows by themselves, behind those up to these."""
+        count = len(self.faults) + 1
+        inside = np.bincount(opens + 1, minlength=count) - np.bincount(lasts + 1, minlength=count)
+        rows = np.flatnonzero((np.cumsum(inside)[:-1] > 0) & (self.faults == RecordFault.NONE))
+        rows = rows[self._field_counts(rows) == self._dialect.fields]
+        found: NDArray[np.int64] = rows[self._are_rows(self._content(rows))]
+        return found
 
-    @cached_property
-    def _quote_lines(self) -> NDArray[np.int64]:
-        """Line of each quote."""
-        return np.searchsorted(self._lines.starts, self._quotes, side="right") - 1
+    def _field_counts(self, records: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Count the fields of records in which quoting is in order."""
+        texts = self._texts.take(pa.array(records))
+        if self._has_quotes:
+            texts = pc.replace_substring_regex(texts, '"[^"]*"', b"")
+        found = pc.count_substring(texts, self._dialect.delimiter)
+        counts: NDArray[np.int64] = found.to_numpy() + np.int64(1)
+        return counts
 
-    @cached_property
-    def _neighbours(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Of each quote the bytes before and after that are no blanks; -1 and the end for none."""
-        quotes, seen = self._quotes, self._seen
-        before, after = quotes - 1, quotes + 1
-        blank, other = (sign if sign != self._delimiter else _QUOTE for sign in b" \t")
-        beside = seen[np.concatenate([np.maximum(before, 0), np.minimum(after, len(seen) - 1)])]
-        if ((beside == blank) | (beside == other)).any():
-            marks = np.flatnonzero((seen != blank) & (seen != other) | (seen == _QUOTE))
-            at = np.searchsorted(marks, quotes)
-            before = np.append(marks, -1)[at - 1]
-            after = np.append(marks, len(seen))[at + 1]
-        return before, after
+    def find_ragged(self) -> None:
+        """Have a fault in those that have another number of fields."""
+        rows = np.flatnonzero(self.faults == RecordFault.NONE)
+        counts = self._field_counts(rows)
+        is_ragged = counts != self._dialect.fields
+        self._ragged = dict(zip(rows[is_ragged].tolist(), counts[is_ragged].tolist(), strict=True))
+        self.faults[rows[is_ragged]] = RecordFault.FIELDS
 
-    @cached_property
-    def _disorder(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Quotes out of place per line: when it starts outside of quotes, and inside."""
-        quotes, lines = self._quotes, self._quote_lines
-        before, after = self._neighbours
-        neighbours = np.diff(quotes) == 1
-        opens = (before < self._lines.starts[lines]) | (self._seen[before] == self._delimiter)
-        opens |= np.append(False, neighbours)
-        last = np.minimum(after, len(self._seen) - 1)
-        closes = (after >= self._lines.ends[lines]) | (self._seen[last] == self._delimiter)
-        closes |= np.append(neighbours, False)
-        per_line = np.bincount(lines, minlength=len(self._lines))
-        firsts = np.cumsum(per_line) - per_line
-        is_odd = (np.arange(len(quotes)) - firsts[lines]) % 2 == 1
-        outside = np.where(is_odd, closes, opens)
-        inside = np.where(is_odd, opens, closes)
-        return (
-            np.bincount(lines[~outside], minlength=len(self._lines)),
-            np.bincount(lines[~inside], minlength=len(self._lines)),
+    def good(self) -> bytes:
+        """Return the rows, for Arrow to read."""
+        self._rows = np.flatnonzero(self.faults == RecordFault.NONE)
+        return self._content(self._rows)
+
+    def _content(self, records: NDArray[np.int64]) -> bytes:
+        texts, dialect = self._texts.take(pa.array(records)), self._dialect
+        # Arrow would take a blank before a quote for text.
+        if self._has_quotes and _match(texts, dialect.beside).any():
+            texts = pc.replace_substring_regex(texts, dialect.padded, rb"\1")
+        return texts.buffers()[2].to_pybytes() if len(texts) else b""
+
+    def line_number(self, row: int) -> int:
+        """Line of a row, counted from 1."""
+        return self._block.first_line + int(self._firsts[self._rows[row]])
+
+    def raw(self, row: int) -> bytes:
+        """Bytes of a row as it stood in the input."""
+        return self._raw(self._rows[row])
+
+    def _raw(self, record: int) -> bytes:
+        lines = self._block.lines
+        return self._block.data[
+            int(lines.starts[self._firsts[record]]) : int(lines.ends[self._lasts[record]])
+        ]
+
+    def broken(self) -> Broken:
+        """Return the records that are no rows."""
+        bad = np.flatnonzero(self.faults > RecordFault.BLANK).tolist()
+        return Broken(count=len(bad), rejects=lambda room: [self._reject(at) for at in bad[:room]])
+
+    def _reject(self, record: int) -> Reject:
+        raw = self._raw(record)
+        is_cut = bool(self.faults[record] == RecordFault.LONG)
+        match self.faults[record]:
+            case RecordFault.OPEN:
+                reason = "a quote opens here and is not closed before the next row"
+            case RecordFault.STRAY:
+                reason = "a quote stands inside a field, not around it"
+            case RecordFault.LONG:
+                size, raw = len(raw), raw[: self._limits.raw_bytes]
+                reason = too_long(size, len(raw), self._limits)
+            case _:
+                count, wanted = self._ragged[record], self._dialect.fields
+                reason = f"the row has {count} fields instead of {wanted}"
+        return Reject(
+            line_number=self._block.first_line + int(self._firsts[record]),
+            column_name=None,
+            reason=reason,
+            raw=raw,
+            is_cut=is_cut,
         )
 
-    def _pairs(self) -> list[tuple[int, int]]:
-        """First and last line of each record of several lines; finds the broken lines too."""
-        outside, inside = self._disorder
-        per_line = np.bincount(self._quote_lines, minlength=len(self._lines))
-        for line in np.flatnonzero((outside > 0) & (per_line % 2 == 0)).tolist():
-            self._broken[line] = RecordFault.STRAY
-        inside_before = np.append(0, np.cumsum(inside))
-        rows_before: NDArray[np.int64] | None = None
-        odd = np.flatnonzero(per_line % 2).tolist()
-        pairs = []
-        skip = False
-        for line, following in itertools.zip_longest(odd, odd[1:]):
-            if skip:
-                skip = False
-                continue
-            if outside[line]:
-                self._broken[line] = RecordFault.STRAY
-                continue
-            last = len(self._lines) - 1 if following is None else following
-            size = self._lines.ends[last] - self._lines.starts[line]
-            is_sound = inside_before[last + 1] == inside_before[line + 1]
-            if is_sound and size <= self._longest and last > line:
-                if rows_before is None:
-                    alone = self._is_row(self) & (per_line % 2 == 0) & (outside == 0)
-                    rows_before = np.append(0, np.cumsum(alone))
-                is_sound = rows_before[last + 1] == rows_before[line + 1]
-            if not is_sound or size > self._longest or (following is None and self.block.is_last):
-                self._broken[line] = RecordFault.OPEN
-            elif following is None:
-                self.given_back = line
-            else:
-                pairs.append((line, following))
-                # A broken line inside is no line of its own any more.
-                for between in range(line + 1, following + 1):
-                    self._broken.pop(between, None)
-                skip = True
-        return pairs
 
-    def _count_fields(self) -> NDArray[np.int64]:
-        at = (
-            self.delimiters[self.delimiters < self.starts[-1]] if len(self) else self.delimiters[:0]
-        )
-        records = np.searchsorted(self.starts, at, side="right") - 1
-        if len(self._quotes):
-            quotes_before = np.searchsorted(self._quotes, at)
-            at_start = np.searchsorted(self._quotes, self.starts)[records]
-            records = records[(quotes_before - at_start) % 2 == 0]
-        return np.bincount(records, minlength=len(self)) + 1
-
-    def _find_faults(self) -> NDArray[np.uint8]:
-        faults = np.where(self.field_counts == self._fields, RecordFault.NONE, RecordFault.FIELDS)
-        faults = faults.astype(np.uint8)
-        if (self.field_counts == 1).any():
-            marks = (self._seen != 32) & (self._seen != 9) & (self._seen != 10) & (self._seen != 13)
-            marks_before = np.append(0, np.cumsum(marks))
-            filled = marks_before[self.ends] > marks_before[self.starts[:-1]]
-            faults[(self.field_counts == 1) & ~filled] = RecordFault.BLANK
-        if self._broken:
-            broken = np.zeros(len(self._lines), np.uint8)
-            broken[list(self._broken)] = list(self._broken.values())
-            broken = broken[self.first_lines]
-            faults = np.where(broken > 0, broken, faults)
-        faults[(self.ends - self.starts[:-1] > self._longest)] = RecordFault.LONG
-        return faults
-
-    def line_texts(self, columns: Sequence[int]) -> tuple[NDArray[np.int64], list[bytes]]:
-        """Fields of each line that has enough of them, cut at every delimiter.
-
-        Returns:
-            The lines, counted from 0, and the bytes of the fields with a blank between them,
-            quotes around each removed.
-        """
-        per_line = np.searchsorted(self.delimiters, self._lines.starts)
-        counts = np.diff(per_line)
-        lines = np.flatnonzero(counts >= self._fields - 1)
-        bounds = np.concatenate([self.delimiters, [0]])
-        data = self.block.data
-
-        def field(column: int) -> Iterator[bytes]:
-            firsts = per_line[:-1][lines] + column
-            starts = self._lines.starts[lines] if column == 0 else bounds[firsts - 1] + 1
-            ends = np.where(column == counts[lines], self._lines.ends[lines], bounds[firsts])
-            for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
-                yield data[start:end].strip(b' "')
-
-        return lines, [b" ".join(texts) for texts in zip(*map(field, columns), strict=True)]
+def _match(texts: Array, expression: str) -> NDArray[np.bool_]:
+    found: NDArray[np.bool_] = pc.match_substring_regex(texts, f"^{expression}$").to_numpy(
+        zero_copy_only=False
+    )
+    return found

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -31,20 +32,20 @@ _REFUSED: Final = ((Refusal.OLD, Refusal.NEW), (Refusal.TYPE,), (Refusal.SOURCE,
 EVENT_TIME: Final = pa.timestamp("us", "UTC")
 
 
-class Origins(Protocol):
+class Origins(ABC):
     """Tells where rows stood in the input; asked only for rows that are rejected."""
 
+    @abstractmethod
     def line_number(self, row: int) -> int:
         """Line of this row of the columns, counted from 1."""
-        ...
 
+    @abstractmethod
     def raw(self, row: int) -> bytes:
         """Bytes of this row as it stood in the input."""
-        ...
 
-    def reason(self, row: int, column_name: str) -> str | None:
+    def reason(self, row: int, column_name: str) -> str | None:  # noqa: ARG002
         """What the format itself knows to be wrong with a value, such as a missing key."""
-        ...
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +59,13 @@ class Broken:
 
     count: int = 0
     rejects: Callable[[int], Sequence[Reject]] = field(default=lambda _: ())
+
+    def __add__(self, others: Broken) -> Broken:
+        """Put others behind these."""
+        return Broken(
+            count=self.count + others.count,
+            rejects=lambda room: [*self.rejects(room), *others.rejects(room)],
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
