@@ -45,7 +45,6 @@ class CsvReader:
         self._origin = origin
         self.assembler = Assembler(mapping, limits)
         self._columns: _Columns | None = None
-        self._is_started = False
         self._to_skip = mapping.skip_lines
         self._above = b""
 
@@ -77,10 +76,6 @@ class CsvReader:
     def _start(self, block: Block) -> Block | None:
         """Find the columns; return what follows, None when only blank lines came so far."""
         mapping = self._mapping
-        if not self._is_started:
-            self._is_started = True
-            if block.data.startswith(header.BOM):
-                block = replace(block, data=block.data[len(header.BOM) :])
         if self._to_skip:
             block = self._skip(block)
         if not block.data.strip() and not block.long_lines:

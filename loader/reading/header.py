@@ -54,7 +54,7 @@ def check_text(start: bytes, origin: str) -> None:
     for signature, what in _SIGNATURES.items():
         if start.startswith(signature):
             raise InputError(f"{origin}: {what}")
-    begun = start[:_LOOKED_AT].removeprefix(BOM).lstrip().lower()
+    begun = start[:_LOOKED_AT].lstrip().lower()
     for sign, what in _MARKUP.items():
         if begun.startswith(sign):
             raise InputError(f"{origin}: {what}")
@@ -72,7 +72,7 @@ def check_text(start: bytes, origin: str) -> None:
 
 def separator(line: bytes) -> str | None:
     """Return the delimiter that a line ``sep=;`` tells; None when it is another line."""
-    found = _SEPARATOR.fullmatch(line.removeprefix(BOM).strip(b"\r\n "))
+    found = _SEPARATOR.fullmatch(line.strip(b"\r\n "))
     return found[1].decode() if found else None
 
 

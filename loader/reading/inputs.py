@@ -6,7 +6,7 @@ import os
 import stat
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -27,11 +27,9 @@ from loader.reading.rows import Assembler
 from loader.reading.streams import (
     BAD_ARCHIVE,
     SNIFFED,
-    Compression,
     Content,
     Counted,
     Decoded,
-    blocks,
     sniff,
 )
 
@@ -68,7 +66,7 @@ class Reading:
         *,
         fingerprint: str | None,
         bytes_total: int | None,
-        finish: _Finish,
+        finish: Callable[[], str],
     ) -> None:
         self.fingerprint = fingerprint
         self.bytes_total = bytes_total
@@ -100,165 +98,107 @@ class Reading:
         yield from self._batches
         self.fingerprint = self._finish()
 
+    def first(self) -> EventBatch | None:
+        """Return the first batch, and read no more; None when there is none."""
+        return next(iter(self._reader), None)
+
     def close(self) -> None:
         """Stop reading."""
         self._batches.close()
 
 
-class _Finish(Protocol):
-    def __call__(self) -> str:
-        """Check what can be checked only at the end, and return the fingerprint."""
-        ...
-
-
 @contextmanager
 def open_reading(
-    an_input: Input, mapping: Mapping, limits: Limits | None = None
+    an_input: Input, mapping: Mapping, limits: Limits | None = None, *, hashing: bool = True
 ) -> Iterator[Reading]:
     """Open an input for reading; closes it afterwards.
+
+    Args:
+        an_input: what to read.
+        mapping: what it means.
+        limits: bounds.
+        hashing: whether to find the fingerprint of a file, for which all of it is read.
 
     Raises:
         InputError: it cannot be opened, or nothing of it is usable.
     """
-    limits = limits or Limits()
+    origin = an_input.origin
     mapping = mapping.of_file(an_input.path)
     with ExitStack() as stack:
-        file = stack.enter_context(open_stored(an_input))
-        if stat.S_ISREG(_mode(file)):
-            whole = file
-            if an_input.member is not None:
-                file = stack.enter_context(_open_member(whole, an_input))
-            reading = _read_file(an_input, whole, file, mapping, limits)
-        else:
-            reading = _read_stream(an_input, file, mapping, limits)
+        whole, file = stack.enter_context(_opened(an_input))
+        before = _regular(whole)
+        if before is not None and before.st_size == 0:
+            raise InputError(f"{origin}: is empty")
+        # Whoever hands us an open file may have read a part of it, which is not ours.
+        begin = 0 if before is None else file.tell()
+        start = Content(Counted(file), None, origin, hashing=False).read(SNIFFED)
+        an_input = _by_looking(an_input, mapping, start, is_file=before is not None)
+        meaning = mapping.meaning(an_input.format)
+        stored, fingerprint = Counted(file, start=start), None
+        if before is not None:
+            if hashing:
+                content = Content(stored, an_input.compression, origin, hashing=True)
+                while content.read(_HASHED_AT_ONCE):
+                    pass
+                fingerprint = content.digest(meaning)
+            file.seek(begin)
+            stored = Counted(file)
+        content = Content(stored, an_input.compression, origin, hashing=before is None)
+
+        def finish() -> str:
+            if before is None or fingerprint is None:
+                return content.digest(meaning)
+            after = os.fstat(whole.fileno())
+            if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+                why = "was changed while it was read; load it when it is complete"
+                raise InputError(f"{origin}: {why}")
+            return fingerprint
+
+        limits, text = limits or Limits(), Decoded(content, mapping.encoding)
+        reader: Reader
+        match an_input.format:
+            case "csv":
+                reader = CsvReader(text, mapping, limits, origin)
+            case "ndjson":
+                reader = JsonReader(text, mapping, limits, origin)
+            case "parquet":
+                reader = ParquetReader(file, stored, mapping, limits, origin)
+        reading = Reading(
+            reader,
+            stored,
+            fingerprint=fingerprint,
+            bytes_total=before.st_size if before is not None and file is whole else None,
+            finish=finish,
+        )
         stack.callback(reading.close)
         yield reading
 
 
-def _read_file(
-    an_input: Input, whole: BinaryIO, file: BinaryIO, mapping: Mapping, limits: Limits
-) -> Reading:
-    """Read a regular file, or what an archive, the whole, has in it."""
-    before = os.fstat(whole.fileno())
-    if before.st_size == 0:
-        raise InputError(f"{an_input.origin}: is empty")
-    # Whoever hands us an open file may have read a part of it, which is not ours.
-    begin = file.tell()
-    start = Content(Counted(file), None, an_input.origin, hashing=False).read(SNIFFED)
-    an_input = _by_looking(an_input, mapping, start)
-    compression = an_input.compression
-    if an_input.origin == STANDARD_INPUT and an_input.format != "parquet":
-        compression = sniff(start)
-    else:
-        _check_compression(an_input, sniff(start))
-    file.seek(begin)
-    content = Content(Counted(file), compression, an_input.origin, hashing=True)
-    for _ in blocks(content, _HASHED_AT_ONCE):
-        pass
-    fingerprint = content.digest(mapping.meaning(an_input.format))
-    file.seek(begin)
-    stored = Counted(file)
-
-    def finish() -> str:
-        after = os.fstat(whole.fileno())
-        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-            raise InputError(
-                f"{an_input.origin}: was changed while it was read; load it when it is complete"
-            )
-        return fingerprint
-
-    reader, _ = _reader(
-        an_input=an_input,
-        compression=compression,
-        file=file,
-        stored=stored,
-        mapping=mapping,
-        limits=limits,
-        hashing=False,
-    )
-    return Reading(
-        reader,
-        stored,
-        fingerprint=fingerprint,
-        bytes_total=before.st_size if file is whole else None,
-        finish=finish,
-    )
-
-
-def _read_stream(an_input: Input, file: BinaryIO, mapping: Mapping, limits: Limits) -> Reading:
+def _by_looking(an_input: Input, mapping: Mapping, start: bytes, *, is_file: bool) -> Input:
+    """Tell from its first bytes what an input is, as far as its name does not."""
+    origin, compression, found = an_input.origin, an_input.compression, sniff(start)
+    is_unnamed = STANDARD_INPUT in {origin, an_input.name} and mapping.format is None
+    if is_unnamed and looks_like_json(start):
+        return replace(an_input, format="ndjson")
     if an_input.format == "parquet":
+        if not is_file:
+            raise InputError(
+                f"{origin}: Parquet cannot be read from a stream, its index stands at the end; "
+                "save it as a file and name that"
+            )
+        if compression is not None:
+            raise InputError(
+                f"{origin}: Parquet is compressed inside; unpack the .{compression} around it"
+            )
+    elif origin == STANDARD_INPUT or not is_file:
+        return replace(an_input, compression=compression or found)
+    if compression not in (None, found):
         raise InputError(
-            f"{an_input.origin}: Parquet cannot be read from a stream, its index stands at the "
-            "end; save it as a file and name that"
+            f"{origin}: is not compressed with .{compression}; rename it, or compress it"
         )
-    start = b""
-    while len(start) < SNIFFED and (part := file.read(SNIFFED - len(start))):
-        start += part
-    an_input = _by_looking(an_input, mapping, start)
-    stored = Counted(file, start=start)
-    compression = an_input.compression or sniff(start)
-    reader, content = _reader(
-        an_input=an_input,
-        compression=compression,
-        file=file,
-        stored=stored,
-        mapping=mapping,
-        limits=limits,
-        hashing=True,
-    )
-    return Reading(
-        reader,
-        stored,
-        fingerprint=None,
-        bytes_total=None,
-        finish=lambda: content.digest(mapping.meaning(an_input.format)),
-    )
-
-
-def _by_looking(an_input: Input, mapping: Mapping, start: bytes) -> Input:
-    """Tell JSON on standard input, which has no name, from CSV."""
-    is_unnamed = STANDARD_INPUT in {an_input.origin, an_input.name} and mapping.format is None
-    return replace(an_input, format="ndjson") if is_unnamed and looks_like_json(start) else an_input
-
-
-def _reader(
-    *,
-    an_input: Input,
-    compression: Compression | None,
-    file: BinaryIO,
-    stored: Counted,
-    mapping: Mapping,
-    limits: Limits,
-    hashing: bool,
-) -> tuple[Reader, Content]:
-    content = Content(stored, compression, an_input.origin, hashing=hashing)
-    text = Decoded(content, mapping.encoding)
-    match an_input.format:
-        case "csv":
-            return CsvReader(text, mapping, limits, an_input.origin), content
-        case "ndjson":
-            return JsonReader(text, mapping, limits, an_input.origin), content
-        case "parquet":
-            return ParquetReader(file, stored, mapping, limits, an_input.origin), content
-
-
-def first_batch(an_input: Input, mapping: Mapping) -> EventBatch | None:
-    """Read the first batch of a file and no more; None when it has none.
-
-    Raises:
-        InputError: it cannot be read so.
-    """
-    with open_content(an_input) as file:
-        reader, _ = _reader(
-            an_input=an_input,
-            compression=an_input.compression,
-            file=file,
-            stored=Counted(file),
-            mapping=mapping.of_file(an_input.path),
-            limits=Limits(),
-            hashing=False,
-        )
-        return next(iter(reader), None)
+    if compression != found:
+        raise InputError(f"{origin}: is compressed; name it so that it ends in .{found}")
+    return an_input
 
 
 def beginning(an_input: Input, size: int) -> bytes:
@@ -279,24 +219,24 @@ def open_content(an_input: Input) -> Iterator[BinaryIO]:
     Raises:
         InputError: it cannot be opened.
     """
-    with ExitStack() as stack:
-        file = stack.enter_context(open_stored(an_input))
-        if an_input.member is not None:
-            file = stack.enter_context(_open_member(file, an_input))
+    with _opened(an_input) as (_, file):
         yield file
 
 
 @contextmanager
-def _open_member(whole: BinaryIO, an_input: Input) -> Iterator[BinaryIO]:
+def _opened(an_input: Input) -> Iterator[tuple[BinaryIO, BinaryIO]]:
+    """Open a file, and what an archive, which that is, has in it."""
     with ExitStack() as stack:
-        try:
-            archive = stack.enter_context(zipfile.ZipFile(whole))
-            file = stack.enter_context(archive.open(an_input.member or ""))
-        except (OSError, *BAD_ARCHIVE) as error:
-            raise InputError(
-                f"{an_input.origin}: is damaged or cut short; copy it again"
-            ) from error
-        yield cast("BinaryIO", file)
+        whole = file = stack.enter_context(open_stored(an_input))
+        if an_input.member is not None and _regular(whole) is not None:
+            try:
+                archive = stack.enter_context(zipfile.ZipFile(whole))
+                member = stack.enter_context(archive.open(an_input.member))
+            except (OSError, *BAD_ARCHIVE) as error:
+                why = "is damaged or cut short; copy it again"
+                raise InputError(f"{an_input.origin}: {why}") from error
+            file = cast("BinaryIO", member)
+        yield whole, file
 
 
 @contextmanager
@@ -325,24 +265,10 @@ def open_stored(an_input: Input) -> Iterator[BinaryIO]:
         yield file
 
 
-def _mode(file: BinaryIO) -> int:
+def _regular(file: BinaryIO) -> os.stat_result | None:
+    """Return the state of a regular file; None for what is none."""
     try:
-        return os.fstat(file.fileno()).st_mode
+        found = os.fstat(file.fileno())
     except OSError:
-        return 0
-
-
-def _check_compression(an_input: Input, found: Compression | None) -> None:
-    if an_input.format == "parquet" and an_input.compression is not None:
-        raise InputError(
-            f"{an_input.origin}: Parquet is compressed inside; unpack the "
-            f".{an_input.compression} around it"
-        )
-    if an_input.compression == found:
-        return
-    if an_input.compression is not None:
-        raise InputError(
-            f"{an_input.origin}: is not compressed with .{an_input.compression}; "
-            "rename it, or compress it"
-        )
-    raise InputError(f"{an_input.origin}: is compressed; name it so that it ends in .{found}")
+        return None
+    return found if stat.S_ISREG(found.st_mode) else None

@@ -31,6 +31,7 @@ from loader.reading.times import EPOCHS, Clock
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from loader.reading.batch import EventBatch
     from loader.reading.known import KnownFormat
     from loader.reading.mapping import Format
 
@@ -164,7 +165,7 @@ def _tried(
     given = {name: one for name, one in options.items() if name != "as"}
     known = formats[options["as"]].options if "as" in options else {}
     try:
-        batch = inputs.first_batch(an_input, mapping_of(known, given))
+        batch = _first_batch(an_input, mapping_of(known, given))
     except LoaderError as error:
         return replace(finding, problem=str(error).removeprefix(f"{finding.path}: "))
     problem = batch.rejects[0].reason if batch is not None and batch.rejects else None
@@ -178,6 +179,11 @@ def _tried(
         rows_rejected=batch.rows_rejected,
         problem=problem,
     )
+
+
+def _first_batch(an_input: Input, mapping: Mapping) -> EventBatch | None:
+    with inputs.open_reading(an_input, mapping, hashing=False) as reading:
+        return reading.first()
 
 
 # --- how it could be loaded -------------------------------------------------------------------
@@ -335,7 +341,7 @@ def _look(an_input: Input) -> tuple[Values, Options]:
     documents = _documents(start.decode(errors="replace"))
     if not any(isinstance(one, dict) for one in documents):
         # What the reader says of it is better.
-        inputs.first_batch(an_input, Mapping())
+        _first_batch(an_input, Mapping())
     return _paths(documents), {}
 
 
@@ -351,7 +357,7 @@ def _objects(an_input: Input) -> list[str]:
                 return found
     except (ArrowError, OSError, UnicodeDecodeError):
         # What the reader says of it is better.
-        inputs.first_batch(an_input, Mapping())
+        _first_batch(an_input, Mapping())
     return []
 
 
@@ -360,7 +366,7 @@ def _table(start: bytes, an_input: Input) -> tuple[Values, Options]:
     options: Options = {}
     try:
         # The end may be in the middle of a letter.
-        text = codecs.getincrementaldecoder("utf-8-sig")().decode(start)
+        text = codecs.getincrementaldecoder("utf-8")().decode(start)
     except UnicodeDecodeError:
         text = start.decode("cp1252", errors="replace")
         options["encoding"] = "cp1252"
@@ -420,7 +426,7 @@ def _documents(text: str) -> list[Any]:
     What is none, such as a damaged line, is passed over.
     """
     found: list[Any] = []
-    text = text.removeprefix("\ufeff").lstrip()
+    text = text.lstrip()
     at = int(text.startswith("["))
     while len(found) < _ROWS and (begun := _BEGIN.search(text, at)):
         at = begun.start()

@@ -16,7 +16,7 @@ from loader.errors import InputError
 from loader.reading.arrow import ArrowError, pa
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 Compression = Literal["gz", "zst", "bz2", "xz"]
 COMPRESSIONS: Final[tuple[Compression, ...]] = get_args(Compression)
@@ -232,7 +232,7 @@ class Decoded:
         for mark, encoding in _MARKS.items():
             if start.startswith(mark):
                 self._encoding = encoding
-                start = start if encoding == "utf-8" else start[len(mark) :]
+                start = start[len(mark) :]
                 break
         if codecs.lookup(self._encoding).name == "utf-8":
             self._rest = start
@@ -252,9 +252,3 @@ def sniff(start: bytes) -> Compression | None:
         if beginning.match(start):
             return compression
     return None
-
-
-def blocks(content: ByteSource, size: int) -> Iterator[bytes]:
-    """Yield the content in blocks of this size."""
-    while data := content.read(size):
-        yield data

@@ -51,12 +51,6 @@ class Texts:
         found: NDArray[np.uint8] = self._data[self._offsets[place < 0 :][: len(self)] + place]
         return found
 
-    def contains(self, byte: bytes) -> bool:
-        """Whether any of them holds this byte."""
-        return len(self) > 0 and (
-            bytes(byte) in self._data[int(self._offsets[0]) : int(self._offsets[-1])].tobytes()
-        )
-
     def _set(self, array: Array) -> None:
         self.array = array
         _, offsets, data = array.buffers()

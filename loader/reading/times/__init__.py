@@ -94,11 +94,12 @@ class Clock:
         texts = Texts(column)
         moments = self._parse(texts)
         rows = np.flatnonzero(moments.fault == TimeFault.FORM)
-        if len(rows) and any(map(texts.contains, _BLANKS)):
-            array = texts.array.take(pa.array(rows))
+        if len(rows):
+            found = wanted = texts.array.take(pa.array(rows))
             for blank in _BLANKS:
-                array = pc.replace_substring(array, blank, b" ")
-            moments.put(rows, self._parse(Texts(array)))
+                found = pc.replace_substring(found, blank, b" ")
+            if not found.equals(wanted):
+                moments.put(rows, self._parse(Texts(found)))
         return self.settle(moments)
 
     def _parse(self, texts: Texts) -> Moments:
