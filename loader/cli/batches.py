@@ -55,7 +55,6 @@ class Batching:
     builds: Builds | None = None
 
     def __post_init__(self) -> None:
-        """Begin with nothing reported."""
         self.first = self.destinations[0]
         # Destinations that models are behind in; None for the only database.
         self._changed: set[str | None] = set()

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,34 +13,28 @@ from loader.errors import UsageError
 from loader.settings import how_to_install
 
 
+@dataclass
 class Builds:
     """Runs ``dbt build`` in processes of its own, so that consuming goes on meanwhile.
 
     What is asked for during a build is done by one more build after it.
 
-    Args:
+    Attributes:
         project_dir: the project.
         say: tells the user of a build that failed.
         environments: by the names of databases, None for the only one, those in which dbt finds
             them.
-
-    Raises:
-        UsageError: dbt is not installed, or there is no project.
     """
 
-    def __init__(
-        self,
-        project_dir: Path,
-        say: Callable[[str], None],
-        environments: Mapping[str | None, Mapping[str, str]],
-    ) -> None:
+    project_dir: Path
+    say: Callable[[str], None]
+    environments: Mapping[str | None, Mapping[str, str]]
+
+    def __post_init__(self) -> None:
         if importlib.util.find_spec("dbt") is None:
             raise UsageError(f"--build needs dbt: {how_to_install('dbt')}")
-        if not (project_dir / "dbt_project.yml").is_file():
+        if not (self.project_dir / "dbt_project.yml").is_file():
             raise UsageError("--build: there is no dbt_project.yml here or above")
-        self._environments = environments
-        self._project_dir = project_dir
-        self._say = say
         self._waiting: set[str | None] = set()
         self._pool = ThreadPoolExecutor(1, "dbt build")
 
@@ -60,8 +55,8 @@ class Builds:
         try:
             done = subprocess.run(
                 [sys.executable, "-m", "loader.cli.builds"],
-                cwd=self._project_dir,
-                env=dict(self._environments[name]),
+                cwd=self.project_dir,
+                env=dict(self.environments[name]),
                 check=False,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
@@ -77,7 +72,7 @@ class Builds:
             if done.returncode == 0:
                 return
         where = "" if name is None else f"{name}: "
-        self._say(f"{where}dbt build failed: {reason}; the events are loaded, going on")
+        self.say(f"{where}dbt build failed: {reason}; the events are loaded, going on")
 
 
 def _reason(result: Any) -> str:

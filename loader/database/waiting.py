@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import psycopg
@@ -46,35 +47,31 @@ def now_and_then(say: Callable[[str], None] = LOGGER.info) -> Callable[[str], No
     return tell
 
 
+@dataclass(kw_only=True)
 class Watch:
     """Looks after one statement while it is waited for.
 
-    Args:
+    Attributes:
         pid: the server's process that works on it.
         patience: for how many seconds a server that does not answer is waited for.
         reconnect: opens another connection to the same server.
         break_off: makes the wait fail.
+        blockers: whom it was found to wait for.
     """
 
-    def __init__(
-        self,
-        *,
-        pid: int,
-        patience: float,
-        reconnect: Callable[[], Connection],
-        break_off: Callable[[], None],
-    ) -> None:
-        self._pid = pid
-        self._patience = patience
-        self._reconnect = reconnect
-        self._break_off = break_off
+    pid: int
+    patience: float
+    reconnect: Callable[[], Connection]
+    break_off: Callable[[], None]
+    blockers: str = ""
+
+    def __post_init__(self) -> None:
         self._thread: threading.Thread | None = None
         self._has_ended = threading.Event()
         # Held while it ends: afterwards nothing is broken off that others wait for.
         self._ending = threading.Lock()
         self._progress: int | None = None
         self._told_at = -_REPEAT_SECONDS
-        self.blockers = ""
 
     def over(self, waiting: Waiting[Result]) -> Waiting[Result]:
         """Wait as before, and begin to look after it when that takes long."""
@@ -109,21 +106,21 @@ class Watch:
                 silent_since = begun
             else:
                 silence = time.monotonic() - silent_since
-                if silence >= self._patience:
+                if silence >= self.patience:
                     self._give_up(reason)
                     return
                 self._tell(
                     f"no answer from the server for {silence:.0f} s ({reason}); given up after "
-                    f"{self._patience:.0f} s"
+                    f"{self.patience:.0f} s"
                 )
-            self._has_ended.wait(min(pause, self._patience / 3))
+            self._has_ended.wait(min(pause, self.patience / 3))
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
     def _look(self) -> str | None:
         """Tell whom it waits for; return why nothing can come of it any more, None if it can."""
         try:
-            with self._reconnect() as conn:
-                rows = conn.execute(query("waits"), {"pid": self._pid}).fetchall()
+            with self.reconnect() as conn:
+                rows = conn.execute(query("waits"), {"pid": self.pid}).fetchall()
         except (psycopg.Error, LoaderError) as error:
             # With FATAL somebody has answered, if only that there is no room for one more.
             return None if "FATAL" in str(error) else " ".join(str(error).split())
@@ -153,7 +150,7 @@ class Watch:
         with self._ending:
             if not self._has_ended.is_set():
                 LOGGER.warning("the server does not answer (%s); given up", reason)
-                self._break_off()
+                self.break_off()
 
 
 def _described(

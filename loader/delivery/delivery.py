@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 
 import psycopg
@@ -39,10 +39,11 @@ def _show_nothing(label: str) -> AbstractContextManager[ProgressCallback]:  # no
     return nullcontext(show)
 
 
+@dataclass
 class Delivery:
     """Brings inputs to destinations, one after another, each for as long as it can be reached.
 
-    Args:
+    Attributes:
         destinations: where to.
         mapping: how to read inputs, but for what each destination takes of them.
         options: how to load them.
@@ -50,20 +51,14 @@ class Delivery:
         show_progress: shows how far each load is.
     """
 
-    def __init__(
-        self,
-        destinations: Sequence[Destination],
-        mapping: Mapping,
-        options: LoadOptions,
-        *,
-        observers: Sequence[Observer] = (),
-        show_progress: ShowProgress = _show_nothing,
-    ) -> None:
-        self.destinations = destinations
-        self._mappings = {one.name: one.mapping(mapping) for one in destinations}
-        self._options = options
-        self._observers = observers
-        self._show_progress = show_progress
+    destinations: Sequence[Destination]
+    mapping: Mapping
+    options: LoadOptions
+    _: KW_ONLY
+    observers: Sequence[Observer] = ()
+    show_progress: ShowProgress = _show_nothing
+
+    def __post_init__(self) -> None:
         # To ask one that is down for each input would be to wait for it each time.
         self._failures: dict[str | None, LoaderError] = {}
         self._dsns: dict[str | None, str] = {}
@@ -75,7 +70,7 @@ class Delivery:
             LoaderError, psycopg.Error: the only database, which has no name, is not to be had.
         """
         self._failures.clear()
-        if self._options.dry_run:
+        if self.options.dry_run:
             return
         for one in self.destinations:
             try:
@@ -84,11 +79,6 @@ class Delivery:
                 if one.name is None:
                     raise
                 self._failures[one.name] = explained(error, one)
-
-    @property
-    def is_dry_run(self) -> bool:
-        """Whether nothing is to be written."""
-        return self._options.dry_run
 
     @property
     def failures(self) -> list[str]:
@@ -124,14 +114,14 @@ class Delivery:
                 raise self._failures[name]
             if _state_of(source) != state:
                 raise InputError(f"{source.origin}: was changed meanwhile; load it again")
-            with self._show_progress(label) as progress:
+            with self.show_progress(label) as progress:
                 result = load_input(
                     self._dsns.get(name, ""),
                     source,
-                    self._mappings[name],
-                    destination.options(self._options),
+                    destination.mapping(self.mapping),
+                    destination.options(self.options),
                     progress,
-                    observers=self._observers if destination is self.destinations[0] else (),
+                    observers=self.observers if destination is self.destinations[0] else (),
                 )
         except InputError as error:
             known: LoaderError = type(error)(source.explain(error))

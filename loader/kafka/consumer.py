@@ -94,7 +94,6 @@ class TopicConsumer:
     say: Callable[[str], None]
 
     def __post_init__(self) -> None:
-        """Begin with nothing; what there is to do is up to the group and to the table."""
         self._topic = Topic(self.topic, self.client)
         self._limits = Limits()
         self._identity = ""

@@ -4,6 +4,7 @@ import queue
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -26,35 +27,39 @@ class _AbortedError(Exception):
     """Another part of the load failed; this one rolls back."""
 
 
+@dataclass(kw_only=True)
 class Copier:
     """Copies batches of rows into one table over up to ``workers`` connections.
 
     Every connection copies in one transaction, committed by ``finish``; without that, nothing
     stays. A connection is opened only when there is a batch for it.
+
+    Attributes:
+        dsn: the database.
+        table: the table in schema raw; it has the columns of ``raw.event_chunks``.
+        load_id: the load.
+        has_attributes: whether its events have any.
+        workers: how many connections.
+        shard_by: what decides which of them copies an event.
     """
 
-    def __init__(
-        self,
-        dsn: str,
-        *,
-        table: str,
-        load_id: int,
-        has_attributes: bool,
-        workers: int,
-        shard_by: ShardBy = "source",
-    ) -> None:
-        """Prepare to copy into ``raw.<table>``, which has the columns of ``raw.event_chunks``."""
-        self._dsn = dsn
-        self._load_id = load_id
+    dsn: str
+    table: str
+    load_id: int
+    has_attributes: bool
+    workers: int
+    shard_by: ShardBy = "source"
+
+    def __post_init__(self) -> None:
         self._cutter = Cutter(
-            load_id, has_attributes=has_attributes, is_numbered=table != "event_chunks"
+            self.load_id,
+            has_attributes=self.has_attributes,
+            is_numbered=self.table != "event_chunks",
         )
         self._statement = sql.SQL("copy {} ({}) from stdin with (format binary)").format(
-            sql.Identifier("raw", table),
+            sql.Identifier("raw", self.table),
             sql.SQL(", ").join(map(sql.Identifier, self._cutter.columns)),
         )
-        self._workers = workers
-        self._shard_by = shard_by
         self._batches = 0
         self._queues: dict[int, _Queue] = {}
         self._threads: list[threading.Thread] = []
@@ -73,7 +78,7 @@ class Copier:
         Raises:
             psycopg.Error: a connection failed, now or before.
         """
-        for worker, part in split(rows, self._batches, self._workers, self._shard_by):
+        for worker, part in split(rows, self._batches, self.workers, self.shard_by):
             self._enqueue(self._queue_of(worker), (part, partitions_created))
         self._batches += 1
 
@@ -121,9 +126,9 @@ class Copier:
 
     def _work(self, batches: _Queue) -> None:
         try:
-            with connect(self._dsn, purpose=f"copy, load {self._load_id}") as connection:
+            with connect(self.dsn, purpose=f"copy, load {self.load_id}") as connection:
                 self._connections.append(connection)
-                show_life(connection, self._load_id)
+                show_life(connection, self.load_id)
                 portions = self._portions(batches)
                 portion = next(portions, None)
                 with connection.transaction(), connection.cursor() as cursor:

@@ -226,7 +226,7 @@ class _Load:
             create_staging(self.conn, self.load_id)
             table = staging_name(self.load_id)
         with Copier(
-            self.dsn,
+            dsn=self.dsn,
             table=table,
             load_id=self.load_id,
             has_attributes=has_attributes,

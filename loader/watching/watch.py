@@ -68,7 +68,6 @@ class Watcher:
     say: Callable[[str], None]
 
     def __post_init__(self) -> None:
-        """Begin knowing nothing; what was loaded before is up to the ledger."""
         self._left_alone: set[str] = set()
         self._written: set[str] = set()
         self._outcomes: list[Outcome] = []
@@ -86,7 +85,7 @@ class Watcher:
             InputError: there is no such directory, or (with ``once``) it cannot be read.
             DatabaseError: the database went away (with ``once``; else it is waited for).
         """
-        self.inbox.prepare(dry_run=self.delivery.is_dry_run)
+        self.inbox.prepare(dry_run=self.delivery.options.dry_run)
         pause = _FIRST_PAUSE_SECONDS
         is_unknown, is_away = True, False
         while not must_stop.is_set():
@@ -170,7 +169,7 @@ class Watcher:
 
     def _load(self, seen: Seen) -> bool:
         """Load one file and move it to where it belongs; tell whether it was loaded."""
-        if self.delivery.is_dry_run:
+        if self.delivery.options.dry_run:
             self._try(seen)
             return False
         taken = self.inbox.take(seen)

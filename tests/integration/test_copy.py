@@ -118,7 +118,7 @@ def test_a_copy_that_fails_says_so_and_keeps_nothing(dsn: str, conn: Connection)
 
     def copy_some() -> None:
         with Copier(
-            dsn, table="event_chunks", load_id=1, has_attributes=False, workers=2
+            dsn=dsn, table="event_chunks", load_id=1, has_attributes=False, workers=2
         ) as copier:
             for _ in range(50):
                 copier.put(rows, 0)
