@@ -1,6 +1,7 @@
 """Periods of activity and alerts, as the dbt models' live views give them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, TypeVar
@@ -58,12 +59,24 @@ def read_activity(
     The order is SQL's: consumers that group neighbours, as ``itertools.groupby`` does, rely on it.
     """
     name, view = _VIEWS[kind]
-    span = {"since": since, "until": until}
-    try:
+    with asking(conn, view, schema):
+        span = {"since": since, "until": until}
         return fetch(conn, kind, name, span, view=sql.Identifier(schema, view))
-    except (errors.UndefinedTable, errors.InvalidSchemaName, UnicodeEncodeError):
+
+
+@contextmanager
+def asking(conn: Connection, what: str, schema: str) -> Iterator[None]:
+    """Say what to do where dbt has not built what is asked, or the user may not ask it."""
+    try:
+        yield
+    except (
+        errors.UndefinedTable,
+        errors.UndefinedFunction,
+        errors.InvalidSchemaName,
+        UnicodeEncodeError,
+    ):
         raise UsageError(
-            f'there is no {view} in schema "{schema}" yet; run: dbt build '
+            f'there is no {what} in schema "{schema}" yet; run: dbt build '
             "(another schema: --schema or DBT_SCHEMA)"
         ) from None
     except errors.InsufficientPrivilege as error:

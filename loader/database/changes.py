@@ -1,13 +1,13 @@
 """What a load, or a withdrawal, changed: periods and alerts before it beside those after it."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from itertools import groupby
 
 from psycopg import Connection, errors, sql
 
-from loader.database.connection import refusal
+from loader.database.activity import asking
 from loader.database.ledger import LedgerRow
 from loader.database.queries import fetch
 from loader.errors import UsageError
@@ -52,24 +52,15 @@ class Change:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Row:
+class _Row(Stretch):
     rule_name: str | None
     source_name: str
     category: str
-    event_count: int
-    started_at: datetime
-    ended_at: datetime
-    triggered_at: datetime | None
     is_after: bool
 
 
 def explain_load(conn: Connection, schema: str, load_id: int) -> list[Change]:
-    """Return what a load or withdrawal changed, in the marts of a schema.
-
-    Raises:
-        UsageError: there is no such load, rows that this needs are gone, or the functions are not
-            built yet.
-    """
+    """Return what a load or withdrawal changed, in the marts of a schema."""
     load = _find_load(conn, load_id)
     if load.load_seq is None:
         raise UsageError(f"load {load_id} is not published, so it changed nothing")
@@ -79,17 +70,11 @@ def explain_load(conn: Connection, schema: str, load_id: int) -> list[Change]:
         return []
     span = {"seq": load.load_seq, "since": events.first_event_at, "until": events.last_event_at}
     names = {n: sql.Identifier(schema, f"{n}_as_of") for n in ("activity_periods", "alerts")}
-    try:
-        rows = fetch(conn, _Row, "explain_load", span, **names)
-    except (errors.UndefinedFunction, errors.InvalidSchemaName):
-        raise UsageError(
-            f'there is no activity_periods_as_of in schema "{schema}" yet; run: dbt build '
-            "(another schema: --schema or DBT_SCHEMA)"
-        ) from None
-    except errors.NoDataFound as error:
-        raise UsageError(error.diag.message_primary or str(error)) from None
-    except errors.InsufficientPrivilege as error:
-        raise refusal(error, "reader", conn.info.user) from error
+    with asking(conn, "activity_periods_as_of", schema):
+        try:
+            rows = fetch(conn, _Row, "explain_load", span, **names)
+        except errors.NoDataFound as error:
+            raise UsageError(error.diag.message_primary or str(error)) from None
     return list(_changes(rows))
 
 
@@ -115,12 +100,7 @@ def _changes(rows: Iterable[_Row]) -> Iterator[Change]:
 def _change(together: list[_Row]) -> Change:
     before, after = (
         [
-            Stretch(
-                event_count=row.event_count,
-                started_at=row.started_at,
-                ended_at=row.ended_at,
-                triggered_at=row.triggered_at,
-            )
+            Stretch(**{one.name: getattr(row, one.name) for one in fields(Stretch)})
             for row in together
             if row.is_after == is_after
         ]

@@ -46,13 +46,11 @@ create table if not exists raw.loads (
     last_event_at timestamptz,
     started_at timestamptz not null default clock_timestamp(),
     published_at timestamptz,
+    purged_at timestamptz,
+    retained_from timestamptz,
     constraint loads_kind check (kind in ('load', 'withdrawal')),
     constraint loads_withdrawal check ((kind = 'withdrawal') = (withdraws_load_id is not null))
 );
-
-alter table raw.loads add column if not exists purged_at timestamptz;
-
-alter table raw.loads add column if not exists retained_from timestamptz;
 
 alter table raw.loads
 add column if not exists rows_left_out bigint not null default 0,
@@ -156,12 +154,12 @@ create table if not exists raw.rejected_events (
     column_name text,
     reason text not null,
     raw_text text not null,
-    raw_bytes bytea
+    raw_bytes bytea,
+    is_cut boolean not null default false,
+    -- Where a message stood; lines have neither.
+    partition_number int,
+    message_offset bigint
 );
-alter table raw.rejected_events add column if not exists is_cut boolean not null default false;
--- Where a message stood; lines have neither.
-alter table raw.rejected_events add column if not exists partition_number int;
-alter table raw.rejected_events add column if not exists message_offset bigint;
 create index if not exists rejected_events_load on raw.rejected_events (load_id, line_number);
 
 create table if not exists raw.kafka_offsets (
