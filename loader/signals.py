@@ -19,7 +19,7 @@ _ENDS: Final = {
 
 
 class StopRequest:
-    """Says that somebody wants an end; one thread may wait for it.
+    """Says that somebody wants an end, to all who ask or wait for it.
 
     A ``threading.Event`` is not to be set by the handler of a signal: when that comes while the
     same thread begins to wait, it waits for ever. A ``SimpleQueue`` is made for it.
@@ -43,6 +43,8 @@ class StopRequest:
         if not self._is_set and seconds > 0:
             with suppress(queue.Empty):
                 self._wake.get(timeout=seconds)
+                # For whoever waits beside us.
+                self._wake.put(None)
         return self._is_set
 
 

@@ -48,7 +48,8 @@ def status(settings: Settings, json_: bool) -> None:
         echo(report.as_json(parts))
     else:
         report.print_status(ledger, models)
-        report.print_problems(problems)
+        for problem in problems:
+            echo(f"loader: {problem}", err=True)
 
 
 @click.command()

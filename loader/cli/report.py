@@ -162,19 +162,18 @@ def print_status(ledger: LedgerStatus, models: Models) -> None:
         return
     print_table(
         ("model", "loads behind", "updated"),
-        ((one.model, _loads_behind(one.loads_behind), one.updated_at) for one in models.found),
+        (
+            (
+                one.model,
+                f"{one.loads_behind:,}"
+                if one.loads_behind >= 0
+                else f"{-one.loads_behind:,} ahead",
+                one.updated_at,
+            )
+            for one in models.found
+        ),
         right=("loads behind",),
     )
-
-
-def _loads_behind(count: int) -> str:
-    return f"{count:,}" if count >= 0 else f"{-count:,} ahead"
-
-
-def print_problems(problems: Iterable[str]) -> None:
-    """Say on stderr what does not fit together."""
-    for problem in problems:
-        echo(f"loader: {problem}", err=True)
 
 
 def print_periods(periods: Sequence[Period]) -> None:

@@ -19,7 +19,7 @@ from loader.signals import StopRequest
 _PAUSE_SECONDS: Final = 5.0
 # After that, what still hangs is left behind; it does not survive the end of the process.
 _PATIENCE_SECONDS: Final = 3.0
-# How long a signal, or a request to stop, may go unnoticed.
+# How long a signal may go unnoticed.
 _WAKE_SECONDS: Final = 0.2
 
 Session = Callable[[StopRequest], None]
@@ -48,46 +48,34 @@ def run_sessions(
         KeyboardInterrupt: somebody wants an end at once; the sessions were told.
     """
     failures: list[LoaderError] = []
-    # One for each: a request wakes one thread.
-    requests = [StopRequest() for _ in sessions]
 
-    def run(name: str, request: StopRequest) -> None:
-        while not request.is_set():
+    def run(name: str) -> None:
+        while not must_stop.is_set():
             try:
-                return sessions[name](request)
+                return sessions[name](must_stop)
             except Exception as error:  # nothing of one session may end the others
                 known = explain(error)
                 # Of the broker the others notice too; it is not the destination that is away.
                 is_away = may_pass(error) and not isinstance(error, BrokerError)
-                if not is_away or once or request.is_set():
+                if not is_away or once or must_stop.is_set():
                     failures.append(known)
                     return say(f"{name}: {known}")
             say(f"{name}: {known}; trying again")
-            request.wait(_PAUSE_SECONDS)
+            must_stop.wait(_PAUSE_SECONDS)
         return None
 
-    threads = [
-        threading.Thread(target=run, args=pair, daemon=True)
-        for pair in zip(sessions, requests, strict=True)
-    ]
+    threads = [threading.Thread(target=run, args=[name], daemon=True) for name in sessions]
     for thread in threads:
         thread.start()
     try:
         while running := [thread for thread in threads if thread.is_alive()]:
-            if must_stop.is_set():
-                _stop(requests)
             # Never without end: a signal that comes just before this thread falls asleep does not
             # wake it, and would be handled only when it wakes.
             running[0].join(_WAKE_SECONDS)
     except BaseException:
-        _stop(requests)
+        must_stop.set()
         end = time.monotonic() + _PATIENCE_SECONDS
         for thread in threads:
             thread.join(max(0.0, end - time.monotonic()))
         raise
     return max(failures, key=lambda error: error.exit_code, default=None)
-
-
-def _stop(requests: list[StopRequest]) -> None:
-    for request in requests:
-        request.set()
