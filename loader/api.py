@@ -108,7 +108,7 @@ def load_files(
         paths: what to load, one or several.
         dsn: the database, found like that of the commands unless given.
         to: destinations in ``loader.toml``; all of them unless given.
-        mapping: how to read the files.
+        mapping: how to read the files; as ``loader.toml`` says unless given.
         options: how to load them.
 
     Returns:
@@ -119,11 +119,10 @@ def load_files(
         IncompleteError: some destinations do not have everything; it says who has what.
         LoaderError: whatever else goes wrong.
     """
-    mapping, options = mapping or Mapping(), options or LoadOptions()
+    settings, options = read_settings(dsn=dsn, is_program=True), options or LoadOptions()
+    mapping = mapping or mapping_of(known_options(settings, None))
     names = (to,) if isinstance(to, str) else to or ()
-    found = find_destinations(
-        read_settings(dsn=dsn, is_program=True), names, needs_dsn=not options.dry_run
-    )
+    found = find_destinations(settings, names, needs_dsn=not options.dry_run)
     if isinstance(paths, str | PathLike):
         paths = [paths]
     inputs = expand([fspath(path) for path in paths], mapping)

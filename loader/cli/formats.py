@@ -1,15 +1,14 @@
 """``loader inspect`` and ``loader formats``: how to load what somebody has."""
 
-import shlex
 from dataclasses import asdict
 
 import click
 
 from loader.cli.report import as_json, print_table
-from loader.delivery.destinations import find_formats
+from loader.delivery.destinations import find_formats, known_options
 from loader.errors import InputError
 from loader.reading import inspect as inspecting
-from loader.reading.known import as_toml, find_format
+from loader.reading.known import as_toml, find_format, load_command
 from loader.settings import Settings
 from loader.terminal import echo, echo_lines
 
@@ -31,8 +30,8 @@ def inspect(settings: Settings, file: str, json_: bool) -> None:
 
     Only its beginning is read, and nothing is written. The command that it says has been tried.
     """
-    found = inspecting.inspect(file, find_formats(settings))
-    command = None if found.options is None else _command(found.path, found.options)
+    found = inspecting.inspect(file, find_formats(settings), known_options(settings, None))
+    command = None if found.options is None else load_command(found.path, found.options)
     if json_:
         echo(as_json(asdict(found) | {"command": command}))
     else:
@@ -62,7 +61,7 @@ def formats(settings: Settings, name: str | None, json_: bool) -> None:
 
 
 def _print(found: inspecting.Finding, command: str | None) -> None:
-    what = [found.format, *([f".{found.compression}"] if found.compression else [])]
+    what = [found.shape, *([f".{found.compression}"] if found.compression else [])]
     echo(
         f"{found.path}: {', '.join(what)}{', as ' if found.known else ''}{' or '.join(found.known)}"
     )
@@ -85,14 +84,6 @@ def _print(found: inspecting.Finding, command: str | None) -> None:
     for option, remark in _REMARKS.items():
         if option in found.options:
             echo(remark)
-
-
-def _command(path: str, options: inspecting.Options) -> str:
-    arguments = ["loader", "load", f"./{path}" if path.startswith("-") else path]
-    for name, value in options.items():
-        text = ",".join(value) if isinstance(value, list | tuple) else str(value)
-        arguments += [f"--{name.replace('_', '-')}", text]
-    return shlex.join(arguments)
 
 
 def _short(text: str) -> str:

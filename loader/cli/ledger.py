@@ -18,10 +18,11 @@ from loader.database.changes import explain_load
 from loader.database.connection import connect, database_dsn
 from loader.database.ledger import list_loads
 from loader.database.ledger import withdraw as withdraw_load
-from loader.database.rejects import count_unkept, export_rejects, read_rejects
+from loader.database.rejects import count_unkept, export_rejects, read_options, read_rejects
 from loader.database.schema import require_schema
 from loader.database.status import find_problems, ledger_status, models_status
 from loader.errors import UsageError
+from loader.reading.known import load_command, options_again
 from loader.settings import Settings
 from loader.terminal import echo
 
@@ -117,7 +118,8 @@ def rejects(
         if load_id is None:
             raise UsageError("--export needs --load ID: rows of one input belong in one file")
         count, left_out = export_rejects(conn, load_id, export, limit)
-    echo(f"{export}: {count:,} rows; mend them, then: loader load {export}")
+        again = load_command(str(export), options_again(*read_options(conn, load_id)))
+    echo(f"{export}: {count:,} rows; mend them, then: {again}")
     if left_out:
         echo(f"{left_out:,} rows are too long to be kept whole and not in it", err=True)
     report.print_unkept(unkept)

@@ -4,6 +4,7 @@ import codecs
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from psycopg import Connection
 from psycopg.rows import class_row
@@ -88,6 +89,12 @@ def count_unkept(conn: Connection, load_id: int | None = None) -> int:
     row = conn.execute(query("count_unkept_rejects"), {"load_id": load_id})
     (count,) = row.fetchone() or (0,)
     return int(count)
+
+
+def read_options(conn: Connection, load_id: int) -> tuple[dict[str, Any], str]:
+    """Return how a load was read, and where it came from."""
+    found = conn.execute("select options, origin from raw.loads where load_id = %s", [load_id])
+    return found.fetchone() or ({}, "")
 
 
 def export_rejects(

@@ -86,11 +86,13 @@ class _Config:
 
     Attributes:
         partition_by: how long new partitions are where nothing else is said.
+        known: name of the format that inputs have where no other is named; None for none.
         destinations: in the order of the file.
         formats: tables of known formats, by name, as they stand there.
     """
 
     partition_by: PartitionBy | None = None
+    known: str | None = None
     destinations: tuple[Destination, ...] = ()
     formats: Mapping[str, Any] = field(default_factory=dict)
 
@@ -150,8 +152,14 @@ def find_formats(settings: Settings) -> dict[str, KnownFormat]:
 
 
 def known_options(settings: Settings, name: str | None) -> Mapping[str, Any]:
-    """Return the options of a known format; none without a name."""
-    return {} if name is None else find_format(name, find_formats(settings)).options
+    """Return the options of a known format; without a name, of the one that the file is about."""
+    config = _read_config(settings)
+    if name is not None:
+        return find_format(name, find_formats(settings)).options
+    if config.known is None:
+        return {}
+    with _at(f"{FILE_NAME}: as"):
+        return find_format(config.known, find_formats(settings)).options
 
 
 def _read_config(settings: Settings) -> _Config:
@@ -161,12 +169,13 @@ def _read_config(settings: Settings) -> _Config:
         return _Config()
     with _at(path):
         found = _read_toml(path)
-        _check_keys(found, "partition_by", "destinations", "formats")
+        _check_keys(found, "partition_by", "as", "destinations", "formats")
         tables, formats = (_tables(found, name) for name in ("destinations", "formats"))
         size = _partition_by(found)
         wanted = replace(settings, partition_by=settings.partition_by or size)
         return _Config(
             partition_by=size,
+            known=None if "as" not in found else fitted("as", found["as"], str),
             destinations=tuple(_destination(*item, wanted) for item in tables.items()),
             formats=formats,
         )

@@ -45,13 +45,13 @@ class Chunk:
     offsets: array[int]
     rejects: tuple[Reject, ...]
 
-    def read(self, reader: JsonReader) -> EventBatch:
-        """Return the events, and what is no event with the place where it stood."""
+    def read(self, reader: JsonReader) -> Iterator[EventBatch]:
+        """Yield the events, and what is no event with the place where it stood."""
         starts = np.append(0, self.ends[:-1] + 1)
         lines = np.arange(len(self.ends)) * _LINES
         unread = Broken(count=len(self.rejects), rejects=lambda room: self.rejects[:room])
-        found = reader.read_messages(Pieces(self.data, starts, self.ends, lines), unread)
-        return replace(found, rejects=tuple(map(self._placed, found.rejects)))
+        for found in reader.read_messages(Pieces(self.data, starts, self.ends, lines), unread):
+            yield replace(found, rejects=tuple(map(self._placed, found.rejects)))
 
     def _placed(self, reject: Reject) -> Reject:
         """Name the message instead of the line."""
@@ -195,7 +195,7 @@ class Messages:
         reader = JsonReader(BytesIO(), self._mapping, self._limits, "")
         reader.assembler.gate = self._gate
         for chunk in self._chunks:
-            yield chunk.read(reader)
+            yield from chunk.read(reader)
 
 
 def _reject(at: int, reason: str, value: bytes, limits: Limits) -> Reject:

@@ -7,28 +7,13 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from loader.errors import InputError
 from loader.reading import attributes, header, objects
-from loader.reading.arrow import Array, DataType, RecordBatch, Schema, pa, pc
-from loader.reading.extract import cut
-from loader.reading.fields import (
-    ITEMS,
-    Found,
-    Level,
-    Node,
-    Path,
-    Step,
-    alike,
-    chain,
-    joined,
-    parse,
-    shown,
-    tree,
-)
+from loader.reading.arrow import Array, DataType, RecordBatch, Schema, pa
+from loader.reading.extract import Found, extract
+from loader.reading.fields import Path, Step, alike, chain, parse, shown, tree
 from loader.reading.limits import DEEPEST
-from loader.reading.plain import plain, plain_batch, plain_type
+from loader.reading.plain import plain_batch, plain_type
 from loader.reading.rows import Assembler, Origins, Rows
 from loader.reading.texts import is_text, value_at
 from loader.reading.times import EPOCHS
@@ -101,7 +86,7 @@ class ColumnReader:
         """
         mapping = self._mapping
         batch = plain_batch(batch)
-        found = _extract(self._tree, batch)
+        found = extract(self._tree, batch)
         columns = found.columns
         return self.assembler.batch(
             Rows(
@@ -171,7 +156,11 @@ class _Rows(Origins):
     def raw(self, row: int) -> bytes:
         text = json.dumps(self._document(row), ensure_ascii=False)
         raw = text.encode("utf-8", "backslashreplace")
-        return raw if self.found.is_alone(row) else cut(raw, self.way, self.found.places_of(row))
+        return (
+            raw
+            if self.found.is_alone(row)
+            else objects.cut(raw, self.way, self.found.places_of(row))
+        )
 
     def reason(self, row: int, column_name: str) -> str | None:
         if self.found.columns[column_name][row].is_valid:
@@ -184,40 +173,10 @@ class _Rows(Origins):
         return {name: _shown(values.column(name)) for name in self.batch.schema.names}
 
 
-def _extract(node: Node, batch: RecordBatch) -> Found:
-    """Find columns in structs and lists."""
-    level = Level(batch.num_rows)
-    for name, child in node.keys.items():
-        _look_into(child, batch.column(name), level)
-    levels = [level]
-    while level.array is not None:
-        child, lists = level.array
-        is_null = lists.is_null().to_numpy(zero_copy_only=False)
-        lengths = pc.list_value_length(lists).fill_null(1)
-        level = Level(counts=lengths.to_numpy(zero_copy_only=False).astype(np.int64))
-        items = pc.list_flatten(lists)
-        if is_null.any():
-            # A list that is not there gives one item that is not there.
-            is_none = is_null[level.above]
-            items = items.take(pa.array(np.cumsum(~is_none) - 1, mask=is_none))
-        _look_into(child, items, level)
-        levels.append(level)
-    return joined(levels, lambda column, at: column.take(pa.array(at)))
-
-
-def _look_into(node: Node, column: Array, level: Level) -> None:
-    column = plain(column)
-    level.columns |= dict.fromkeys(node.names, column)
-    for key, child in node.keys.items():
-        _look_into(child, pc.struct_field(column, key), level)
-    if node.items is not None:
-        level.array = (node.items, column)
-
-
 def _inside(kind: DataType, step: Step) -> tuple[DataType | None, Step]:
     """Return the type of what a step leads to, and the step as the schema has it."""
-    if step is ITEMS:
-        return (kind.value_type if _is_list(kind) else None), ITEMS
+    if not isinstance(step, str):
+        return (kind.value_type if _is_list(kind) else None), step
     fields = [kind.field(at) for at in range(kind.num_fields)] if pa.types.is_struct(kind) else []
     names = alike(step, [field.name for field in fields])
     types = [field.type for field in fields if field.name in names]

@@ -1,41 +1,46 @@
 """Documents: JSON that has not one object on each line, cut into the objects that it holds.
 
-Only brackets and quotes are looked at, all those of a block at once. An array at the beginning is
-cut into its items. Objects one behind the other are taken whole; one that is larger than a line may
-be is cut too, into the items of the array that the columns lie in, each with what stands above it.
+Only brackets and quotes are looked at, all those of a block at once. Objects are taken whole, from
+arrays too, and from arrays in these. One that is larger than a row may be is cut itself, into the
+items of the array that the columns lie in, each with what stands around it.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+import tempfile
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import numpy as np
 
 from loader.errors import InputError
-from loader.reading import objects
+from loader.reading import attributes, objects
 from loader.reading.fields import ITEMS, Node, Path
 from loader.reading.header import BOM
 from loader.reading.lines import LF, LongLine
+from loader.reading.pieces import Around, Pieces, between, blanked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator, Sequence
+    from typing import BinaryIO
 
     from numpy.typing import NDArray
 
     from loader.reading.limits import Limits
     from loader.reading.streams import ByteSource
 
-_BETWEEN: Final = b" \t\r\n,"
-_PIECE: Final = re.compile(rb'(?:"(?:[^"\\]++|\\.)*+"?|[^",\s]\s*+)++', re.DOTALL)
+_PIECE: Final = re.compile(rb'(?:"(?:[^"\\]++|\\.)*+"?|[^",\s\[\]]\s*+)++', re.DOTALL)
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"(?:\s*(?P<colon>:))?|[\[\]{}]', re.DOTALL)
-# Of a document that is gone into: so much may stand before the array.
+# Of a document that is cut itself: so much may stand before the array, and behind it.
 _LARGEST_HEAD: Final = 64 << 20
 _HERE: Final = "\0here"
 _HERE_WRITTEN: Final = b'"\\u0000here"'
+# What may stand between objects.
+_IS_BETWEEN: Final = np.zeros(256, np.bool_)
+_IS_BETWEEN[list(b" \t\r\n,[]")] = True
 
 
 def looks_like_json(start: bytes) -> bool:
@@ -69,21 +74,6 @@ def _is_begun(text: bytes, *, whole: bool = False) -> bool:
     return whole
 
 
-@dataclass(kw_only=True)
-class Cut:
-    """Some objects of a document.
-
-    Attributes:
-        pieces: the text of each.
-        lines: the line where each begins, counted from 1.
-        long: objects among these that are too long to be read.
-    """
-
-    pieces: list[bytes] = field(default_factory=list)
-    lines: list[int] = field(default_factory=list)
-    long: list[LongLine] = field(default_factory=list)
-
-
 class Documents:
     """Cuts content; iterate once. Memory stays constant.
 
@@ -94,8 +84,9 @@ class Documents:
         origin: what errors call the content.
 
     Attributes:
+        paths: of each column, those that may lead to it.
+        wanted: all of these.
         way: the way into the array that the columns lie in; empty for none.
-        wanted: what is wanted of an object.
     """
 
     def __init__(self, content: ByteSource, start: bytes, limits: Limits, origin: str) -> None:
@@ -105,156 +96,197 @@ class Documents:
         self._data = start
         self._is_ended = len(start) < limits.block_bytes
         self._line = 1
-        self._depth = 0
-        # How deep the objects are that are cut out, and what stands above each.
-        self._level = 0
-        self._around = (b"", b"")
-        self._cut = Cut()
-        self.way: Path = ()
+        # Open arrays; inside of a document, those from the one on whose items are cut out.
+        self._arrays = 0
+        self._around: Around | None = None
+        self._outer, self._closing, self._items = 0, 0, 0
+        self._copy: BinaryIO | None = None
+        self._kept = ExitStack()
+        self.paths: Collection[Sequence[Path]] = ()
         self.wanted = Node()
+        self.way: Path = ()
 
-    def __iter__(self) -> Iterator[Cut]:
-        """Yield the objects of a block.
+    def __iter__(self) -> Iterator[tuple[Pieces, list[LongLine]]]:
+        """Yield the objects of a block, and those before them that were too long.
 
         Raises:
             InputError: the brackets or quotes do not pair.
         """
+        with self._kept:
+            yield from self._documents()
+
+    def _documents(self) -> Iterator[tuple[Pieces, list[LongLine]]]:
+        long: list[LongLine] = []
         while True:
-            while self._step():
-                pass
-            if self._cut.pieces or self._cut.long:
-                yield self._cut
-                self._cut = Cut()
-            if self._is_ended:
-                break
-            self._read()
-        if self._data or self._depth:
-            raise self._damaged("what begins here does not end")
-
-    def _step(self) -> bool:
-        """Cut what is whole; tell whether to look again before more is read."""
-        data = self._data
-        at, steps, _ = _brackets(data)
-        after = self._depth + np.cumsum(steps)
-        before = after - steps
-        near = np.minimum(before, after) <= max(self._level, 1)
-        begin, start = 0, -1
-        spans: list[tuple[int, int]] = []
-        for place, was, now in zip(
-            at[near].tolist(), before[near].tolist(), after[near].tolist(), strict=True
-        ):
-            if now > was:
-                if was == 0:
-                    self._level = int(data[place] == ord("["))
-                if was in {0, self._level}:
-                    spans += _between(data, begin, place)
-                    begin = place + 1
-                if was == self._level:
-                    start = place
-            elif now == self._level and start >= 0:
-                if place - start >= self._limits.line_bytes:
-                    break
-                spans.append((start, place + 1))
-                begin, start = place + 1, -1
-            elif now <= self._level:
-                # The end of what was cut, or of a document behind that.
-                spans += _between(data, begin, place) if now < self._level else []
-                self._take(spans)
-                self._level, self._around, spans = 0, (b"", b""), []
-                begin = place + (now >= 0)
-                if now < 0:
-                    break
-        return self._pass(spans, begin, start, int(after[-1]) if len(at) else self._depth, at)
-
-    def _pass(
-        self,
-        spans: list[tuple[int, int]],
-        begin: int,
-        start: int,
-        depth: int,
-        brackets: NDArray[np.int64],
-    ) -> bool:
-        """Keep what was cut and be done with it; tell whether to look at the rest again."""
-        data = self._data
-        if start >= 0:
-            self._take(spans)
-            self._drop(start)
-            self._depth = self._level
-            is_long = len(self._data) > self._limits.line_bytes
-            if is_long:
-                self._too_long()
-            return is_long
-        if data[begin : begin + 1] in (b"]", b"}"):
-            self._drop(begin)
-            raise self._damaged("a bracket is closed that was not opened")
-        self._depth = depth
-        if self._is_ended:
-            spans += _between(data, begin, len(data))
-            begin = len(data)
-        elif depth > self._level and len(brackets):
-            # Behind an array that was cut, in what is only passed over.
-            begin = int(brackets[-1]) + 1
-        self._take(spans)
-        self._drop(begin)
-        if len(self._data) > self._limits.line_bytes:
-            raise self._damaged("there are no objects, or a text is too long")
-        return False
-
-    def _take(self, spans: list[tuple[int, int]]) -> None:
-        """Keep what stands at these places."""
-        feeds = np.flatnonzero(np.frombuffer(self._data, np.uint8) == LF)
-        before = np.searchsorted(feeds, [start for start, _ in spans])
-        self._cut.lines += (self._line + before).tolist()
-        prefix, suffix = self._around
-        self._cut.pieces += [prefix + self._data[start:end] + suffix for start, end in spans]
-
-    def _too_long(self) -> None:
-        """Go into a document that is too long to be taken whole, or pass over it."""
-        if self._level == 0 and self.way and self._enter():
-            return
-        start, line, size = self._data[: self._limits.raw_bytes], self._line, 0
-        depth, is_inside = self._depth, False
-        while True:
-            at, steps, was_inside = _brackets(self._data, is_inside=is_inside)
-            after = depth + np.cumsum(steps)
-            ends = np.flatnonzero(after == self._depth)
-            if len(ends):
-                end = int(at[ends[0]]) + 1
-                self._drop(end)
-                self._cut.long.append(LongLine(line_number=line, start=start, size=size + end))
-                return
-            # Half of an escape is looked at together with the other.
-            end = len(self._data.rstrip(b"\\"))
-            depth, is_inside = int(after[-1]) if len(after) else depth, was_inside
-            size += end
+            found, end = self._cut()
             self._drop(end)
-            if self._is_ended:
-                self._line = line
+            if len(found) or long:
+                yield found, long
+                long = []
+            if self._around is not None and not self._arrays:
+                self._skip(self._closing)
+                self._arrays, self._around = self._outer, None
+            elif self._data[:1] == b"{" and len(self._data) > self._limits.line_bytes:
+                if self._around is not None or not self.way or not self._enter():
+                    start, line = self._data[: self._limits.raw_bytes], self._line
+                    long.append(LongLine(line_number=line, start=start, size=self._skip(0)))
+            elif len(self._data) > self._limits.line_bytes:
+                raise self._damaged("there are no objects, or a text is too long")
+            elif not self._is_ended:
+                self._read()
+            elif self._data.strip() or self._arrays:
                 raise self._damaged("what begins here does not end")
-            self._read()
+            else:
+                return
+
+    def _cut(self) -> tuple[Pieces, int]:
+        """Find the objects that are whole; and where to go on."""
+        at, steps, are_braces = _brackets(self._data)[:3]
+        braces = np.where(are_braces, steps, 0)
+        depth = np.cumsum(braces)
+        arrays = self._arrays + np.cumsum(np.where(are_braces | (depth > 0), 0, steps))
+        is_inside = self._around is not None
+        stops = np.flatnonzero((depth < 0) | (arrays < is_inside))
+        stop = int(stops[0]) if len(stops) else len(at)
+        opening = np.flatnonzero((braces == 1) & (depth == 1))
+        ending = np.flatnonzero((braces == -1) & (depth == 0))
+        opening, ending = opening[opening < stop], ending[ending < stop]
+        starts, ends = at[opening[: len(ending)]], at[ending] + 1
+        long = np.flatnonzero(ends - starts > self._limits.line_bytes)
+        if len(long):
+            # As if there were no more of it yet.
+            stop = len(at)
+            opening, starts, ends = opening[: long[0] + 1], starts[: long[0]], ends[: long[0]]
+        if stop < len(at):
+            end = int(at[stop])
+            if depth[stop] < 0 or not is_inside:
+                self._drop(end)
+                raise self._damaged("a bracket is closed that was not opened")
+        else:
+            whole = len(self._data.rstrip() if self._is_ended else self._data)
+            end = int(at[opening[-1]]) if len(opening) > len(ends) else whole
+        starts, ends, end = self._with_others(starts, ends, end)
+        if self._around is not None:
+            levels = len(self._around.way) - self._around.way.index(ITEMS)
+            if (arrays[opening] != levels).any():
+                raise self._damaged("arrays lie in each other otherwise than the paths say")
+        passed = int(np.searchsorted(at, end))
+        self._arrays = 0 if stop < len(at) else int(arrays[passed - 1]) if passed else self._arrays
+        seen = np.frombuffer(self._data, np.uint8)[:end]
+        lines = self._line + np.searchsorted(np.flatnonzero(seen == LF), starts)
+        # With line feeds instead of what stands between.
+        data = blanked(self._data, between(starts, ends, end), end)
+        numbers = self._items + np.arange(len(starts))
+        self._items += len(starts)
+        return Pieces(data, starts, ends, lines, self._around or Around(), numbers), end
+
+    def _with_others(
+        self, starts: NDArray[np.int64], ends: NDArray[np.int64], end: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+        """Add what stands between objects and is none; and leave what may go on."""
+        data = self._data
+        seen = np.frombuffer(data, np.uint8)[:end]
+        others = between(starts, ends, end)
+        others = others[~_IS_BETWEEN[seen[others]]]
+        if not len(others):
+            return starts, ends, end
+        bounds = np.stack([np.append(0, ends), np.append(starts, end)], axis=1)
+        gaps = bounds[np.unique(np.searchsorted(bounds[:, 1], others, side="right"))]
+        found = [one for gap in gaps.tolist() for one in _PIECE.finditer(data, *gap)]
+        if found[-1].end() == len(data) and not self._is_ended:
+            end = found.pop().start()
+        spans = [(one.start(), one.start() + len(one[0].rstrip())) for one in found]
+        more = np.array(spans, np.int64).reshape(-1, 2)
+        return np.sort(np.append(starts, more[:, 0])), np.sort(np.append(ends, more[:, 1])), end
 
     def _enter(self) -> bool:
         """Go into the array of a document where the columns lie, if it is there."""
-        keys = [step for step in self.way[: self.way.index(ITEMS)] if step is not ITEMS]
+        keys = self.way[: self.way.index(ITEMS)]
         while (found := _find(self._data, keys)) is None:
             if self._is_ended or len(self._data) > _LARGEST_HEAD:
                 return False
             self._read()
         end, closing = found
-        head = objects.parse_one(self._data[:end] + closing)
-        if isinstance(head, objects.NotAnObject):
-            raise self._damaged(head.reason)
-        above = objects.clean(_pruned(head, self.wanted, [*keys, _HERE]))
-        prefix, suffix = above.split(_HERE_WRITTEN)
-        self._around = prefix + b"[", b"]" + suffix
+        start = self._data[:end]
         self._drop(end)
-        self._depth = self._level = len(closing)
+        way = (*keys, ITEMS)
+        while self.way[len(way) : len(way) + 1] == (ITEMS,):
+            way = (*way, ITEMS)
+        document = self._document(start + closing)
+        above = [paths for paths in self.paths if not any(one[: len(way)] == way for one in paths)]
+        if any(
+            all(objects.value_of(document, one, ()) is None for one in paths) for paths in above
+        ):
+            document = self._document(start + self._behind(closing))
+        if key := objects.doubled(document, self.wanted):
+            raise self._damaged(f'the key "{key}" is there twice')
+        text = attributes.dump(_pruned(document, self.wanted, [*keys, _HERE]))
+        before, after = text.encode("utf-8", "surrogatepass").split(_HERE_WRITTEN)
+        levels = len(way) - len(keys)
+        self._around = Around(before=before + b"[" * levels, after=b"]" * levels + after, way=way)
+        self._outer, self._arrays, self._closing = self._arrays, 1, len(closing)
+        self._items = 0
         return True
+
+    def _document(self, text: bytes) -> dict[str, Any]:
+        found = objects.read_slowly(text)
+        if isinstance(found, objects.NotAnObject):
+            raise self._damaged(found.reason)
+        return found[0][1]
+
+    def _behind(self, closing: bytes) -> bytes:
+        """Return what stands behind an array, up to the end of its document; then go back.
+
+        What lies between is kept in a file, for a stream cannot be read again.
+        """
+        line, content = self._line, self._content
+        try:
+            copy = self._kept.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+            copy.write(self._data)
+            self._copy = copy
+            self._skip(1)
+            depth = len(closing) - 1
+            while not (ends := _ends(self._data, depth)):
+                if self._is_ended or len(self._data) > _LARGEST_HEAD:
+                    raise self._damaged("what stands behind its array does not end, or is too long")
+                self._read()
+            copy.seek(0)
+        except OSError as error:
+            raise InputError(
+                f"{self._origin}: columns stand behind its array, and to look there first it has "
+                f"to be kept in {tempfile.gettempdir()}: {error.strerror}"
+            ) from error
+        found = closing[:1] + self._data[:ends]
+        self._copy, self._content = None, _Again(copy, content)
+        self._data, self._line, self._is_ended = b"", line, False
+        return found
+
+    def _skip(self, depth: int) -> int:
+        """Be done with all up to the bracket that closes so many; return how many bytes it was."""
+        line, size, is_inside = self._line, 0, False
+        while True:
+            at, steps, _, is_inside = _brackets(self._data, is_inside=is_inside)
+            after = depth + np.cumsum(steps)
+            ends = np.flatnonzero(after == 0)
+            # The first half of an escape is looked at together with the other.
+            end = len(self._data) - _run(self._data, len(self._data)) % 2
+            end = int(at[ends[0]]) + 1 if len(ends) else end
+            size += end
+            self._drop(end)
+            if len(ends):
+                return size
+            if self._is_ended:
+                self._line = line
+                raise self._damaged("what begins here does not end")
+            depth = int(after[-1]) if len(after) else depth
+            self._read()
 
     def _read(self) -> None:
         more = self._content.read(self._limits.block_bytes)
         self._is_ended = len(more) < self._limits.block_bytes
         self._data += more
+        if self._copy is not None:
+            self._copy.write(more)
 
     def _drop(self, end: int) -> None:
         """Be done with so many bytes."""
@@ -265,14 +297,29 @@ class Documents:
         return InputError(f"{self._origin}: is cut short or damaged: line {self._line:,}: {why}")
 
 
+class _Again:
+    """What was kept of content, and then the rest of it."""
+
+    def __init__(self, kept: BinaryIO, content: ByteSource) -> None:
+        self._kept = kept
+        self._content = content
+
+    def read(self, size: int) -> bytes:
+        data = b"" if self._kept.closed else self._kept.read(size)
+        if len(data) < size:
+            self._kept.close()
+            data += self._content.read(size - len(data))
+        return data
+
+
 def _brackets(
     data: bytes, *, is_inside: bool = False
-) -> tuple[NDArray[np.int64], NDArray[np.int64], bool]:
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_], bool]:
     """Find the brackets that are not inside of a text.
 
     Returns:
-        Where they are, 1 or -1 for each as it opens or closes, and whether the data end inside of
-        a text.
+        Where they are, 1 or -1 for each as it opens or closes, which are of objects, and whether
+        the data end inside of a text.
     """
     seen = np.frombuffer(data, np.uint8)
     quotes = np.flatnonzero(seen == ord('"'))
@@ -286,7 +333,14 @@ def _brackets(
     at = np.flatnonzero((kinds == ord("{")) | (kinds == ord("}")))
     at = at[(np.searchsorted(quotes, at) + is_inside) % 2 == 0]
     steps = np.where(kinds[at] == ord("{"), 1, -1)
-    return at, steps, bool((len(quotes) + is_inside) % 2)
+    return at, steps, kinds[at] == seen[at], bool((len(quotes) + is_inside) % 2)
+
+
+def _ends(data: bytes, depth: int) -> int:
+    """Return the place behind the bracket that closes so many; 0 when there is none."""
+    at, steps, _, _ = _brackets(data)
+    ends = at[depth + np.cumsum(steps) == 0]
+    return int(ends[0]) + 1 if len(ends) else 0
 
 
 def _run(data: bytes, end: int) -> int:
@@ -297,16 +351,7 @@ def _run(data: bytes, end: int) -> int:
     return end - begin
 
 
-def _between(data: bytes, begin: int, end: int) -> list[tuple[int, int]]:
-    """Find what stands between objects and is no comma."""
-    if not data[begin:end].strip(_BETWEEN):
-        return []
-    pieces = (found.span() for found in _PIECE.finditer(data, begin, end))
-    stripped = ((start, start + len(data[start:stop].rstrip())) for start, stop in pieces)
-    return [(start, stop) for start, stop in stripped if stop > start]
-
-
-def _find(data: bytes, keys: list[str]) -> tuple[int, bytes] | None:
+def _find(data: bytes, keys: Path) -> tuple[int, bytes] | None:
     """Find the array of an object to which keys lead.
 
     Returns:
@@ -321,7 +366,7 @@ def _find(data: bytes, keys: list[str]) -> tuple[int, bytes] | None:
             inside.append(key)
             key = None
             closing = (b"}" if text == b"{" else b"]") + closing
-            if text == b"[" and inside[1:] == keys:
+            if text == b"[" and inside[1:] == list(keys):
                 return token.end(), closing
         elif text in (b"}", b"]"):
             if not inside:
@@ -335,7 +380,7 @@ def _find(data: bytes, keys: list[str]) -> tuple[int, bytes] | None:
     return None
 
 
-def _pruned(value: Any, node: Node, keys: list[str]) -> Any:
+def _pruned(value: Any, node: Node, keys: list[Any]) -> Any:
     """Return what is wanted of an object, with a mark in the place to which keys lead."""
     if keys == [_HERE]:
         return _HERE

@@ -1,221 +1,95 @@
-"""Extraction: the columns of many JSON objects, by a decoder that looks for nothing else.
-
-msgspec decodes into a class made for the purpose, and passes over what is not wanted. It goes down
-one object or array at a time, over all rows at once.
-"""
+"""Extraction: the columns that paths lead to, out of structs and lists of Arrow."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable, Sequence
-from functools import partial
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
 
-from loader.reading.fields import ITEMS, Found, Level, joined
+from loader.reading.arrow import Array, RecordBatch, pa, pc
+from loader.reading.plain import plain
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
-    from loader.reading.fields import Node, Path
-
-Raw: TypeAlias = Any
-"""A value as it stands in the input."""
-ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-
-_NULL: Final = msgspec.Raw(b"null")
-_EMPTY: Final = msgspec.Raw(b"{}")
-_ANY: Final = msgspec.json.Decoder()
-_ARRAYS: Final = msgspec.json.Decoder(list[msgspec.Raw])
-_MEMBERS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_ODD_KEY: Final = re.compile(r'["\\\x00-\x1f]')
-# A key with an escape in it may be one that is looked for.
-_ESCAPED_KEY: Final = re.compile(rb'\\(?:u[0-9a-fA-F]{4}|.)[^"\\]*"[ \t\r\n]*:', re.DOTALL)
+    from loader.reading.fields import Node
 
 
-class Extractor:
-    """Finds what is wanted of an object.
-
-    Args:
-        node: what that is.
-        raw: columns of which the text is wanted, and not the value.
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """The columns of some rows.
 
     Attributes:
-        decoder: decodes objects for `columns`, or raises one of `ERRORS`.
+        columns: column -> a value for each event; null where there is none.
+        rows: row of each event.
+        places: of each array on the way, which item each event comes from, counted from 0.
     """
 
-    def __init__(self, node: Node, raw: frozenset[str]) -> None:
-        self._node = node
-        self._raw = raw
-        self._objects = _Objects(node, raw)
-        self._inner = {id(one): _Objects(one, raw) for one in _nodes(node) if one.keys}
-        self.decoder = self._objects.decoder
+    columns: Mapping[str, Array]
+    rows: NDArray[np.int64]
+    places: list[NDArray[np.int64]]
 
-    def columns(self, rows: list[Any], texts: Sequence[bytes], data: bytes) -> Found:
-        """Return the columns of rows that were decoded.
+    def is_alone(self, event: int) -> bool:
+        """Whether an event is the only one of its row."""
+        row = self.rows[event]
+        first, end = np.searchsorted(self.rows, [row, row + 1])
+        return bool(end - first == 1)
 
-        Args:
-            rows: what the decoder made of them.
-            texts: what each was.
-            data: all of the texts.
-        """
-        level = Level(len(rows))
-        self._look_into(self._objects, rows, texts, data, level)
-        levels = [level]
-        while level.array is not None:
-            node, arrays = level.array
-            items, counts = _items(level, arrays)
-            level = Level(counts=counts)
-            self._value(node, items, level)
-            levels.append(level)
-        return joined(levels, _take)
-
-    def _look_into(
-        self,
-        objects: _Objects,
-        rows: list[Any],
-        texts: Sequence[bytes],
-        data: bytes,
-        level: Level,
-    ) -> None:
-        for key in objects.keys:
-            values = list(map(key.get, rows))
-            if data.count(key.written) != len(values) - values.count(key.missing):
-                twice = (at for at, text in enumerate(texts) if _may_be_twice(text, key.written))
-                level.doubtful.update(twice)
-            if key.is_raw:
-                self._value(key.node, values, level)
-            else:
-                level.columns |= dict.fromkeys(key.node.names, values)
-        if b"\\" in data and _ESCAPED_KEY.search(data):
-            escaped = (at for at, text in enumerate(texts) if _ESCAPED_KEY.search(bytes(text)))
-            level.doubtful.update(escaped)
-
-    def _value(self, node: Node, values: list[Raw], level: Level) -> None:
-        """Look into values of which the text is known."""
-        for name in node.names:
-            level.columns[name] = (
-                values if name in self._raw else _decoded(level, _ANY, values, None)
-            )
-        if node.keys:
-            objects = self._inner[id(node)]
-            rows = _decoded(level, objects.decoder, values, objects.decoder.decode(b"{}"))
-            self._look_into(objects, rows, values, b"\n".join(values), level)
-        if node.items is not None:
-            level.array = (node.items, values)
+    def places_of(self, event: int) -> list[int]:
+        """Return which item of each array an event comes from."""
+        return [int(places[event]) for places in self.places]
 
 
-class _Objects:
-    """A class for the wanted keys of an object."""
-
-    def __init__(self, node: Node, raw: frozenset[str]) -> None:
-        self.keys: list[_Key] = []
-        self.decoder: Any = _MEMBERS
-        # Such a key cannot be a field of a class.
-        is_odd = any(_ODD_KEY.search(name) for name in node.keys)
-        fields: list[tuple[str, Any, Any]] = []
-        names = {f"a{number}": name for number, name in enumerate(node.keys)}
-        for attribute, (name, child) in zip(names, node.keys.items(), strict=True):
-            is_raw = bool(is_odd or child.keys or child.items or raw.intersection(child.names))
-            missing = None if not is_raw else _NULL if child.names or child.items else _EMPTY
-            written = json.dumps(name, ensure_ascii=False).encode(errors="replace")
-            get = partial(_get, name, missing) if is_odd else attrgetter(attribute)
-            self.keys.append(_Key(child, get, written, is_raw, missing))
-            fields.append((attribute, msgspec.Raw if is_raw else Any, missing))
-        if not is_odd:
-            row = msgspec.defstruct("Row", fields, rename=names, gc=False)
-            self.decoder = msgspec.json.Decoder(row)
+def extract(node: Node, batch: RecordBatch) -> Found:
+    """Find columns; each item of the innermost list becomes an event, with what stands above it."""
+    columns: dict[str, Array] = {}
+    rows = np.arange(batch.num_rows)
+    places: list[NDArray[np.int64]] = []
+    wanted = None
+    for key, child in node.keys.items():
+        wanted = _look_into(child, batch.column(key), columns) or wanted
+    while wanted is not None:
+        items, above, place = _items(wanted[1])
+        columns = {name: column.take(pa.array(above)) for name, column in columns.items()}
+        rows, places = rows[above], [*(one[above] for one in places), place]
+        wanted = _look_into(wanted[0], items, columns)
+    return Found(columns=columns, rows=rows, places=places)
 
 
-def _get(name: str, missing: Any, row: dict[str, Any]) -> Any:
-    return row.get(name, missing)
+def _look_into(node: Node, column: Array, columns: dict[str, Array]) -> tuple[Node, Array] | None:
+    """Add columns; return the lists whose items are wanted, and what of these."""
+    column = plain(column)
+    columns |= dict.fromkeys(node.names, column)
+    wanted = None if node.items is None else (node.items, column)
+    for key, child in node.keys.items():
+        inner = pc.struct_field(column, key) if isinstance(key, str) else _item(column, key)
+        wanted = _look_into(child, inner, columns) or wanted
+    return wanted
 
 
-class _Key(NamedTuple):
-    node: Node
-    get: Callable[[Any], Any]
-    written: bytes
-    is_raw: bool
-    missing: Any
+def _item(lists: Array, number: int) -> Array:
+    """Return one item of each list; null where there are not so many."""
+    lengths = pc.list_value_length(lists).fill_null(0).to_numpy(zero_copy_only=False)
+    lengths = lengths.astype(np.int64) * lists.is_valid().to_numpy(zero_copy_only=False)
+    first = np.cumsum(lengths) - lengths
+    return pc.list_flatten(lists).take(pa.array(first + number, mask=lengths <= number))
 
 
-def _may_be_twice(text: Raw, key: bytes) -> bool:
-    """Whether an object may have a key twice, not counting what its values have inside of them."""
-    count = bytes(text).count(key)
-    if count < 2:
-        return False
-    try:
-        return bool(count - b" ".join(_MEMBERS.decode(text).values()).count(key) > 1)
-    except ERRORS:
-        return True
+def _items(lists: Array) -> tuple[Array, NDArray[np.int64], NDArray[np.int64]]:
+    """Return the items of lists, the list of each, and its place there.
 
-
-def _decoded(level: Level, decoder: Any, values: list[Raw], otherwise: Any) -> list[Any]:
-    """Decode values; what is of another kind, or cannot be read, gives something else."""
-    try:
-        found: list[Any] = decoder.decode_lines(b"\n".join(values))
-    except ERRORS:
-        found = []
-        for row, value in enumerate(values):
-            try:
-                found.append(decoder.decode(value))
-            except ERRORS as error:
-                found.append(otherwise)
-                # Not UTF-8, or a number out of range.
-                if not str(error).startswith("Expected"):
-                    level.doubtful.add(row)
-    return found
-
-
-def _items(level: Level, arrays: list[Raw]) -> tuple[list[Raw], NDArray[np.int64]]:
-    """Return the items of arrays, and how many each has; one that is null for what is no array."""
-    found = _decoded(level, _ARRAYS, arrays, [_NULL])
-    items = [item for one in found for item in one]
-    return items, np.fromiter(map(len, found), np.int64, len(found))
-
-
-def _take(values: Sequence[Any], at: NDArray[np.int64]) -> list[Any]:
-    return [values[one] for one in at.tolist()]
-
-
-def _nodes(node: Node) -> list[Node]:
-    inner = [*node.keys.values(), *([node.items] if node.items is not None else [])]
-    return [node, *(found for one in inner for found in _nodes(one))]
-
-
-def cut(text: bytes, way: Path, places: Sequence[int]) -> bytes:
-    """Return a text that has of each array on the way only one item, counted from 0."""
-    if not places:
-        return text
-    step, rest = way[0], way[1:]
-    try:
-        if step is ITEMS:
-            items = _ARRAYS.decode(text)
-            return b"[" + cut(bytes(items[places[0]]), rest, places[1:]) + b"]"
-        members = _MEMBERS.decode(text)
-        members[step] = msgspec.Raw(cut(bytes(members[step]), rest, places))
-        return msgspec.json.encode(members)
-    except (*ERRORS, KeyError, IndexError):
-        # The array is none, or the text is one that only Python reads.
-        return text
-
-
-def offset(text: bytes, way: Path, places: Sequence[int]) -> int:
-    """Return about where in a text an item begins; of equal ones it may be the first."""
-    numbers = list(places)
-    found, part = 0, text
-    try:
-        for step in way:
-            if step is ITEMS:
-                inner = _ARRAYS.decode(part)[numbers.pop(0)]
-            else:
-                inner = _MEMBERS.decode(part)[step]
-            found += part.find(inner)
-            part = bytes(inner)
-    except (*ERRORS, KeyError, IndexError):
-        pass
-    return found
+    A list that is not there gives one item that is not there.
+    """
+    is_null = lists.is_null().to_numpy(zero_copy_only=False)
+    lengths = pc.list_value_length(lists).fill_null(1).to_numpy(zero_copy_only=False)
+    lengths = np.where(is_null, 1, lengths).astype(np.int64)
+    above = np.repeat(np.arange(len(lengths)), lengths)
+    place = np.arange(len(above)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    items = pc.list_flatten(lists)
+    if is_null.any():
+        is_none = is_null[above]
+        items = items.take(pa.array(np.cumsum(~is_none) - 1, mask=is_none))
+    return items, above, place

@@ -1,33 +1,30 @@
 r"""Fields: the columns of an input, and the paths that lead to them where it is nested.
 
-A path has a dot between the keys, and ``[]`` where it goes into an array: ``after.start_time``,
-``images[].detections[].category``. A backslash takes its meaning from the dot, the bracket or the
-backslash behind it: ``a\.b`` is the one key ``a.b``. That key is read by ``a.b`` too, where a row
-has it, so a name that has nothing to do with paths stays a name.
+A path has a dot between the keys, and ``[]`` where it goes into an array, or ``[0]`` for one item:
+``after.start_time``, ``images[].detections[].classifications[0][0]``. A backslash takes its meaning
+from the dot, the bracket or the backslash behind it: ``a\.b`` is the one key ``a.b``. That key is
+read by ``a.b`` too, where a row has it, so a name that has nothing to do with paths stays a name.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
-
-import numpy as np
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from loader.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from numpy.typing import NDArray
 
 ITEMS: Final = None
-"""A step of a path into each item of an array; every other step is a key."""
-Step: TypeAlias = str | None
+"""A step of a path into each item of an array; others are a key, or the number of one item."""
+Step: TypeAlias = str | int | None
 Path: TypeAlias = tuple[Step, ...]
 
 _ESCAPED: Final = re.compile(r"\\([\\.\[])")
-_KEY: Final = re.compile(r"((?:\\[\\.\[]|[^.\[])+)((?:\[\])*)(\.|\Z)")
+_KEY: Final = re.compile(r"((?:\\[\\.\[]|[^.\[])+)((?:\[\d{0,6}\])*)(\.|\Z)", re.ASCII)
 
 
 def folded(name: str) -> str:
@@ -43,7 +40,8 @@ def parse(name: str) -> Path:
         found = _KEY.match(name, at)
         if found is None:
             return (name,)
-        steps += [_ESCAPED.sub(r"\1", found[1]), *[ITEMS] * (len(found[2]) // 2)]
+        numbers = found[2][1:-1].split("][") if found[2] else []
+        steps += [_ESCAPED.sub(r"\1", found[1]), *(int(one) if one else ITEMS for one in numbers)]
         at = found.end()
         if not found[3]:
             break
@@ -54,10 +52,10 @@ def shown(path: Sequence[Step]) -> str:
     """Return a path as somebody may write it."""
     text = ""
     for step in path:
-        if step is ITEMS:
-            text += "[]"
-        else:
+        if isinstance(step, str):
             text += ("." if text else "") + re.sub(r"([\\.\[])", r"\\\1", step)
+        else:
+            text += "[]" if step is ITEMS else f"[{step}]"
     return text
 
 
@@ -74,12 +72,12 @@ class Node:
 
     Attributes:
         names: columns that are this value.
-        keys: what is wanted of it where it is an object.
+        keys: what is wanted of it where it is an object; and of an array, by the number of an item.
         items: what is wanted of each item where it is an array.
     """
 
     names: list[str] = field(default_factory=list)
-    keys: dict[str, Node] = field(default_factory=dict)
+    keys: dict[str | int, Node] = field(default_factory=dict)
     items: Node | None = None
 
     def add(self, name: str, path: Path) -> None:
@@ -133,83 +131,10 @@ def chain(paths: Iterable[Path]) -> Path:
 
 def place(way: Path, places: Sequence[int]) -> str:
     """Say which items a row comes from: ``images[3].detections[0]``."""
+    steps: list[Step] = []
     numbers = iter(places)
-    text = ""
     for step in way:
-        if step is ITEMS:
-            number = next(numbers, None)
-            if number is None:
-                break
-            text += f"[{number}]"
-        else:
-            text += ("." if text else "") + shown((step,))
-    return text
-
-
-@dataclass(kw_only=True)
-class Found:
-    """The columns of some rows.
-
-    Attributes:
-        columns: column -> a value for each event; None where there is none.
-        rows: row of each event.
-        places: of each array on the way, which item each event comes from, counted from 0.
-        doubtful: rows in which a wanted key may be there twice, or whose values only Python reads.
-    """
-
-    columns: dict[str, Any]
-    rows: NDArray[np.int64]
-    places: list[NDArray[np.int64]]
-    doubtful: set[int]
-
-    def is_alone(self, event: int) -> bool:
-        """Whether an event is the only one of its row."""
-        row = self.rows[event]
-        first, end = np.searchsorted(self.rows, [row, row + 1])
-        return bool(end - first == 1)
-
-    def places_of(self, event: int) -> list[int]:
-        """Return which item of each array an event comes from."""
-        return [int(places[event]) for places in self.places]
-
-
-class Level:
-    """Rows, or items of the arrays of the level above.
-
-    Args:
-        counts: how many items each of the level above has; None for rows.
-        count: how many rows there are.
-
-    Attributes:
-        columns: column -> values.
-        array: what is wanted of the items of arrays, and these arrays.
-        doubtful: as in `Found`.
-    """
-
-    def __init__(self, count: int = 0, counts: NDArray[np.int64] | None = None) -> None:
-        self.above = np.arange(count)
-        self.place: NDArray[np.int64] | None = None
-        if counts is not None:
-            self.above = np.repeat(np.arange(len(counts)), counts)
-            first = np.cumsum(counts) - counts
-            self.place = np.arange(len(self.above)) - np.repeat(first, counts)
-        self.columns: dict[str, Any] = {}
-        self.doubtful: set[int] = set()
-        self.array: tuple[Node, Any] | None = None
-
-
-def joined(levels: Sequence[Level], take: Callable[[Any, NDArray[np.int64]], Any]) -> Found:
-    """Give each event what stands above it."""
-    at = np.arange(len(levels[-1].above))
-    columns: dict[str, Any] = {}
-    places: list[NDArray[np.int64]] = []
-    doubtful: set[int] = set()
-    for level in reversed(levels):
-        for name, values in level.columns.items():
-            columns[name] = values if level is levels[-1] else take(values, at)
-        doubtful |= level.doubtful
-        if level.place is not None:
-            places.insert(0, level.place[at])
-            at = level.above[at]
-            doubtful = set(level.above[list(doubtful)].tolist())
-    return Found(columns=columns, rows=at, places=places, doubtful=doubtful)
+        steps.append(next(numbers, None) if step is ITEMS else step)
+        if steps[-1] is ITEMS:
+            return shown(steps[:-1])
+    return shown(steps)

@@ -21,8 +21,9 @@ import numpy as np
 from loader.errors import InputError, LoaderError
 from loader.reading import attributes, fields, header, inputs
 from loader.reading.arrow import ArrowError, pa, pq
+from loader.reading.documents import is_document
 from loader.reading.known import mapping_of
-from loader.reading.limits import DEEPEST
+from loader.reading.limits import DEEPEST, Limits
 from loader.reading.mapping import Mapping
 from loader.reading.paths import Input, expand, file_input
 from loader.reading.plain import plain_batch
@@ -69,6 +70,7 @@ _DEFAULTS: Final = {one.name: one.default for one in dataclasses.fields(Mapping)
 
 Values: TypeAlias = abc.Mapping[str, abc.Sequence[str]]
 Options: TypeAlias = dict[str, Any]
+Usual: TypeAlias = abc.Mapping[str, Any]
 Roles: TypeAlias = dict[str, dict[str, Options]]
 
 
@@ -94,6 +96,7 @@ class Finding:
     Attributes:
         path: the file.
         format: of its content.
+        shape: what that is to people.
         compression: how it is compressed.
         columns: what is in it.
         known: names of the known formats that it may have, the best first.
@@ -106,6 +109,7 @@ class Finding:
 
     path: str
     format: str
+    shape: str
     compression: str | None
     columns: tuple[Column, ...]
     known: tuple[str, ...] = ()
@@ -116,12 +120,13 @@ class Finding:
     problem: str | None = None
 
 
-def inspect(path: str, formats: abc.Mapping[str, KnownFormat]) -> Finding:
+def inspect(path: str, formats: abc.Mapping[str, KnownFormat], usual: Usual) -> Finding:
     """Look at the beginning of a file.
 
     Args:
         path: the file; it is read several times.
         formats: the known formats, which are tried first.
+        usual: the options that a load has without any.
 
     Raises:
         InputError: it cannot be read, or holds no rows.
@@ -136,6 +141,7 @@ def inspect(path: str, formats: abc.Mapping[str, KnownFormat]) -> Finding:
     finding = Finding(
         path=an_input.origin,
         format=an_input.format,
+        shape=_shape(an_input),
         compression=an_input.compression,
         columns=tuple(
             Column(
@@ -145,10 +151,10 @@ def inspect(path: str, formats: abc.Mapping[str, KnownFormat]) -> Finding:
             )
             for name, texts in values.items()
         ),
-        known=tuple(one.name for one in _fitting(formats, values)),
+        known=tuple(one.name for one in _fitting(formats, values, an_input.format)),
     )
     for proposal in (*_known_ways(finding.known), *_ways(roles, _stem(path))):
-        found = _tried(finding, an_input, told | options | proposal, formats)
+        found = _tried(finding, an_input, told | options | proposal, formats, usual)
         if found.options is not None:
             return found
         finding = found if finding.problem is None else finding
@@ -160,10 +166,11 @@ def _tried(
     an_input: Input,
     options: Options,
     formats: abc.Mapping[str, KnownFormat],
+    usual: Usual,
 ) -> Finding:
     """Read the beginning as a load with these options would; they are kept if rows are usable."""
     given = {name: one for name, one in options.items() if name != "as"}
-    known = formats[options["as"]].options if "as" in options else {}
+    known = formats[options["as"]].options if "as" in options else usual
     try:
         batch = _first_batch(an_input, mapping_of(known, given))
     except LoaderError as error:
@@ -173,7 +180,7 @@ def _tried(
         return replace(finding, problem=problem)
     return replace(
         finding,
-        options={name: one for name, one in options.items() if one != _DEFAULTS.get(name)},
+        options={name: one for name, one in options.items() if usual or one != _DEFAULTS.get(name)},
         rows_usable=batch.events.num_rows,
         rows_left_out=batch.rows_left_out,
         rows_rejected=batch.rows_rejected,
@@ -189,13 +196,16 @@ def _first_batch(an_input: Input, mapping: Mapping) -> EventBatch | None:
 # --- how it could be loaded -------------------------------------------------------------------
 
 
-def _fitting(formats: abc.Mapping[str, KnownFormat], values: Values) -> list[KnownFormat]:
+def _fitting(
+    formats: abc.Mapping[str, KnownFormat], values: Values, form: Format
+) -> list[KnownFormat]:
     """Return the formats all of whose columns are there, those with most columns first."""
     there = {fields.folded(name) for name in values}
     fitting = {
         name: len(named)
         for name, one in formats.items()
         if len(named := _named(one)) > 1 and named <= there
+        if one.options.get("format", form) == form
     }
     return [formats[name] for name in sorted(fitting, key=lambda name: -fitting[name])]
 
@@ -329,6 +339,16 @@ def _input(path: str) -> tuple[Input, Options]:
     if start.startswith((b"{", b"[")):
         form = "ndjson"
     return replace(an_input, format=form), {"format": form}
+
+
+def _shape(an_input: Input) -> str:
+    """Say what an input is; that of JSON tells no option."""
+    if an_input.format != "ndjson":
+        return an_input.format
+    start = inputs.beginning(an_input, _BYTES).lstrip()
+    if start.startswith(b"["):
+        return "JSON (an array)"
+    return "JSON (a document)" if is_document(start, Limits.line_bytes) else "ndjson"
 
 
 def _look(an_input: Input) -> tuple[Values, Options]:
@@ -470,7 +490,8 @@ def _paths(documents: abc.Iterable[Any]) -> Values:
                 add(one, (*path, key))
         elif isinstance(value, list) and len(path) < DEEPEST:
             for one in value[:_ROWS]:
-                add(one, (*path, fields.ITEMS))
+                # Arrays around objects are passed over.
+                add(one, (*path, fields.ITEMS) if path else path)
         elif value is not None and path and len(found) < _COLUMNS:
             text = value if isinstance(value, str) else json.dumps(value, default=str).strip('"')
             found.setdefault(fields.shown(path), []).append(text)

@@ -7,8 +7,10 @@ in ``formats/``; others stand in ``loader.toml``.
 from __future__ import annotations
 
 import json
+import shlex
 import tomllib
 from collections import abc
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import datetime
 from difflib import get_close_matches
@@ -16,7 +18,7 @@ from functools import cache
 from importlib import resources
 from typing import Any, Final
 
-from loader.errors import UsageError
+from loader.errors import InputError, UsageError
 from loader.reading.mapping import Mapping
 from loader.reading.selection import Condition, Selection
 
@@ -114,6 +116,45 @@ def as_toml(known: KnownFormat, texts: abc.Iterable[str] = _TEXTS) -> str:
     said = {key: getattr(known, key) for key in texts if getattr(known, key)}
     pairs = (f"{key} = {_toml(value)}" for key, value in (said | dict(known.options)).items())
     return "\n".join([f"[formats.{known.name}]", *pairs])
+
+
+def load_command(path: str, options: abc.Mapping[str, Any]) -> str:
+    """Return the command that loads a file with these options."""
+    found = ["loader", "load", f"./{path}" if path.startswith("-") else path]
+    for name, value in options.items():
+        match value:
+            case abc.Mapping():
+                values = [f"{key}={one}" for key, one in value.items()]
+            case list() | tuple():
+                values = list(value) if name == "where" else [",".join(value)]
+            case _:
+                values = [str(value)]
+        found += [word for one in values for word in (f"--{name.replace('_', '-')}", one)]
+    return shlex.join(found)
+
+
+def options_again(described: abc.Mapping[str, Any], path: str) -> dict[str, Any]:
+    """Return the options with which rows of a load are read from another file.
+
+    Args:
+        described: the mapping of the load, as the ledger has it.
+        path: where the rows came from, if that said something of them.
+    """
+    usual = json.loads(json.dumps(Mapping().described()))
+    all_of_it = {**described, **(described.get("selection") or {})}
+    options = {
+        name: all_of_it[name]
+        for name in OPTIONS
+        if all_of_it.get(name) is not None and all_of_it[name] != usual.get(name)
+    }
+    pattern = options.pop("source_from_path", None)
+    with suppress(InputError):
+        of_file = Mapping(delimiter=options.get("delimiter"), source_from_path=pattern).of_file(
+            path
+        )
+        told = {"delimiter": of_file.delimiter, "source": of_file.source}
+        options |= {name: one for name, one in told.items() if one is not None}
+    return options
 
 
 def _format(

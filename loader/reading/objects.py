@@ -1,29 +1,36 @@
-"""Objects: JSON as Python's own parser reads it, one text at a time.
+"""Objects: JSON as it is read one text at a time, and what paths lead to in it.
 
-This is the specification. What is quick is in `json`, and comes here with what it refuses, for what
-it cannot tell, and for the words of a reject.
+This is the specification. What is quick is in `json`, and comes here with what it refuses, and for
+the words of a reject.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final, Self
 
+import msgspec
 import numpy as np
 
-from loader.reading.attributes import dump
 from loader.reading.fields import ITEMS, Node, Path, Step, alike, arrays, parse, place
 from loader.reading.limits import DEEPEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _JSON_NAMES: Final = {
     bool: "true or false", list: "an array", dict: "an object", str: "a text",
-    int: "a number", float: "a number",
+    int: "a number", float: "a number", Decimal: "a number",
 }  # fmt: skip
+# What Python reads and msgspec does not.
+_BEYOND: Final = re.compile(rb"NaN|Infinity|\\u[dD][89a-fA-F]|[\x80-\xff]|\d{300}|[eE]\+?\d{3}")
+_ARRAYS: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_MEMBERS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _SHOWN_KEYS: Final = 10
 _SHOWN_BYTES: Final = 60
 # Whole or not closed; never gives back what it took, so that it takes no more than one pass.
@@ -38,6 +45,22 @@ class NotAnObject:
     reason: str
 
 
+class Number(Decimal):
+    """A number that is not whole, as it was written."""
+
+    text: str
+
+    def __new__(cls, text: str) -> Self:
+        """Take all digits."""
+        found = super().__new__(cls, text)
+        found.text = text
+        return found
+
+    def __str__(self) -> str:
+        """Return them."""
+        return self.text
+
+
 class _Doubled(dict[str, Any]):
     """An object in which keys repeat.
 
@@ -48,13 +71,45 @@ class _Doubled(dict[str, Any]):
     twice: frozenset[str]
 
 
-def read(text: bytes) -> list[tuple[bytes, dict[str, Any]]] | NotAnObject:
-    """Read the objects of a text, one behind the other, each with the text of itself."""
+Objects = list[tuple[bytes, dict[str, Any]]]
+
+
+def read(text: bytes, keys: Sequence[bytes]) -> Objects | NotAnObject | None:
+    """Read the objects of a text, one behind the other, each with the text of itself.
+
+    Args:
+        text: what to read.
+        keys: those that must not be there twice, as they are written.
+
+    Returns:
+        The objects. None for what is certainly none, and `read_slowly` says why.
+    """
+    if is_too_deep(text):
+        return None
+    try:
+        value = _QUICK.decode(text)
+    except ERRORS as error:
+        if "trailing characters" not in str(error) and not _BEYOND.search(text):
+            return None
+    else:
+        if not isinstance(value, dict):
+            return None
+        if b"\\" not in text and all(text.count(key) < 2 for key in keys):
+            return [(text, value)]
+    found = read_slowly(text)
+    if isinstance(found, NotAnObject) or len(found) > 1:
+        return found
+    # With the blanks around it, as for one that is read quickly.
+    return [(text, found[0][1])]
+
+
+def read_slowly(text: bytes) -> Objects | NotAnObject:
+    """Read them as Python does."""
     if is_too_deep(text):
         return NotAnObject(f"the JSON is nested deeper than {DEEPEST} levels")
     # What is not UTF-8 goes through, and is found later where it matters.
     whole = text.decode(errors="surrogateescape").rstrip(" \t\r\n")
-    found: list[tuple[bytes, dict[str, Any]]] = []
+    found: Objects = []
     at = 0
     try:
         while at < len(whole):
@@ -70,63 +125,68 @@ def read(text: bytes) -> list[tuple[bytes, dict[str, Any]]] | NotAnObject:
         return NotAnObject(at_character + _hint(text, error))
     except ValueError as error:
         return NotAnObject(f"the line is not JSON: {error}")
-    if not found:
-        return NotAnObject("the line is empty")
-    return found
+    return found or NotAnObject("the line is empty")
 
 
-def parse_one(text: bytes) -> dict[str, Any] | NotAnObject:
-    """Read a text that is one object."""
-    found = read(text)
-    if isinstance(found, NotAnObject):
-        return found
-    return found[0][1] if len(found) == 1 else NotAnObject("the line holds several JSON objects")
+def value_of(document: Any, path: Path, places: Sequence[int]) -> Any:
+    """Return what a path leads to; None where it leads nowhere.
 
-
-def clean(document: dict[str, Any]) -> bytes:
-    """Write an object again, so that every parser takes it.
-
-    What JSON has no number for becomes text. A text that is no UTF-8 becomes one that nothing can
-    be: neither a name nor a time, and the database does not keep it.
+    Args:
+        document: where it begins.
+        path: the way.
+        places: which item to take of each array on the way.
     """
-    return _cleaned(document).encode()
+    numbers = iter(places)
+    for step in path:
+        key = next(numbers, None) if step is ITEMS else step
+        if isinstance(key, str):
+            document = document.get(key) if isinstance(document, dict) else None
+        else:
+            is_there = key is not None and isinstance(document, list) and key < len(document)
+            document = document[key] if is_there else None
+    return document
 
 
-def _cleaned(value: Any) -> str:
-    match value:
-        case dict():
-            members = (f"{_cleaned(key)}:{_cleaned(one)}" for key, one in value.items())
-            return "{" + ",".join(members) + "}"
-        case list():
-            return "[" + ",".join(map(_cleaned, value)) + "]"
-        case str() if not _is_utf8(value):
-            return '"\\u0000"'
-    return dump(value)
+def places_in(document: Any, way: Path) -> list[tuple[int, ...]]:
+    """Return of each event in an object which item of each array it is.
+
+    What should be an array and is none counts as an array of one item that is not there.
+    """
+    found: list[tuple[int, ...]] = [()]
+    for at, step in enumerate(way):
+        if step is ITEMS:
+            arrays = ((places, value_of(document, way[:at], places)) for places in found)
+            found = [
+                (*places, number)
+                for places, array in arrays
+                for number in range(len(array) if isinstance(array, list) else 1)
+            ]
+    return found
 
 
 def text(value: object) -> bytes | None:
     """A string or number as text; None for what can be no name and no time."""
     if isinstance(value, str):
-        return value.encode(errors="surrogateescape")
-    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value.encode(errors="surrogatepass")
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         return None
-    if isinstance(value, float):
-        return (str(int(value)) if value.is_integer() else repr(value)).encode()
+    if isinstance(value, Decimal):
+        value = int(value) if value == value.to_integral_value() else float(value)
     return str(value).encode()
 
 
 def doubled(document: Any, node: Node) -> str | None:
     """Return a wanted key that an object has twice."""
-    if isinstance(document, _Doubled):
-        for key in node.keys:
-            if key in document.twice:
-                return key
+    if isinstance(document, _Doubled) and (twice := document.twice.intersection(node.keys)):
+        return min(twice)
     if isinstance(document, dict):
         inner: Iterable[tuple[Any, Node]] = (
             (document[one], child) for one, child in node.keys.items() if one in document
         )
-    elif isinstance(document, list) and node.items is not None:
-        inner = ((one, node.items) for one in document)
+    elif isinstance(document, list):
+        one_each = ((n, child) for n, child in node.keys.items() if isinstance(n, int))
+        inner = [(document[n], child) for n, child in one_each if n < len(document)]
+        inner += [(one, node.items) for one in document if node.items is not None]
     else:
         return None
     found = (doubled(one, child) for one, child in inner)
@@ -139,58 +199,103 @@ def as_written(name: str, example: Mapping[str, Any]) -> Path:
     if name in example and arrays(path):
         return (name,)
     steps: list[Step] = []
-    value: Any = example
     for step in path:
-        if step is ITEMS:
-            value = value[0] if isinstance(value, list) and value else None
-            steps.append(step)
-            continue
-        keys = alike(step, value) if isinstance(value, dict) else []
+        value = value_of(example, tuple(steps), [0] * len(path))
+        keys = alike(step, value) if isinstance(step, str) and isinstance(value, dict) else []
         steps.append(keys[0] if len(keys) == 1 else step)
-        value = value.get(steps[-1]) if isinstance(value, dict) else None
     return tuple(steps)
+
+
+def document_of(text: bytes) -> dict[str, Any]:
+    """Return the object that a text is known to be."""
+    found = read_slowly(text)
+    if isinstance(found, NotAnObject):
+        raise AssertionError(found.reason)
+    return found[0][1]
 
 
 def why_none(text: bytes) -> str:
     """Say why a text that is no object is none."""
-    found = read(text)
+    found = read_slowly(text)
     if not isinstance(found, NotAnObject):
         raise AssertionError(f"an object after all: {text!r}")
     return found.reason
 
 
-def why(document: Any, path: Path, places: Sequence[int]) -> str | None:
+def why(  # noqa: PLR0911
+    document: Any, path: Path, places: Sequence[int], first: int = 0
+) -> str | None:
     """Say why there is no usable value; None when the value itself is at fault.
 
     Args:
         document: where it should be.
         path: the way to it.
-        places: which item to take of each array on the way, as far as there are any.
+        places: which item to take of each array on the way.
+        first: number of the first item that there is of the outermost array.
     """
-    value, numbers = document, list(places)
+    named = [number + (0 if at else first) for at, number in enumerate(places)]
     for at, step in enumerate(path):
-        where = place(path[:at], places)
-        if step is ITEMS:
+        where = place(path[:at], named)
+        value = value_of(document, path[:at], places)
+        if not isinstance(step, str):
             if not isinstance(value, list):
                 return f"{where} is {_kind(value)}, not an array"
-            value = value[numbers.pop(0)] if numbers else None
+            if step is not ITEMS and step >= len(value):
+                return f"there is no {place(path[: at + 1], named)}: {where} has {len(value)} items"
         elif not isinstance(value, dict):
             return f"{where} is {_kind(value)}, not an object"
         elif step not in value:
             there = ", ".join(f'"{one}"' for one in list(value)[:_SHOWN_KEYS])
             within = f" in {where}" if where else ""
             return f'there is no key "{step}"{within}' + (f", only {there}" if there else "")
-        else:
-            value = value[step]
-    named = f"the value of {place(path, places)}" if len(path) > 1 else "the value"
+    value = value_of(document, path, places)
+    where = f"the value of {place(path, named)}" if len(path) > 1 else "the value"
     if value is None or isinstance(value, bool | list | dict):
-        return f"{named} is {_kind(value)}"
-    if isinstance(value, str) and not _is_utf8(value):
-        return f"{named} is not UTF-8"
+        return f"{where} is {_kind(value)}"
+    if isinstance(value, str) and not is_utf8(value):
+        return f"{where} is not UTF-8"
     return None
 
 
-def _is_utf8(value: str) -> bool:
+def cut(text: bytes, way: Path, places: Sequence[int]) -> bytes:
+    """Return a text that has of each array on the way only one item, counted from 0."""
+    if not places:
+        return text
+    step, rest = way[0], way[1:]
+    try:
+        if isinstance(step, str):
+            members = _MEMBERS.decode(text)
+            members[step] = msgspec.Raw(cut(bytes(members[step]), rest, places))
+            return msgspec.json.encode(members)
+        items = _ARRAYS.decode(text)
+        if step is ITEMS:
+            return b"[" + cut(bytes(items[places[0]]), rest, places[1:]) + b"]"
+        items[step] = msgspec.Raw(cut(bytes(items[step]), rest, places))
+        return msgspec.json.encode(items)
+    except (*ERRORS, KeyError, IndexError):
+        # The array is none, or the text is one that only Python reads.
+        return text
+
+
+def offset(text: bytes, way: Path, places: Sequence[int]) -> int:
+    """Return about where in a text an item begins; of equal ones it may be the first."""
+    numbers = iter(places)
+    found, part = 0, text
+    try:
+        for step in way:
+            if isinstance(step, str):
+                inner = _MEMBERS.decode(part)[step]
+            else:
+                inner = _ARRAYS.decode(part)[next(numbers) if step is ITEMS else step]
+            found += part.find(inner)
+            part = bytes(inner)
+    except (*ERRORS, KeyError, IndexError, StopIteration):
+        pass
+    return found
+
+
+def is_utf8(value: str) -> bool:
+    """Whether a text that was read is one."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -240,5 +345,14 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return repeated
 
 
+def _number(text: str) -> Number | str:
+    """Keep what was written; what is too large for a number becomes text."""
+    number = float(text)
+    return Number(text) if math.isfinite(number) else json.dumps(number)
+
+
+_QUICK: Final = msgspec.json.Decoder(float_hook=_number)
 # One for all: json.loads would make a new one for each.
-_DECODER: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=str)
+_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_object, parse_constant=str, parse_float=_number
+)

@@ -3,22 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from loader.reading import objects
 from loader.reading.limits import DEEPEST
+from loader.reading.lines import LF
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from loader.reading.fields import Path
     from loader.reading.lines import Block
 
-# So few are not worth two batches.
-_FEW: Final = 64
+
+def between(starts: NDArray[np.int64], ends: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    """Return the places of the bytes that lie in none of these spans."""
+    begins, stops = np.append(0, ends), np.append(starts, size)
+    counts = stops - begins
+    return np.repeat(stops - np.cumsum(counts), counts) + np.arange(counts.sum())
+
+
+def blanked(data: bytes, places: NDArray[np.int64], size: int) -> bytes:
+    """Return the beginning of content with line feeds in these places."""
+    seen = np.frombuffer(data, np.uint8)[:size].copy()
+    seen[places] = LF
+    return seen.tobytes()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Around:
+    """What stands around the items of an array of a document.
+
+    Attributes:
+        before: what is wanted of the document, up to the item.
+        after: from there on.
+        way: the way to the items.
+    """
+
+    before: bytes = b""
+    after: bytes = b""
+    way: Path = ()
 
 
 @dataclass(frozen=True)
@@ -26,16 +53,20 @@ class Pieces(Sequence[bytes]):
     """Texts that should be an object each, and where they stood.
 
     Attributes:
-        data: all of them, with line feeds between.
+        data: content that has them.
         starts: of each, its first byte.
         ends: of each, the byte behind it.
         lines: of each, the line where it stood, counted from 1.
+        around: what belongs to each.
+        numbers: of each, which item of the array of its document it is; None for no such.
     """
 
     data: bytes
     starts: NDArray[np.int64]
     ends: NDArray[np.int64]
     lines: NDArray[np.int64]
+    around: Around = Around()
+    numbers: NDArray[np.int64] | None = None
 
     @classmethod
     def of_block(cls, block: Block) -> Pieces:
@@ -44,67 +75,49 @@ class Pieces(Sequence[bytes]):
         numbers = block.first_line + np.arange(len(lines))
         return cls(block.data, lines.starts[:-1], lines.ends, numbers)
 
-    @classmethod
-    def of_pieces(cls, pieces: Sequence[bytes], lines: Sequence[int] | NDArray[np.int64]) -> Pieces:
-        """Return texts that were cut out of something."""
-        sizes = np.fromiter(map(len, pieces), np.int64, len(pieces))
-        ends = np.cumsum(sizes + 1) - 1
-        return cls(b"\n".join(pieces), ends - sizes, ends, np.array(lines, np.int64))
-
     def __len__(self) -> int:
         return len(self.ends)
 
     def __getitem__(self, number: Any) -> Any:
-        return self.data[int(self.starts[number]) : int(self.ends[number])]
+        """Return a text, or some of them as pieces."""
+        if isinstance(number, slice | np.ndarray):
+            return replace(
+                self,
+                starts=self.starts[number],
+                ends=self.ends[number],
+                lines=self.lines[number],
+                numbers=None if self.numbers is None else self.numbers[number],
+            )
+        text = self.data[int(self.starts[number]) : int(self.ends[number])]
+        return self.around.before + text + self.around.after
 
-    def line_number(self, number: int) -> int:
-        """Return the line where a text stood."""
-        return int(self.lines[number])
+    def alone(self, are_wanted: NDArray[np.bool_]) -> Pieces:
+        """Return some of them, with nothing but line feeds between."""
+        if are_wanted.all():
+            return self
+        some: Pieces = self[are_wanted]
+        size = len(self.data)
+        return replace(some, data=blanked(self.data, between(some.starts, some.ends, size), size))
 
     @cached_property
-    def _are_like_objects(self) -> NDArray[np.bool_]:
-        """Which of them begin and end like an object.
+    def sizes(self) -> NDArray[np.int64]:
+        """Bytes of each, without what stands around it."""
+        return self.ends - self.starts
 
-        Such an object does not go over two, for inside of one no ``{`` can follow a ``}`` directly.
+    def are_regular(self, longest: int) -> NDArray[np.bool_]:
+        """Tell which are short and flat enough, and begin and end like an object.
+
+        No object goes over two of these, for inside of one no ``{`` can follow a ``}`` directly.
         """
-        found = self.ends - self.starts >= 2
-        if not self.data:
-            return found
-        seen = np.frombuffer(self.data, np.uint8)
-        begin = np.minimum(self.starts, len(seen) - 1)
-        found &= (seen[begin] == ord("{")) & (seen[self.ends - 1] == ord("}"))
+        found = (self.sizes >= 2) & (self.sizes <= longest)
+        if found.any():
+            seen = np.frombuffer(self.data, np.uint8)
+            found &= seen[np.minimum(self.starts, len(seen) - 1)] == ord("{")
+            found &= seen[self.ends - 1] == ord("}")
+            # The brackets [ and { differ in one bit.
+            opened = np.flatnonzero((seen | 32) == ord("{"))
+            many = opened[DEEPEST:] - opened[:-DEEPEST]
+            if len(many) and many.min() < self.sizes.max():
+                counts = np.searchsorted(opened, self.ends) - np.searchsorted(opened, self.starts)
+                found &= counts <= DEEPEST
         return found
-
-    def are_regular(self, longest: int) -> bool:
-        """Whether each is short and flat enough, and begins and ends like an object."""
-        if not len(self) or not self._are_like_objects.all():
-            return False
-        if (self.ends - self.starts).max() > longest:
-            return False
-        opening = int(np.count_nonzero(self._are_opening))
-        return opening < len(self) + DEEPEST or not self.too_deep
-
-    def apart(self) -> list[Pieces]:
-        """Return those that begin and end like an object, then the others; few stay together."""
-        if len(self) <= _FEW or not 0.5 < self._are_like_objects.mean() < 1:
-            return [self]
-        parts = [np.flatnonzero(self._are_like_objects), np.flatnonzero(~self._are_like_objects)]
-        return [
-            Pieces.of_pieces([self[at] for at in part.tolist()], self.lines[part]) for part in parts
-        ]
-
-    @cached_property
-    def _are_opening(self) -> NDArray[np.bool_]:
-        # The brackets [ and { differ in one bit.
-        found: NDArray[np.bool_] = (np.frombuffer(self.data, np.uint8) | 32) == ord("{")
-        return found
-
-    @cached_property
-    def too_deep(self) -> set[int]:
-        """Which of them no parser may see."""
-        opening = np.flatnonzero(self._are_opening)
-        if len(opening) <= DEEPEST:
-            return set()
-        counts = np.diff(np.searchsorted(opening, np.append(self.starts, len(self.data))))
-        many = np.flatnonzero(counts > DEEPEST).tolist()
-        return {number for number in many if objects.is_too_deep(self[number])}

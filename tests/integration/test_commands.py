@@ -1,4 +1,5 @@
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,41 @@ def test_exported_rejects_are_in_the_encoding_of_the_input(
     export.write_bytes(mended)
     assert run_loader("load", export, *options).exit_code == 0
     assert conn.execute("select source_name from raw.sources").fetchone() == ("Straße",)
+
+
+def test_the_export_of_rejects_says_how_to_load_them(
+    run_loader: Run, tmp_path: Path, conn: Connection
+) -> None:
+    """Also what the name of the file and its folder have said."""
+    seen, messages = tmp_path / "cam 7" / "seen.tsv", tmp_path / "messages.ndjson"
+    seen.parent.mkdir()
+    seen.write_text("when\twhat\tscore\n2024-05-13T15:00:00\tcar\t1\nbad\tPkw\t2\n")
+    messages.write_text(
+        '{"by": "gate", "seen": [{"t": 1715612400000, "k": "car"}, {"t": "bad"}]}\n'
+    )
+    options: dict[Path, tuple[str, ...]] = {
+        seen: ("--source-from-path", "{source}/*", "--time-column", "when", "--type-column", "what",
+               "--timezone", "Europe/Berlin", "--type-map", "Pkw=car", "--where", "score>=1",
+               "--where", "score<9", "--attributes", "score"),
+        messages: ("--time-column", "seen[].t", "--type", "any", "--source-column", "by",
+                   "--time-format", "epoch_ms"),
+    }  # fmt: skip
+    for number, (file, given) in enumerate(options.items()):
+        export = tmp_path / f"{number}.{'csv' if file is seen else 'ndjson'}"
+        loaded = run_loader("load", file, *given, "--json")
+        assert loaded.exit_code == 3
+        load_id = json.loads(loaded.stdout)["load_id"]
+        said = run_loader("rejects", "--load", load_id, "--export", export).stdout
+        export.write_text(export.read_text().replace("bad", "2024-05-13T15:00:01", 1))
+        if file is messages:
+            export.write_text(export.read_text().replace('"2024-05-13T15:00:01"', "1715612401000"))
+        command = shlex.split(said.partition("mend them, then: ")[2])
+        assert command[:3] == ["loader", "load", str(export)]
+        assert run_loader(*command[1:], "--dry-run").exit_code == 0
+        assert run_loader(*command[1:]).exit_code == 0
+    found = conn.execute("select source_name, count(*) from raw.sources join raw.events using "
+                         "(source_id) group by 1 order by 1")  # fmt: skip
+    assert found.fetchall() == [("cam 7", 2), ("gate", 2)]
 
 
 def test_of_a_row_that_was_cut_nothing_is_exported(run_loader: Run, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_a_message_that_kills_the_consumer_is_found_and_set_aside(
 ) -> None:
     read = JsonReader.read_messages
 
-    def die(reader: JsonReader, messages: Pieces, broken: Broken) -> EventBatch:
+    def die(reader: JsonReader, messages: Pieces, broken: Broken) -> Iterator[EventBatch]:
         if b"poison" in messages.data:
             raise DeathError
         return read(reader, messages, broken)

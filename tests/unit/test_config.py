@@ -154,7 +154,7 @@ def test_a_service_is_resolved_for_programs_that_know_of_none(
     ("text", "says"),
     [
         ("a = ", "is no TOML: Invalid value (at end of document)"),
-        ("a = 1", "a: is not one of partition_by, destinations"),
+        ("a = 1", "a: is not one of partition_by, as, destinations"),
         ('partition_by = "year"', "partition_by: 'year' is not one of month, week, day"),
         ("destinations = 3", "destinations: is no table; write [destinations.NAME] for each"),
         ("[destinations]\na = 3", "destinations.a: is no table; write [destinations.a]"),

@@ -142,8 +142,17 @@ def test_a_large_document_is_known_by_its_beginning(capsys: Capture) -> None:
     Path("large.json").write_text(json.dumps(document, indent=1))
     assert Path("large.json").stat().st_size > 2 << 20
     found = inspected("large.json", capsys)
+    assert found["shape"] == "JSON (a document)"
     assert "--time-column 'passed[].time'" in found["command"]
     assert loaded(found["command"], capsys)["rows_loaded"] == 3000
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"), [("home-assistant-api", "JSON (an array)"), ("frigate", "ndjson")]
+)
+def test_json_is_called_what_it_is(name: str, shown: str, capsys: Capture) -> None:
+    assert main(["inspect", str(sample(name))]) == 0
+    assert f"{sample(name)}: {shown}, as {name}\n" in capsys.readouterr().out
 
 
 def test_one_bad_row_hides_nothing_and_is_shown(capsys: Capture) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from loader.api import known_format
+from loader.api import LoadOptions, known_format, load_files
 from loader.cli import main
 from loader.delivery.destinations import find_formats
 from loader.errors import UsageError
@@ -56,6 +56,10 @@ EXPECTED = {
     ],
     "hikvision": [("2026-03-02T08:10:10", "VMD", "4")],
     "home-assistant": [
+        (FIRST, "on", "binary_sensor.hall_motion"),
+        (SECOND, "on", "binary_sensor.front_door"),
+    ],
+    "home-assistant-api": [
         (FIRST, "on", "binary_sensor.hall_motion"),
         (SECOND, "on", "binary_sensor.front_door"),
     ],
@@ -114,6 +118,31 @@ def test_a_sample_is_read_as_its_format(name: str) -> None:
         (datetime.fromisoformat(time).replace(tzinfo=UTC), event_type, source)
         for time, event_type, source in EXPECTED[name]
     ]
+
+
+def test_the_file_says_what_format_inputs_have_where_nothing_else_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("loader.toml").write_text('as = "mine"\n[formats.mine]\ntype_column = "what"\n')
+    Path("a.csv").write_text("time,what,source\n2026-03-02T08:00:00Z,car,gate\n")
+    assert main(["load", "a.csv", "--dry-run"]) == 0
+    (found,) = load_files("a.csv", options=LoadOptions(dry_run=True))
+    assert found.rows_loaded == 1
+    assert main(["load", "a.csv", "--type-column", "source", "--dry-run"]) == 2
+    assert main(["load", "a.csv", "--type-column", "other", "--dry-run"]) == 4
+    capsys.readouterr()
+    assert main(["inspect", "a.csv"]) == 0
+    assert "loader load a.csv --time-column time" in capsys.readouterr().out
+    Path("loader.toml").write_text('as = "frigat"\n')
+    assert main(["load", "a.csv", "--dry-run"]) == 2
+    assert 'loader.toml: as: "frigat" is no known format (did you mean "frigate"?)' in (
+        capsys.readouterr().err
+    )
+    # A shipped format that is asked for does not begin with the other.
+    assert main(["load", str(sample("frigate")), "--as", "frigate", "--dry-run"]) == 0
+    Path("loader.toml").write_text("as = 7\n")
+    assert main(["load", "a.csv", "--dry-run"]) == 2
 
 
 def test_a_format_of_ones_own_begins_with_another_and_says_what_differs(tmp_path: Path) -> None:
