@@ -149,6 +149,7 @@ lint-python:
 lint-sql: .test/profiles.yml
 	@dbt --quiet --warn-error parse
 	@COLUMNS=200 dbt-bouncer run --show-all-failures
+	@sqlfluff lint --disable-progress-bar --disregard-sqlfluffignores --templater jinja models/marts/live
 	@$(use_server_once) sqlfluff lint --disable-progress-bar $(wildcard models tests/dbt)
 
 unit: .venv/dev ## the loader's parts, without a database
