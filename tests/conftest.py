@@ -11,6 +11,7 @@ import signal
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -118,9 +119,15 @@ _numbers = count(1)
 @pytest.fixture
 def database(cluster: Cluster) -> Iterator[str]:
     """The name of a new database with the raw schema."""
-    name = f"test_{next(_numbers)}"
+    with new_database(cluster, f"test_{next(_numbers)}") as name:
+        yield name
+
+
+@contextmanager
+def new_database(cluster: Cluster, name: str, template: str = TEMPLATE) -> Iterator[str]:
+    """Create a database with what a template holds, and drop it at the end."""
     with psycopg.connect(cluster.dsn(), autocommit=True) as admin:
-        admin.execute(f"create database {name} template {TEMPLATE}".encode())
+        admin.execute(f"create database {name} template {template}".encode())
         yield name
         admin.execute(f"drop database {name} with (force)".encode())
 
@@ -134,11 +141,8 @@ def dsn(cluster: Cluster, database: str) -> str:
 @pytest.fixture
 def archive_dsn(cluster: Cluster) -> Iterator[str]:
     """The DSN of a second new database with the raw schema."""
-    name = f"archive_{next(_numbers)}"
-    with psycopg.connect(cluster.dsn(), autocommit=True) as admin:
-        admin.execute(f"create database {name} template {TEMPLATE}".encode())
+    with new_database(cluster, f"archive_{next(_numbers)}") as name:
         yield cluster.dsn(name)
-        admin.execute(f"drop database {name} with (force)".encode())
 
 
 @pytest.fixture

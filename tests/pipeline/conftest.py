@@ -1,13 +1,35 @@
 """dbt on the database of a test."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Outcome
+from loader.server.cluster import Cluster
+from tests.conftest import Outcome, new_database
 from tests.support.dbt import PROJECT, Dbt
 from tests.support.ledger import Ledger
+from tests.support.processes import Processes
+
+# What dbt has parsed names the database: with one name, it serves all tests.
+DATABASE = "events"
+
+
+@pytest.fixture
+def database(cluster: Cluster) -> Iterator[str]:
+    """The name of a new database with the raw schema."""
+    with new_database(cluster, DATABASE):
+        yield DATABASE
+
+
+@pytest.fixture(scope="session")
+def manifests(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of what dbt has parsed, which all workers share."""
+    base = tmp_path_factory.getbasetemp()
+    directory = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "manifests"
+    directory.mkdir(exist_ok=True)
+    return directory
 
 
 @pytest.fixture
@@ -33,6 +55,7 @@ def dbt(
     run_loader: Callable[..., Outcome],  # noqa: ARG001 - first, it clears the environment
     pg_environment: dict[str, str],
     profiles: Path,
+    manifests: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Dbt:
@@ -41,7 +64,17 @@ def dbt(
         if name.startswith("PG"):
             monkeypatch.setenv(name, value)
     monkeypatch.delenv("DBT_SCHEMA", raising=False)
-    return Dbt(profiles=profiles, target=tmp_path / "target")
+    return Dbt(profiles=profiles, target=tmp_path / "target", manifests=manifests)
+
+
+@pytest.fixture
+def processes(dsn: str, dbt: Dbt, tmp_path: Path) -> Iterator[Processes]:
+    """Start loaders and dbt as processes of their own; all of them have ended afterwards."""
+    some = Processes(dsn=dsn, commands=dbt, directory=tmp_path)
+    yield some
+    for process in some.started:
+        process.kill()
+        process.join()
 
 
 @pytest.fixture

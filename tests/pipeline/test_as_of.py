@@ -34,7 +34,7 @@ def test_what_was_reported_is_reported_again(
     run_loader: Callable[..., Outcome], generator: random.Random,
 ) -> None:  # fmt: skip
     """For any moment and stretch, and a load is explained by the difference of two of them."""
-    dbt("build", "--exclude-resource-type", "test", "unit_test")
+    dbt.build()
     visible: list[int] = []
     withdrawn: dict[int, int] = {}
     load_ids = [0]

@@ -22,6 +22,7 @@ from psycopg import Connection
 
 from tests.conftest import Outcome
 from tests.support.dbt import PROJECT, Dbt
+from tests.support.waits import PATIENCE
 
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 WIDE, PHONE = (1440, 1840), (390, 2260)
@@ -77,7 +78,7 @@ class Board:
                 f"--window-size={size[0]},{size[1]}", f"--screenshot={picture}",
                 "--dump-dom", f"{self.address}/{form}/",
             ],
-            check=True, capture_output=True, text=True, timeout=120,
+            check=True, capture_output=True, text=True, timeout=PATIENCE,
         )  # fmt: skip
         console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
         assert not console, console
@@ -159,7 +160,7 @@ def test_the_board_shows_what_is_in_the_marts(
     browser: str, dbt: Dbt, run_loader: Callable[..., Outcome], conn: Connection, tmp_path: Path
 ) -> None:
     def build() -> None:
-        dbt("build", "--select", "+marts.reports", "--exclude-resource-type", "test", "unit_test")
+        dbt.build("--select", "+marts.reports", "--write-json")
 
     def number(query: str) -> int:
         (found,) = conn.execute(query.encode()).fetchone() or (0,)

@@ -56,7 +56,7 @@ def test_every_relation_and_column_is_described_in_the_database_too(
 ) -> None:
     for number, options in enumerate([[], [], ["--full-refresh"]]):
         ledger.load([Event("gate", NOON + number * timedelta(hours=1), "car")])
-        dbt("build", "--exclude-resource-type", "test", "unit_test", *options)
+        dbt.build(*options)
         assert dbt.manifest is not None
         described = descriptions_in(dbt.manifest)
         there = comments_of(conn)
@@ -71,7 +71,7 @@ def test_every_relation_and_column_is_described_in_the_database_too(
 def test_sources_functions_and_exposures_are_described_as_they_are(
     conn: Connection[TupleRow], dbt: Dbt
 ) -> None:
-    dbt("build", "--select", "+dim_sources", "--exclude-resource-type", "test", "unit_test")
+    dbt.build("--select", "+dim_sources")
     assert dbt.manifest is not None
     there = comments_of(conn)
     for source in dbt.manifest.sources.values():

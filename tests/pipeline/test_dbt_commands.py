@@ -74,7 +74,7 @@ class Bench:
             return dbtRunner().invoke([*words, *options[:at], *options[at + 2 :]])
         if words[0] in ("docs", "source"):
             return dbtRunner(manifest=dbt.manifest).invoke([*words, *options])
-        return dbt.attempt(*words)
+        return dbt.attempt(*words, "--write-json")
 
     @property
     def found(self) -> Any:

@@ -19,6 +19,8 @@ from tests.support.oracle import LIVE_VIEWS, MARTS, REPORTS, Oracle
 from tests.support.scenarios import rounds
 from tests.support.settings import ZONES, set_oddly
 
+from .conftest import DATABASE
+
 SCENARIOS = 300
 ROUNDS = 6
 LOADS_PER_ROUND = 5
@@ -28,16 +30,16 @@ LOADS_PER_ROUND = 5
 def database(cluster: Cluster) -> Iterator[str]:
     """A new database with odd settings that sorts as a dictionary does, where the server can."""
     with psycopg.connect(cluster.dsn(), autocommit=True) as admin:
-        create = "create database law template template0 encoding 'UTF8'"
+        create = f"create database {DATABASE} template template0 encoding 'UTF8'"
         try:
             admin.execute(f"{create} locale_provider icu icu_locale 'de'".encode())
         except errors.FeatureNotSupported:
             admin.execute(create.encode())
-        set_oddly(cluster.dsn("law"), 0)
-        with connect(cluster.dsn("law")) as conn:
+        set_oddly(cluster.dsn(DATABASE), 0)
+        with connect(cluster.dsn(DATABASE)) as conn:
             ensure_schema(conn)
-        yield "law"
-        admin.execute("drop database law with (force)")
+        yield DATABASE
+        admin.execute(f"drop database {DATABASE} with (force)".encode())
 
 
 def test_incremental_equals_recomputation_and_full_refresh(
@@ -45,8 +47,7 @@ def test_incremental_equals_recomputation_and_full_refresh(
 ) -> None:
     """Whatever the settings of those who load, build and read; with gaps of a minute and a day."""
     oracle = Oracle(conn=conn)
-    dbt("seed")
-    dbt("run")
+    dbt.build()
     visible: list[int] = []
     batches = rounds(SCENARIOS, generator, count=ROUNDS, loads=LOADS_PER_ROUND)
     for number, batch in enumerate(batches):

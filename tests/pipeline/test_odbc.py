@@ -61,7 +61,7 @@ def test_a_spreadsheet_reads_the_marts_and_cannot_write(ask: Ask, dbt: Dbt, ledg
         for number in range(4 + week)
     ]
     ledger.load(events)
-    dbt("build", "--exclude-resource-type", "test", "unit_test")
+    dbt.build()
     offered = {row["TABLE_NAME"] for row in table(ask("help"))}
     assert {*MARTS, *REPORTS, *LIVE_VIEWS} <= offered
     weeks = table(

@@ -5,15 +5,15 @@ import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from psycopg import Connection, sql
 from psycopg.rows import TupleRow
 
 from loader.database.connection import connect
+from tests.support.dbt import Dbt
 from tests.support.ledger import Ledger
 from tests.support.oracle import LIVE_VIEWS, MARTS, Oracle
-from tests.support.processes import processes
+from tests.support.processes import Processes
 from tests.support.scenarios import BASE, Event
 
 READERS = 20
@@ -23,48 +23,45 @@ LOADERS = 2
 
 
 def test_readers_see_whole_marts_and_no_error_while_all_is_rebuilt(
-    conn: Connection[TupleRow], dsn: str, profiles: Path, tmp_path: Path, ledger: Ledger
+    conn: Connection[TupleRow], dsn: str, processes: Processes, dbt: Dbt, ledger: Ledger
 ) -> None:
     ledger.load([Event("gate", BASE, "car"), Event("gate", BASE, "pedestrian")])
-    with processes(dsn, profiles, tmp_path) as some:
-        some.parse()
-        some.dbt("seed")
-        some.dbt("run")
-        conn.execute("create view analytics.of_an_analyst as select * from analytics.fct_alerts")
-        loaders = [some.start_loader(seed, withdraws=False) for seed in range(LOADERS)]
-        stop = threading.Event()
-        builds = 0
-        waits: list[list[float]] = [[] for _ in range(READERS)]
-        with ThreadPoolExecutor(READERS) as pool:
-            readers = [pool.submit(read_until, stop, dsn, *one) for one in enumerate(waits)]
-            try:
-                end = time.monotonic() + SECONDS
-                for options in itertools.cycle([[], ["--full-refresh"]]):
-                    # A second run beside it: their swaps and views must not wait in a circle.
-                    beside = some.start_dbt("run")
-                    some.dbt("seed", *options)
-                    some.dbt("run", *options)
-                    assert beside.wait()
-                    assert beside.failure is None, beside.failure
-                    builds += 1
-                    # Twice at least, on a slow machine too; a reader that ends tells of an error.
-                    is_enough = builds > 1 and all(waits) and time.monotonic() > end
-                    if is_enough or any(reader.done() for reader in readers):
-                        break
-            finally:
-                stop.set()
-            for reader in readers:
-                reader.result()
-        told = sorted(itertools.chain.from_iterable(waits))
-        shown = (told[len(told) * share // 100] for share in (50, 95, 99))
-        print("seconds of a query, half, 95 % and 99 % of them:", *(f"{s:.3f}" for s in shown))  # noqa: T201
-        some.stop_loaders(loaders)
-        some.dbt("run")
-        assert Oracle(conn=conn).differences(MARTS | LIVE_VIEWS) == {}
+    dbt.build()
+    conn.execute("create view analytics.of_an_analyst as select * from analytics.fct_alerts")
+    loaders = [processes.start_loader(seed, withdraws=False) for seed in range(LOADERS)]
+    stop = threading.Event()
+    builds = 0
+    waits: list[list[float]] = [[] for _ in range(READERS)]
+    with ThreadPoolExecutor(READERS) as pool:
+        readers = [pool.submit(read_until, stop, dsn, *one) for one in enumerate(waits)]
+        try:
+            end = time.monotonic() + SECONDS
+            for options in itertools.cycle([[], ["--full-refresh"]]):
+                # A second run beside it: their swaps and views must not wait in a circle.
+                beside = processes.start_dbt("run")
+                processes.dbt("seed", *options)
+                processes.dbt("run", *options)
+                assert beside.wait()
+                assert beside.failure is None, beside.failure
+                builds += 1
+                # Twice at least, on a slow machine too; a reader that ends tells of an error.
+                is_enough = builds > 1 and all(waits) and time.monotonic() > end
+                if is_enough or any(reader.done() for reader in readers):
+                    break
+        finally:
+            stop.set()
+        for reader in readers:
+            reader.result()
+    told = sorted(itertools.chain.from_iterable(waits))
+    shown = (told[len(told) * share // 100] for share in (50, 95, 99))
+    print("seconds of a query, half, 95 % and 99 % of them:", *(f"{s:.3f}" for s in shown))  # noqa: T201
+    processes.stop_loaders(loaders)
+    dbt("run")
+    assert Oracle(conn=conn).differences(MARTS | LIVE_VIEWS) == {}
 
 
 def test_a_transaction_left_open_delays_what_is_replaced_and_no_other_reader(
-    conn: Connection[TupleRow], dsn: str, profiles: Path, tmp_path: Path, ledger: Ledger
+    conn: Connection[TupleRow], dsn: str, processes: Processes, dbt: Dbt, ledger: Ledger
 ) -> None:
     ledger.load([Event("gate", BASE, "car"), Event("gate", BASE, "pedestrian")])
     held = [
@@ -72,10 +69,8 @@ def test_a_transaction_left_open_delays_what_is_replaced_and_no_other_reader(
         "of_an_analyst",
     ]  # fmt: skip
     rebuild = ["run", "--full-refresh", "--select"]
-    with processes(dsn, profiles, tmp_path) as some, connect(dsn) as reader:
-        some.parse()
-        some.dbt("seed")
-        some.dbt("run")
+    with connect(dsn) as reader:
+        dbt.build()
         # One view that is replaced by the next run, and one that is dropped with another on it.
         for statement in (
             "do $$ begin execute 'create or replace view analytics.rpt_dwell_times as '"
@@ -89,35 +84,35 @@ def test_a_transaction_left_open_delays_what_is_replaced_and_no_other_reader(
             for name in held:
                 conn.execute(f"select count(*) from analytics.{name}".encode())
             views = ["rpt_dwell_times", "rpt_weekly_changes"]
-            waiting = [some.start_dbt(*rebuild, "fct_activity_periods")]
-            waiting.append(some.start_dbt("run", "--select", *views))
+            waiting = [processes.start_dbt(*rebuild, "fct_activity_periods")]
+            waiting.append(processes.start_dbt("run", "--select", *views))
             # They try it less often once they have said for whom they wait.
             while reader.execute(
                 "select count(*) from pg_stat_activity"
                 " where query like '%$patiently$%pause constant double precision := 1;%'"
                 " and pid <> pg_backend_pid()"
             ).fetchone() != (3,):
-                assert not any(dbt.wait(0.1) for dbt in waiting)
+                assert not any(run.wait(0.1) for run in waiting)
             # Who waits here waits for the end of this transaction.
             reader.execute("set statement_timeout = '60s'")
             for name in held * 3:
                 reader.execute(f"select count(*) from analytics.{name}".encode())
-            gives_up = some.start_dbt(
+            gives_up = processes.start_dbt(
                 *rebuild, "fct_hourly_detections", "--vars", "lock_patience: 1 second"
             )
             assert gives_up.wait()
             assert gives_up.failure is not None
             assert "waited 1 second (var lock_patience) for pid" in gives_up.failure
         said = [gives_up.failure]
-        for dbt in waiting:
-            assert dbt.wait()
-            assert dbt.failure is None, dbt.failure
-            said += dbt.said
+        for run in waiting:
+            assert run.wait()
+            assert run.failure is None, run.failure
+            said += run.said
         assert all(f"pid {conn.info.backend_pid} (postgres, " in line for line in said)
         assert {line.split()[0] for line in said[1:]} == {
             "fct_activity_periods", "rpt_dwell_times", "rpt_weekly_changes",
         }  # fmt: skip
-        some.dbt("run")
+        dbt("run")
         assert Oracle(conn=conn).differences(MARTS | LIVE_VIEWS) == {}
 
 

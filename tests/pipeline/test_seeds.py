@@ -47,8 +47,7 @@ def test_a_seed_with_a_slip_is_refused_and_one_with_more_columns_taken(
     found = conn.execute("select to_regclass('analytics.event_types')").fetchone()
     assert found == (None,)
     types.write_text(good_types)
-    some("seed")
-    some("run")
+    some.build()
 
     before = conn.execute(STATE.encode()).fetchone()
     for text, arguments, slip in (
@@ -109,8 +108,7 @@ def check_doubled_table(dbt: Dbt, conn: Connection[TupleRow], ledger: Ledger) ->
     for flags in ([], ["--full-refresh"]):
         said = refused(dbt, "run", "--select", "fct_activity_periods", *flags)
         assert "the seed event_types has more than one row for car" in said
-    dbt("seed")
-    dbt("run")
+    dbt.build()
     assert Oracle(conn=conn).differences(MARTS | LIVE_VIEWS) == {}
 
 

@@ -183,7 +183,7 @@ def test_an_account_sees_its_sources_as_if_there_were_no_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     first = ledger.load([*events("gate", "yard"), *events("roof", week=1)])
-    dbt("build", "--exclude-resource-type", "test", "unit_test")
+    dbt.build()
     assert not dbt.attempt("run-operation", "share_by_source", "--args", "{role: nobody}").success
     assert shared(conn) == []
     # However the search path of a role is set: names in the reports are written with their schema.
@@ -212,7 +212,7 @@ def test_an_account_sees_its_sources_as_if_there_were_no_others(
     )
     assert live.differences({name: LIVE_VIEWS[name] for name in LIVE_VIEWS if name in SHARED}) == {}
     for options in ([], ["--full-refresh"]):
-        dbt("build", "--exclude-resource-type", "test", "unit_test", *options)
+        dbt.build(*options)
         check(account, conn, "gate", "yard", "to come")
 
     check_waiting(account, dbt, conn)

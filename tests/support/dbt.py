@@ -1,6 +1,10 @@
 """dbt in this process, as tests run it."""
 
 import contextlib
+import fcntl
+import hashlib
+import os
+import pickle
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,11 +21,19 @@ BUILD = ("build", "--exclude-resource-type", "test", "unit_test")
 class Dbt:
     """Runs dbt in this process, on the database that the environment names.
 
-    The project is parsed once per database; every later command reuses that.
+    Attributes:
+        profiles: the directory of the profile.
+        target: where dbt writes.
+        manifests: the directory of what was parsed already.
+        manifest: the parsed project; None to parse with the next command.
+        variables: the vars of all commands.
+        project: the project; only that of this checkout is parsed once for all tests.
+        errors: what went wrong in operations, whose results do not say so.
     """
 
     profiles: Path
     target: Path
+    manifests: Path
     manifest: Manifest | None = field(default=None, repr=False)
     variables: str = "{}"
     project: Path = PROJECT
@@ -39,17 +51,38 @@ class Dbt:
 
     def attempt(self, *arguments: str) -> dbtRunnerResult:
         """Run a dbt command that may fail."""
-        options = dbt_options(self.profiles, self.target, self.project)
-        options += ["--vars", self.variables]
         if self.manifest is None:
-            parsed = dbtRunner().invoke(["parse", *options, "--no-partial-parse"])
-            assert parsed.success, parsed.exception
-            assert isinstance(parsed.result, Manifest)
-            self.manifest = parsed.result
+            is_shared = self.project == PROJECT
+            self.manifest = read_manifest(self.parsed()) if is_shared else self._parse()
         with contextlib.redirect_stdout(None):
             command, *rest = arguments
             runner = dbtRunner(manifest=self.manifest, callbacks=[self._note])
-            return runner.invoke([command, *options, *rest])
+            return runner.invoke([command, *self.options(), *rest])
+
+    def options(self) -> list[str]:
+        """Return the options of every command."""
+        return [*dbt_options(self.profiles, self.target, self.project), "--vars", self.variables]
+
+    def parsed(self) -> Path:
+        """Return a file with the parsed project of this checkout: the first one to ask makes it."""
+        names = [os.environ.get(name, "") for name in ("PGDATABASE", "DBT_SCHEMA")]
+        key = hashlib.sha256("\n".join([*names, self.variables]).encode()).hexdigest()
+        file = self.manifests / key
+        with file.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not file.exists():
+                # Its own way to be pickled forgets fixtures; what finds nodes in it is made anew.
+                kept = {
+                    name: value for name, value in vars(self._parse()).items() if name[0] != "_"
+                }
+                file.write_bytes(pickle.dumps(kept))
+        return file
+
+    def _parse(self) -> Manifest:
+        parsed = dbtRunner().invoke(["parse", *self.options(), "--no-partial-parse"])
+        assert parsed.success, parsed.exception
+        assert isinstance(parsed.result, Manifest)
+        return parsed.result
 
     def _note(self, event: EventMsg) -> None:
         # The result of an operation does not say what went wrong.
@@ -57,8 +90,19 @@ class Dbt:
             self.errors.append(str(getattr(event.info, "msg", "")))
 
 
+def read_manifest(file: Path) -> Manifest:
+    """Read what was parsed."""
+    manifest = Manifest()
+    vars(manifest).update(pickle.loads(file.read_bytes()))  # noqa: S301 - our own
+    return manifest
+
+
 def dbt_options(profiles: Path, target: Path, project: Path = PROJECT) -> list[str]:
-    """Return the options of every dbt command: quiet, strict, and writing only to ``target``."""
+    """Return the options of every dbt command: quiet, strict, and writing only to ``target``.
+
+    What was parsed, and what happened, is written there with ``--write-json`` after these only: it
+    takes as long as a small model.
+    """
     return [
         "--project-dir", str(project),
         "--profiles-dir", str(profiles),
@@ -66,6 +110,7 @@ def dbt_options(profiles: Path, target: Path, project: Path = PROJECT) -> list[s
         "--log-path", str(target),
         "--no-send-anonymous-usage-stats",
         "--no-version-check",
+        "--no-write-json",
         "--log-level", "none",
         "--log-level-file", "none",
         "--warn-error",

@@ -8,10 +8,9 @@ import io
 import json
 import os
 import random
-import shutil
 import signal
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from itertools import count
 from multiprocessing.context import ForkServerProcess
 from multiprocessing.synchronize import Event as Signal
@@ -23,7 +22,7 @@ from dbt_common.events.base_types import EventMsg
 
 from loader.database.conninfo import connection_variables
 from loader.settings import export
-from tests.support.dbt import dbt_options, messages
+from tests.support.dbt import Dbt, messages, read_manifest
 from tests.support.forks import FORKS, loader_on
 from tests.support.ledger import Ledger
 from tests.support.waits import PATIENCE
@@ -72,10 +71,18 @@ class DbtProcess:
 
 @dataclass(frozen=True, kw_only=True)
 class Processes:
-    """Starts processes on one database, and sees to it that none of them outlives the test."""
+    """Starts processes on one database.
+
+    Attributes:
+        dsn: the database.
+        commands: whose options dbt gets.
+        directory: where files and targets are.
+        stop: set when loaders are to end.
+        started: all of them; none may outlive the test.
+    """
 
     dsn: str
-    profiles: Path
+    commands: Dbt
     directory: Path
     stop: Signal = field(default_factory=FORKS.Event)
     started: list[ForkServerProcess] = field(default_factory=list)
@@ -98,21 +105,14 @@ class Processes:
             moment: the number of dbt's own event at which something happens, 0 for never.
             at_moment: what to set at that moment; without it, the process dies there.
         """
-        # The first command parses the project; the others start with what it found, each in a
-        # directory of its own: dbt does not expect another one to write into its target.
+        # A directory of its own: dbt does not expect another one to write into its target.
         target = self.directory / f"target-{len(self.started)}"
         target.mkdir()
-        parsed = self.directory / "partial_parse.msgpack"
-        if parsed.exists():
-            shutil.copy(parsed, target)
-        options = [*arguments, *dbt_options(self.profiles, target)]
-        process = self._start(_run_dbt, options, self.dsn, target, moment, at_moment)
+        command, *rest = arguments
+        options = [command, *replace(self.commands, target=target).options(), *rest]
+        parsed = self.commands.parsed()
+        process = self._start(_run_dbt, options, parsed, self.dsn, target, moment, at_moment)
         return DbtProcess(process=process, target=target)
-
-    def parse(self) -> None:
-        """Parse the project for all commands to come."""
-        process = self.dbt("parse")
-        shutil.copy(process.target / "partial_parse.msgpack", self.directory)
 
     def start_loader(self, seed: int, *, withdraws: bool = True) -> ForkServerProcess:
         """Start to publish small loads one by one, and to withdraw some, until ``stop``.
@@ -145,20 +145,13 @@ class Processes:
         return process
 
 
-@contextlib.contextmanager
-def processes(dsn: str, profiles: Path, directory: Path) -> Iterator[Processes]:
-    """Yield what starts processes; all of them have ended afterwards."""
-    some = Processes(dsn=dsn, profiles=profiles, directory=directory)
-    try:
-        yield some
-    finally:
-        for process in some.started:
-            process.kill()
-            process.join()
-
-
 def _run_dbt(
-    arguments: list[str], dsn: str, target: Path, moment: int, at_moment: Signal | None
+    arguments: list[str],
+    parsed: Path,
+    dsn: str,
+    target: Path,
+    moment: int,
+    at_moment: Signal | None,
 ) -> None:
     export(connection_variables(dsn))
     numbers = count(1)
@@ -175,7 +168,7 @@ def _run_dbt(
             at_moment.set()
 
     with contextlib.redirect_stdout(io.StringIO()):
-        result = dbtRunner(callbacks=[note]).invoke(arguments)
+        result = dbtRunner(manifest=read_manifest(parsed), callbacks=[note]).invoke(arguments)
     (target / "moments").write_text(str(next(numbers)))
     (target / "said").write_text(json.dumps(said))
     if not result.success:
