@@ -6,13 +6,10 @@ started it has ended.
 """
 
 import fcntl
-import hashlib
 import os
-import pwd
 import re
 import shlex
 import shutil
-import stat
 import subprocess
 import tempfile
 import time
@@ -20,13 +17,23 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from loader.errors import ServerError
+from loader.server.private import (
+    ELSEWHERE,
+    as_user,
+    check_private,
+    is_of_another,
+    make_private,
+    name_of,
+    nearest_existing,
+    path_hash,
+    user_id,
+)
 
 PORT = 5432
 USER = "postgres"
@@ -46,9 +53,6 @@ SETTINGS: Mapping[str, str] = {
 
 # sockaddr_un holds 108 bytes, one of them the final NUL.
 _SOCKET_PATH_LIMIT = 107
-_ELSEWHERE = (
-    "set LOADER_SERVER_DIR to a folder of your own, or PGHOST or LOADER_DSN to another database"
-)
 # No process can have this id (the kernel's limit is 2^22).
 _IMPOSSIBLE_PID = 2**30
 
@@ -97,7 +101,9 @@ class Cluster:
             return preferred
         if self.private_dir is not None:
             private = self.private_dir / f"run-{path_hash(self.home)}"
-            if _can_hold_a_socket(private) and _is_writable(private):
+            if _can_hold_a_socket(private) and os.access(
+                nearest_existing(private), os.W_OK | os.X_OK
+            ):
                 return private
         return Path("/tmp") / f"video-events-{path_hash(self.home)}"  # noqa: S108
 
@@ -118,7 +124,7 @@ class Cluster:
             port=PORT,
             user=USER,
             dbname=database,
-            requirepeer=_name_of(self._owner_id()),
+            requirepeer=name_of(self._owner_id()),
         )
 
     def check_owner(self) -> None:
@@ -128,10 +134,10 @@ class Cluster:
         except FileNotFoundError:
             return
         except OSError as error:
-            raise ServerError(f"{self.home}: {error.strerror}; {_ELSEWHERE}") from error
+            raise ServerError(f"{self.home}: {error.strerror}; {ELSEWHERE}") from error
         # Root may have made the directory for the user that runs its server.
         if status.st_uid not in (self._owner_id(), os.geteuid()):
-            raise _is_of_another(self.home, status.st_uid)
+            raise is_of_another(self.home, status.st_uid)
 
     def is_running(self) -> bool:
         """Tell whether the server answers on the socket."""
@@ -144,7 +150,7 @@ class Cluster:
             psycopg.connect(self.dsn(), connect_timeout=5).close()
         except psycopg.OperationalError:
             # It may also be running without a free connection.
-            return self._postmaster_pid() is not None and "ready" in self._postmaster_status()
+            return self._postmaster_pid() is not None and "ready" in self._recorded(7)
         return True
 
     def start(self) -> bool:
@@ -233,18 +239,15 @@ class Cluster:
         # It may have been started under another name of the same directory.
         return pid if name and name in command and _is_same(Path(name), self.data_dir) else None
 
-    def _postmaster_status(self) -> str:
-        return self._recorded(7)
-
     def _recorded(self, line: int) -> str:
-        """Return a line of postmaster.pid: its id, data directory, ..., socket directory (4)."""
+        """Return a line of postmaster.pid: id (0), data (1), socket directory (4), status (7)."""
         try:
             return (self.data_dir / "postmaster.pid").read_text().split("\n")[line]
         except (OSError, IndexError):
             return ""
 
     def _owner_id(self) -> int:
-        return os.geteuid() if self.run_as is None else pwd.getpwnam(self.run_as).pw_uid
+        return user_id(self.run_as)
 
     def _check_empty(self) -> None:
         """Refuse a directory with other things in it, which would be closed to others."""
@@ -306,60 +309,10 @@ class Cluster:
         return f"; the end of {self.log_file}: " + " | ".join(lines[-3:])
 
 
-def make_private(directory: Path, owner: str | None) -> None:
-    """Create a directory that only its owner can enter, and refuse one of somebody else."""
-    uid = os.geteuid() if owner is None else pwd.getpwnam(owner).pw_uid
-    try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        directory.mkdir(mode=0o700)
-    except FileExistsError:
-        pass
-    except OSError as error:
-        raise ServerError(f"cannot create {directory}: {error.strerror}; {_ELSEWHERE}") from error
-    status = directory.lstat()
-    if owner is not None and stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid():
-        # New, from us or from a process that does the same at this moment.
-        shutil.chown(directory, owner, pwd.getpwnam(owner).pw_gid)
-    check_private(directory, uid)
-    if stat.S_IMODE(status.st_mode) != 0o700:
-        directory.chmod(0o700)
-
-
-def check_private(directory: Path, uid: int) -> None:
-    """Check that a directory, if it exists, is one, and not a link, and of this user."""
-    try:
-        status = directory.lstat()
-    except FileNotFoundError:
-        return
-    if status.st_uid != uid or not stat.S_ISDIR(status.st_mode):
-        raise _is_of_another(directory, status.st_uid)
-
-
-def _is_of_another(path: Path, uid: int) -> ServerError:
-    name = _name_of(uid) or f"number {uid}"
-    return ServerError(
-        f"{path} belongs to another user ({name}), or is a link; run the command as {name}, or "
-        f"{_ELSEWHERE}"
-    )
-
-
-def _name_of(uid: int) -> str | None:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return None
-
-
 def _can_hold_a_socket(directory: Path) -> bool:
     path = str(directory / f".s.PGSQL.{PORT}.lock")
     # libpq splits PGHOST at commas, and the server its list of directories.
     return len(os.fsencode(path)) <= _SOCKET_PATH_LIMIT and bool(re.fullmatch(r"[\w./+@=-]+", path))
-
-
-def _is_writable(path: Path) -> bool:
-    """Tell whether we may write there, or create it."""
-    existing = next(parent for parent in (path, *path.parents) if parent.exists())
-    return os.access(existing, os.W_OK | os.X_OK)
 
 
 def _is_same(one: Path, other: Path) -> bool:
@@ -367,21 +320,6 @@ def _is_same(one: Path, other: Path) -> bool:
         return one.samefile(other)
     except OSError:
         return False
-
-
-def as_user(name: str | None) -> dict[str, Any]:
-    """Return the arguments of ``subprocess.run`` that run a program as a system user."""
-    # Not in the current directory, which that user may not be allowed to enter.
-    options: dict[str, Any] = {"cwd": "/"}
-    if name is not None:
-        entry = pwd.getpwnam(name)
-        options |= {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
-    return options
-
-
-def path_hash(path: Path) -> str:
-    """Return a short name for a path, the same every time."""
-    return hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:12]
 
 
 def _command_line(pid: int) -> str:

@@ -16,7 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from loader.errors import ServerError
-from loader.server.cluster import Cluster, as_user, path_hash
+from loader.server.cluster import Cluster
+from loader.server.private import as_user, nearest_existing, path_hash
 from loader.settings import PG_VARIABLES, Settings, how_to_install
 from loader.terminal import echo
 
@@ -175,7 +176,7 @@ def _cluster(settings: Settings, run_as: str | None) -> Cluster:
     home, private_dir = settings.server_dir, settings.user_dir
     if run_as is not None:
         private_dir = SHARED_DIR
-        if not _is_of_a_person(home) and not _can(run_as, "-x", _nearest_existing(home)):
+        if not _is_of_a_person(home) and not _can(run_as, "-x", nearest_existing(home)):
             home = SHARED_DIR / path_hash(home)
     return Cluster(bin_dir=find_programs(), home=home, run_as=run_as, private_dir=private_dir)
 
@@ -186,10 +187,6 @@ def _is_of_a_person(home: Path) -> bool:
         return home.lstat().st_uid not in (0, pwd.getpwnam(SYSTEM_USER).pw_uid)
     except OSError:
         return False
-
-
-def _nearest_existing(path: Path) -> Path:
-    return next(parent for parent in (path, *path.parents) if parent.exists())
 
 
 def _user_exists() -> bool:

@@ -15,7 +15,8 @@ import pytest
 from psycopg import Connection
 
 from loader.database.connection import connect
-from loader.server.cluster import Cluster, as_user
+from loader.server.cluster import Cluster
+from loader.server.private import as_user
 from tests.support.waits import wait_until
 
 Run = Callable[..., Any]

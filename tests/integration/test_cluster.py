@@ -23,8 +23,9 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from loader.cli import COMMANDS, cli, main
 from loader.errors import ServerError
-from loader.server.cluster import Cluster, make_private
+from loader.server.cluster import Cluster
 from loader.server.embedded import SYSTEM_USER, create_user_command
+from loader.server.private import make_private
 from tests.conftest import Outcome
 from tests.support.forks import FORKS
 from tests.support.waits import PATIENCE, wait_until

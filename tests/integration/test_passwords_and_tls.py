@@ -17,7 +17,8 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from loader.server.cluster import Cluster, as_user
+from loader.server.cluster import Cluster
+from loader.server.private import as_user
 from tests.support.servers import is_answering
 from tests.support.waits import wait_until
 
