@@ -19,6 +19,7 @@ from loader.database.connection import connect, explain, may_pass
 from loader.errors import DatabaseError, InputError
 from loader.kafka.batches import Messages, Share
 from loader.kafka.client import BrokerError, Client, FatalBrokerError, Topic, is_same, kafka
+from loader.kafka.deaths import described, refused, rows_at_once
 from loader.kafka.offsets import (
     Deaths,
     FencedError,
@@ -38,10 +39,6 @@ from loader.signals import StopRequest
 _AT_ONCE: Final = 10_000
 _WAIT_SECONDS: Final = 0.2
 _PAUSE_SECONDS: Final = 1.0
-# A message at which consumers died so often, with nothing else in their hands, is rejected.
-_MOST_ALONE: Final = 4
-# From the second death on, batches have a 32nd of the messages that they had before.
-_HALVINGS: Final = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,12 +187,7 @@ class TopicConsumer:
     def _take(self, messages: list[Any]) -> None:
         good = [message for message in messages if message.error() is None]
         # First, for what follows on them is judged by how far we have read.
-        refused = {
-            partition: one.end
-            for partition, one in self._deaths.items()
-            if one.alone >= _MOST_ALONE
-        }
-        self._share.add(good, self._limits, refused)
+        self._share.add(good, self._limits, refused(self._deaths))
         if len(good) < len(messages):
             for message in messages:
                 if message.error() is not None:
@@ -322,36 +314,14 @@ class TopicConsumer:
         self._topic.assign({one: stored.next.get(one, start) for one in partitions})
         self._deaths = {one: stored.deaths[one] for one in partitions if one in stored.deaths}
         self._begin(Share({one: stored.next[one] for one in partitions if one in stored.next}))
-        self._tell_of_deaths()
+        for text in described(self._deaths, self._share, self.topic, self._max_rows):
+            self.say(text)
         self._must_restart = False
 
     def _begin(self, share: Share) -> None:
         self._share = share
         self._next_load = time.monotonic() + self.options.every
-        worst = max((one.count for one in self._deadly.values()), default=0)
-        self._max_rows = max(1, self.options.max_rows >> _HALVINGS * max(0, worst - 1))
-
-    @property
-    def _deadly(self) -> dict[int, Deaths]:
-        """What consumers died of and is still to be loaded, by partition."""
-        wanted = {partition: self._share.wanted(partition) for partition in self._deaths}
-        return {
-            partition: one
-            for partition, one in self._deaths.items()
-            if (wanted[partition] or one.first) < one.end
-        }
-
-    def _tell_of_deaths(self) -> None:
-        """Name what consumers died of again and again, while it is still to be loaded."""
-        for partition, one in sorted(self._deadly.items()):
-            if one.count > 1:
-                how = f"loading {self._max_rows:,} at a time"
-                if one.alone >= _MOST_ALONE:
-                    how = "that message is rejected unseen; see: loader rejects"
-                self.say(
-                    f"topic {self.topic} partition {partition}: consumers died {one.count} "
-                    f"times while they loaded offsets {one.first:,} to {one.end - 1:,}; {how}"
-                )
+        self._max_rows = rows_at_once(self._deaths, share, self.options.max_rows)
 
     def _on_assign(self, consumer: Any, partitions: list[Any]) -> None:
         # Where to start stands in the database, which is not to be asked in a callback.
