@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,24 +56,8 @@ class GenerateOptions:
     seed: int = field(default=1, metadata={"least": 0})
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Events:
-    """Events as numbers: milliseconds since 1970, type and source by their position."""
-
-    time: NDArray[np.int64]
-    kind: NDArray[np.int32]
-    source: NDArray[np.int32]
-
-    def take(self, at: NDArray[np.int64] | slice) -> _Events:
-        return _Events(time=self.time[at], kind=self.kind[at], source=self.source[at])
-
-    @staticmethod
-    def join(parts: list[_Events]) -> _Events:
-        return _Events(
-            time=np.concatenate([part.time for part in parts]),
-            kind=np.concatenate([part.kind for part in parts]),
-            source=np.concatenate([part.source for part in parts]),
-        )
+# An event: milliseconds since 1970, type and source by their position.
+_EVENT: Final = np.dtype([("time", np.int64), ("kind", np.int32), ("source", np.int32)])
 
 
 def generate(options: GenerateOptions) -> Iterator[RecordBatch]:
@@ -87,13 +71,13 @@ def generate(options: GenerateOptions) -> Iterator[RecordBatch]:
     names = [f"camera-{number + 1:0{width}d}" for number in range(options.sources)]
     types, sources = pa.array(_TYPES), pa.array(names)
     events = _rows(options)
-    for first in range(0, max(len(events.time), 1), _ROWS_AT_ONCE):
-        some = events.take(slice(first, first + _ROWS_AT_ONCE))
+    for first in range(0, max(len(events), 1), _ROWS_AT_ONCE):
+        some = events[first : first + _ROWS_AT_ONCE]
         yield pa.RecordBatch.from_pydict(
             {
-                "time": pa.array(some.time).cast(pa.timestamp("ms", "UTC")),
-                "type": pa.DictionaryArray.from_arrays(pa.array(some.kind), types),
-                "source": pa.DictionaryArray.from_arrays(pa.array(some.source), sources),
+                "time": pa.array(some["time"]).cast(pa.timestamp("ms", "UTC")),
+                "type": pa.DictionaryArray.from_arrays(pa.array(some["kind"]), types),
+                "source": pa.DictionaryArray.from_arrays(pa.array(some["source"]), sources),
             }
         )
 
@@ -122,7 +106,7 @@ def _write_parquet(batches: Iterator[RecordBatch], output: BinaryIO) -> None:
         output.write(sink.getvalue())
 
 
-def _rows(options: GenerateOptions) -> _Events:
+def _rows(options: GenerateOptions) -> NDArray[Any]:
     """Make up all events, in the order in which they stand in the file."""
     # Rounded down, so that there is something to repeat.
     repeats = int(options.events * options.duplicates)
@@ -139,19 +123,19 @@ def _rows(options: GenerateOptions) -> _Events:
         )
         for hour, count in enumerate(counts.tolist())
     ]
-    events = _Events.join(made)
+    events = np.concatenate(made)
     # Episodes that go on past midnight of the last day end there.
     end = start + len(counts) * _HOUR_MS
-    events = replace(events, time=np.minimum(events.time, end - 1))
-    copies = events.take(random.integers(0, max(len(events.time), 1), repeats))
-    events = _Events.join([events, copies])
-    arrival = events.time.copy()
+    events["time"] = np.minimum(events["time"], end - 1)
+    copies = events[random.integers(0, max(len(events), 1), repeats)]
+    events = np.concatenate([events, copies])
+    arrival = events["time"].copy()
     late = np.flatnonzero(random.random(len(arrival)) < options.late)
     arrival[late] += random.integers(0, np.minimum(end - arrival[late], _LATEST_MS))
-    return events.take(np.lexsort((events.source, events.kind, arrival)))
+    return events[np.lexsort((events["source"], events["kind"], arrival))]
 
 
-def _episodes(random: np.random.Generator, count: int, start: int, sources: int) -> _Events:
+def _episodes(random: np.random.Generator, count: int, start: int, sources: int) -> NDArray[Any]:
     """Make up this many events that begin in an hour; the last ones may go beyond its end."""
     lengths = random.geometric(1 / _EPISODE_EVENTS, count)
     lengths = lengths[: int(np.searchsorted(np.cumsum(lengths), count)) + 1]
@@ -165,11 +149,11 @@ def _episodes(random: np.random.Generator, count: int, start: int, sources: int)
     people = random.random(len(lengths)) < _PEOPLE_SHARE
     shares = np.where(people[:, None], np.cumsum(_PEOPLE), np.cumsum(_VEHICLES))
     kinds = (random.random(count)[:, None] >= shares[episode]).sum(axis=1)
-    return _Events(
-        time=begins[episode] + passed - passed[firsts][episode],
-        kind=np.minimum(kinds, len(_TYPES) - 1).astype(np.int32),
-        source=places[episode],
-    )
+    events = np.empty(count, _EVENT)
+    events["time"] = begins[episode] + passed - passed[firsts][episode]
+    events["kind"] = np.minimum(kinds, len(_TYPES) - 1)
+    events["source"] = places[episode]
+    return events
 
 
 def _weights(options: GenerateOptions) -> NDArray[np.float64]:
