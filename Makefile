@@ -18,7 +18,7 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help setup demo board pictures test lint lint-python lint-sql unit integration pipeline \
-	models docs-test postgres15 soak bench docs audit sbom clean
+	models docs-test postgres15 soak mutations bench docs audit sbom clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -205,6 +205,9 @@ soak: .venv/dev ## the laws and crashes with new seeds, for MINUTES=60
 			tests/unit/reading/test_against_reference.py \
 			tests/unit/reading/test_damaged_files.py; \
 	done
+
+mutations: .venv/dev ## break what promises rest on, one place at a time: does its test notice?
+	@python -m tests.mutations
 
 bench: .venv/dev ## measure what it costs, beside other ways; takes long
 	@python -m benchmarks.readers

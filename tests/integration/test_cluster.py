@@ -322,3 +322,8 @@ def test_the_environment_can_be_evaluated(tmp_path: Path, monkeypatch: pytest.Mo
         ]
     finally:
         run("sh", f"{loader} db reset --yes")
+
+
+def test_pages_of_the_log_are_not_compressed(conn: psycopg.Connection) -> None:
+    """That would be most of what a batch costs after a checkpoint."""
+    assert conn.execute("show wal_compression").fetchone() == ("off",)

@@ -14,8 +14,10 @@ from psycopg import Connection, errors
 from loader.database.connection import connect
 from loader.database.ledger import (
     begin_load,
+    find_visible,
     publish,
     remove_crashed_loads,
+    remove_load,
     withdraw,
 )
 from loader.database.locks import show_life
@@ -142,7 +144,10 @@ def test_a_published_load_is_never_removed(conn: Connection) -> None:
     one_event(conn, load_id)
     publish(conn, load_id, Totals(rows_read=1, rows_loaded=1), None)
     assert remove_crashed_loads(conn) == []
+    # Nor by whoever took it for crashed a moment before it was published.
+    remove_load(conn, load_id)
     assert conn.execute("select count(*) from raw.events").fetchone() == (1,)
+    assert conn.execute("select count(*) from raw.loads").fetchone() == (1,)
 
 
 def feed(process: "subprocess.Popen[str]", rows: int) -> None:
@@ -230,6 +235,7 @@ def test_a_withdrawal_is_a_ledger_row_of_its_own(conn: Connection) -> None:
         "select load_seq, withdrawn_seq from raw.loads where load_id = %s", [load_id]
     ).fetchone() == (1, 2)
     # What was withdrawn can be loaded again.
+    assert find_visible(conn, "print") is None
     assert publish(conn, begin_load(conn, "x", {}), Totals(), "print") == 3
 
 

@@ -13,7 +13,7 @@ from loader.database.connection import connect
 from loader.database.ledger import begin_load, remove_load
 from loader.database.maintain import Maintenance, maintain
 from loader.database.partitions import Partitions
-from loader.database.retention import retained_from
+from loader.database.retention import _drop_portion, retained_from
 from loader.server.cluster import Cluster
 from tests.support.waits import wait_until
 
@@ -120,6 +120,22 @@ def test_a_load_that_begins_while_retention_moves_knows_it(
                 )
             )
         assert retained_from(loader, load.result()) == datetime(2024, 5, 1, tzinfo=UTC)
+
+
+@pytest.mark.usefixtures("two_months")
+def test_what_was_dropped_stays_dropped(
+    retain: Retain, conn: Connection, scalar: Scalar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when more is to be kept from now on, and older partitions come, and go one by one."""
+    retain()
+    maintain(conn, 0, age="12 months", now=datetime(2024, 7, 1, tzinfo=UTC))
+    assert scalar("select retained_from = '2024-05-02Z' from raw.retention")
+    february = (datetime(2024, 2, 1, tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)).days
+    Partitions(conn).ensure(february, february + 40)
+    monkeypatch.setattr("loader.database.retention.PORTION", 1)
+    with conn.transaction():
+        assert _drop_portion(conn) == ["event_chunks_2024_02"]
+    assert scalar("select dropped_before = '2024-05-01Z' from raw.retention")
 
 
 @pytest.mark.usefixtures("two_months")

@@ -100,6 +100,19 @@ def test_every_look_up_of_events_is_bounded_by_source_or_load_and_time(
     ]  # fmt: skip
     loads = [ledger.load(events) for events in several]
     dbt.build()
+    # What is looked up together stands together.
+    periods = "from analytics.fct_activity_periods"
+    assert conn.execute(
+        f"select source_id, category, started_at {periods} order by ctid"
+    ).fetchall() == (
+        conn.execute(
+            f"select source_id, category, started_at {periods} order by 1, 2, 3"
+        ).fetchall()
+    )
+    assert conn.execute(
+        "select count(*) from pg_indexes where tablename = 'fct_alerts'"
+        " and indexdef like '%UNIQUE%(source_id, started_at, rule_name, first_event_type)'"
+    ).fetchone() == (1,)
     ledger.withdraw(loads[1])
     ledger.load([replace(event, time=event.time + timedelta(seconds=5)) for event in several[0]])
     for setting in (

@@ -1,10 +1,11 @@
 """Waiting for something that happens elsewhere."""
 
+import os
 import time
 from collections.abc import Callable
 
 # Far more than anything here needs, on a machine that others use too: a test that hangs ends.
-PATIENCE = 300
+PATIENCE = int(os.environ.get("PATIENCE", "300"))
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
