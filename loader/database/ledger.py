@@ -1,17 +1,21 @@
 """The ledger ``raw.loads``: how loads begin, become visible, are withdrawn and cleaned up."""
 
 import json
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import psycopg
 from psycopg import Connection, OperationalError, sql
 
+from loader.database.connection import connect
 from loader.database.locks import (
     LOAD,
     SCHEMA,
+    lock,
     lock_for_transaction,
     show_life,
     try_take_over,
@@ -20,9 +24,15 @@ from loader.database.locks import (
 from loader.database.partitions import delete_events
 from loader.database.queries import LEFT_OUT, fetch, query
 from loader.database.schema import SCHEMA_VERSION, keep_schema
-from loader.errors import CommitLostError, UsageError
+from loader.errors import CommitLostError, DatabaseError, LoaderError, UsageError
 from loader.reading.totals import Totals
 from loader.version import __version__
+
+# A server that restarts after a crash is back within seconds, mostly.
+PATIENCE_SECONDS = 10.0
+_SECONDS_BETWEEN_ATTEMPTS = 0.2
+# How long the server may take to notice that a session is gone.
+_LOCK_TIMEOUT = "5s"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +105,7 @@ def publish(
         first: writes, over the same connection, what is to be committed with the load.
 
     Raises:
-        CommitLostError: nobody knows whether it is visible; ``aftermath.find_load_seq`` does.
+        CommitLostError: nobody knows whether it is visible; ``find_load_seq`` does.
         psycopg.errors.UniqueViolation: the same input became visible meanwhile.
     """
     with _publication(conn, f"whether load {load_id} is visible"):
@@ -176,6 +186,41 @@ def remove_load(conn: Connection, load_id: int, *, has_events: bool = True) -> N
         conn.execute("delete from raw.rejected_events where load_id = %(load_id)s", parameters)
         conn.execute("delete from raw.early_alerts where load_id = %(load_id)s", parameters)
         conn.execute("delete from raw.loads where load_id = %(load_id)s", parameters)
+
+
+def find_load_seq(dsn: str, load_id: int) -> int | None:
+    """Return the place of a load in the ledger; None when it is not, and will not be, visible.
+
+    The session that published it may still be at it: this waits for its end.
+
+    Raises:
+        DatabaseError: the server cannot be asked, or that session does not end.
+    """
+    end = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            with connect(dsn, purpose="look up") as conn:
+                conn.execute("select set_config('lock_timeout', %s, false)", [_LOCK_TIMEOUT])
+                row = conn.execute(query("find_load_seq"), {"load_id": load_id}).fetchone()
+                # Without a row somebody has removed the load, as is done to unpublished ones.
+                return None if row is None else row[0]
+        except (LoaderError, psycopg.Error) as error:
+            if time.monotonic() >= end:
+                raise DatabaseError(
+                    f"the server went away while load {load_id} was being published, and does "
+                    "not tell whether it is visible; run the same command again: it says so, "
+                    "or loads the input"
+                ) from error
+        time.sleep(_SECONDS_BETWEEN_ATTEMPTS)
+
+
+def remove_lost_load(dsn: str, load_id: int) -> None:
+    """Remove an unpublished load over a new connection, if that is possible; else the next run."""
+    with suppress(LoaderError, psycopg.Error), connect(dsn, purpose="clean up") as conn:
+        conn.execute("select set_config('lock_timeout', %s, false)", [_LOCK_TIMEOUT])
+        # Held by the old sessions until the server has noticed that they are gone.
+        lock(conn, LOAD, load_id)
+        remove_load(conn, load_id)
 
 
 def _lock_unpublished(conn: Connection, load_id: int) -> bool:

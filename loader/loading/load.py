@@ -10,18 +10,19 @@ from typing import Any, Protocol
 import psycopg
 from psycopg import Connection
 
-from loader.database.aftermath import find_load_seq, remove_lost_load
 from loader.database.connection import connect, require_writable
 from loader.database.dedupe import create_staging, insert_new_events
 from loader.database.dictionaries import source_gate, type_gate
 from loader.database.ledger import (
     LedgerRow,
     begin_load,
+    find_load_seq,
     find_visible,
     mend_numbers,
     publish,
     remove_crashed_loads,
     remove_load,
+    remove_lost_load,
     staging_name,
 )
 from loader.database.locks import FINGERPRINT, lock

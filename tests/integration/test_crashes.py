@@ -14,7 +14,7 @@ import pytest
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from loader.database import aftermath
+from loader.database import ledger
 from loader.database.connection import connect
 from loader.server.cluster import Cluster
 from tests.conftest import Outcome
@@ -176,7 +176,7 @@ def test_a_commit_that_cannot_be_looked_up_is_said_to_be_unknown(
     nothing_left: Callable[[], None], monkeypatch: pytest.MonkeyPatch, when: When,
 ) -> None:  # fmt: skip
     file = write_events(count=10)
-    monkeypatch.setattr(aftermath, "PATIENCE_SECONDS", 0)
+    monkeypatch.setattr(ledger, "PATIENCE_SECONDS", 0)
     cut(when, is_final=True)
     outcome = run_loader("load", file)
     assert outcome.exit_code == 5

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from psycopg import Connection
 
-from loader.database import aftermath
+from loader.database import ledger
 from loader.database.connection import connect
 from loader.delivery.delivery import Delivery
 from loader.delivery.destinations import find_destinations
@@ -240,7 +240,7 @@ def test_one_that_goes_down_while_it_publishes_is_completed_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """Its answer to COMMIT is lost, and nobody can connect any more: it may have it, or not."""
-    monkeypatch.setattr(aftermath, "PATIENCE_SECONDS", 0)
+    monkeypatch.setattr(ledger, "PATIENCE_SECONDS", 0)
     configure()
     cut = Cut(
         server=cluster.socket_dir / ".s.PGSQL.5432", directory=tmp_path, when=when, is_final=True
