@@ -3,8 +3,6 @@
 All of it can be had from ``loader`` itself, which imports this module when somebody asks.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace

@@ -4,8 +4,6 @@ What has one clear meaning is taken as that, such as a list where a tuple is mea
 refused by name, value and what to do. Commands check their options themselves.
 """
 
-from __future__ import annotations
-
 import inspect
 import os
 import reprlib

@@ -1,7 +1,5 @@
 """Synthetic events: bursts of activity, rush hours and quiet nights, the same for the same seed."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """The environment, read once into a frozen value. No other module reads ``os.environ``."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

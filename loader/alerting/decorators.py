@@ -1,7 +1,5 @@
 """Decorators that raise alerts for what a callable ingests, while it does so."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta

@@ -1,7 +1,5 @@
 """Where early alerts go: standard error, PostgreSQL's NOTIFY, and the services of apprise."""
 
-from __future__ import annotations
-
 import json
 import logging
 from collections.abc import Callable, Sequence

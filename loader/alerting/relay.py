@@ -4,8 +4,6 @@ What is to be passed on stands in ``raw.early_alerts``, written with its load; s
 out from a thread of its own: a service that is slow or down holds up no load.
 """
 
-from __future__ import annotations
-
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """The options of early alerts, for every command that ingests events."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Names to ids: the dictionaries ``raw.sources`` and ``raw.event_types``."""
 
-from __future__ import annotations
-
 from typing import Any, Final, Literal
 
 import numpy as np

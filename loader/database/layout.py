@@ -5,8 +5,6 @@ partitions may have been changed once or more, so those that exist may be of any
 takes the month, week or day that it is for, less what others have of it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Final
 

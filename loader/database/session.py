@@ -5,8 +5,6 @@ by statement), their locks stay with strangers, and their settings change what t
 pooler is noticed, and refused.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress

@@ -4,8 +4,6 @@ Every statement of a session is looked after. When it takes long, a thread asks 
 its own what the matter is, so no kind of lock is a case by itself.
 """
 
-from __future__ import annotations
-
 import logging
 import threading
 import time

@@ -5,8 +5,6 @@ difference to the others, and whatever is killed at any moment, delivering again
 missing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import KW_ONLY, dataclass, replace

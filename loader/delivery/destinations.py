@@ -3,8 +3,6 @@
 The file says what each of them takes and keeps, and has formats of one's own.
 """
 
-from __future__ import annotations
-
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence

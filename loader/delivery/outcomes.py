@@ -1,7 +1,5 @@
 """Outcomes: who has what, after inputs were brought to several destinations."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields

@@ -1,7 +1,5 @@
 """Copies, in temporary files, of what can be read only once and is to be read more often."""
 
-from __future__ import annotations
-
 import errno
 import shutil
 import tempfile

@@ -1,7 +1,5 @@
 """The client library, which is an extra, how it is set up, and a topic as the broker has it."""
 
-from __future__ import annotations
-
 import logging
 import socket
 from collections.abc import Iterable, Mapping

@@ -5,8 +5,6 @@ publishes the messages, and only from where this consumer began; whoever is too 
 batch and starts again from the table.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

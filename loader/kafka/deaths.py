@@ -3,8 +3,6 @@
 See docs/decisions/0027.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Final
 

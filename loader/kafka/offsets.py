@@ -1,7 +1,5 @@
 """Offsets: how far a group has loaded a topic, kept beside the rows that it loaded."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 

@@ -4,8 +4,6 @@ Each keeps its own offsets beside its own rows, so each is exact for the reason 
 broker each has a group of its own, so each reads the whole topic.
 """
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """Shards: which of the copying connections gets which events."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Final, Literal
 

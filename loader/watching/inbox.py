@@ -6,8 +6,6 @@ A file is moved into ``loading`` before it is read. Nobody who writes into the d
 there, so what is moved on afterwards is what was read, and not a new file of the same name.
 """
 
-from __future__ import annotations
-
 import fcntl
 import os
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Loads the files that come into a directory, each once, until told to stop."""
 
-from __future__ import annotations
-
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
