@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from loader.reading.bounds import END_DAY, FIRST_DAY, OpenDays
+from loader.reading.bounds import END_DAY, FIRST_DAY
 from loader.settings import PartitionBy
 
 # PostgreSQL compresses rows of more than 2 kB, which takes longer than all the rest of a load;
@@ -62,9 +62,10 @@ class Layout:
         """Tell whether a day has a partition."""
         return bool(self._owners[day - FIRST_DAY] != _NOBODY)
 
-    def open_days(self) -> OpenDays:
-        """Return the days that have a partition now."""
-        return OpenDays(self._owners != _NOBODY)
+    def open_days(self) -> NDArray[np.bool_]:
+        """Tell which of all days, from `FIRST_DAY` on, have a partition now."""
+        found: NDArray[np.bool_] = self._owners != _NOBODY
+        return found
 
     def slots(self, days: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the first day of the month or week that each day is in, or the day itself."""

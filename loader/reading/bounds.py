@@ -32,26 +32,6 @@ def days_of(micros: NDArray[np.int64]) -> NDArray[np.int64]:
     return micros // _DAY_US
 
 
-class OpenDays:
-    """Days for which rows may come."""
-
-    def __init__(self, are_open: NDArray[np.bool_]) -> None:
-        self._are_open = are_open
-
-    def add(self, first: int, end: int) -> None:
-        """Open the days from the first one to before the last one."""
-        self._are_open[first - FIRST_DAY : end - FIRST_DAY] = True
-
-    def has_all(self, first: int, last: int) -> bool:
-        """Tell whether all days between two are open, both of them included."""
-        return bool(self._are_open[first - FIRST_DAY : last + 1 - FIRST_DAY].all())
-
-    def has(self, days: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Tell which of these days are open."""
-        found: NDArray[np.bool_] = self._are_open[days - FIRST_DAY]
-        return found
-
-
 class Slots(Protocol):
     """What a new partition would hold."""
 
@@ -60,8 +40,8 @@ class Slots(Protocol):
         """How long it is: month, week or day."""
         ...
 
-    def open_days(self) -> OpenDays:
-        """Return the days that have a partition now."""
+    def open_days(self) -> NDArray[np.bool_]:
+        """Tell which of all days, from `FIRST_DAY` on, have a partition now."""
         ...
 
     def slots(self, days: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -166,28 +146,21 @@ class Gate:
         refusals = np.zeros(len(micros), np.uint8)
         if self._oldest is not None:
             refusals[micros < self._oldest] = Refusal.OLD
-            if refusals.any():
-                kept = refusals == Refusal.NONE
-                refusals[kept] = self._refuse_new(micros[kept])
-                return refusals
-        return self._refuse_new(micros)
-
-    def _refuse_new(self, micros: NDArray[np.int64]) -> NDArray[np.uint8]:
-        refusals = np.zeros(len(micros), np.uint8)
-        if not len(micros):
+        kept = micros if not refusals.any() else micros[refusals == Refusal.NONE]
+        if not len(kept):
             return refusals
-        lowest, highest = days_of(np.array([micros.min(), micros.max()])).tolist()
-        if self._open.has_all(lowest, highest):
+        first, last = days_of(np.array([kept.min(), kept.max()])) - FIRST_DAY
+        if self._open[first : last + 1].all():
             return refusals
-        days = days_of(micros)
-        closed = days[~self._open.has(days)]
-        new, first = np.unique(self._layout.slots(closed), return_index=True)
-        opened = new[np.argsort(first)][: self._room]
+        days = days_of(kept)
+        closed = days[~self._open[days - FIRST_DAY]]
+        new, at = np.unique(self._layout.slots(closed), return_index=True)
+        opened = new[np.argsort(at)][: self._room]
         for day in opened.tolist():
-            self._open.add(*self._layout.slot(day))
+            begin, end = self._layout.slot(day)
+            self._open[begin - FIRST_DAY : end - FIRST_DAY] = True
         self._room -= len(opened)
-        if len(opened) < len(new):
-            refusals[~self._open.has(days)] = Refusal.NEW
+        refusals[refusals == Refusal.NONE] = ~self._open[days - FIRST_DAY] * np.uint8(Refusal.NEW)
         return refusals
 
     def refuse_names(

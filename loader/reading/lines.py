@@ -154,92 +154,65 @@ class Blocks:
     def __iter__(self) -> Iterator[Block]:
         """Yield the content, block by block."""
         long_lines: list[LongLine] = []
-        is_ended = is_last = is_full = False
+        is_ended = is_last = is_stuck = False
+        most = self._limits.block_bytes
         while not is_last:
-            data, self._rest = self._rest, b""
-            if not is_full:
-                more, self._peeked = self.peek(), None
-                is_ended = len(more) < self._limits.block_bytes
-                data += more
             # Lines that were given back come again with more behind them, or nothing would end.
-            full = _cut_breaks(data, self._limits.block_lines + 2 * self._back)
-            is_full = full is not None
-            is_last = is_ended and not is_full
-            if full is not None:
-                self._rest, data = data[full:], data[:full]
-            elif not is_last:
-                cut = _cut(data)
-                if cut == 0:
-                    if len(data) - data.endswith(b"\r") <= self._limits.line_bytes:
-                        self._rest = data
-                        continue
-                    long_line, is_ended = self._skip_line(data)
-                    long_lines.append(long_line)
-                    is_last = is_ended
-                    if not is_last:
-                        continue
-                    data = b""
-                else:
-                    self._rest, data = data[cut:], data[:cut]
-            block = Block(data, self._line, is_last, tuple(long_lines))
-            long_lines = []
-            self._back = 0
+            if is_stuck or self._back or len(self._rest) < most:
+                more, self._peeked = self.peek(), None
+                is_ended = len(more) < most
+                self._rest += more
+            data = self._rest
+            cut = _cut(data, self._limits.block_lines + 2 * self._back, is_ended=is_ended)
+            is_stuck = cut == 0 and not is_ended
+            if is_stuck:
+                if len(data) - data.endswith(b"\r") > self._limits.line_bytes:
+                    long_lines.append(self._skip_line())
+                continue
+            self._rest = data[cut:]
+            is_last = is_ended and not self._rest
+            block = Block(data[:cut], self._line, is_last, tuple(long_lines))
+            long_lines, self._back = [], 0
             yield block
             if not is_last:
-                self._line += self._taken(block)
+                lines = block.line_count if block.has_plain_ends else len(block.lines)
+                self._line += lines - self._back
 
     def give_back(self, block: Block, line: int) -> None:
         """Put the lines of a block from this one on (counted from 0) before the next block."""
         self._rest = block.data[int(block.lines.starts[line]) :] + self._rest
         self._back = len(block.lines) - line
 
-    def _taken(self, block: Block) -> int:
-        lines = block.line_count if block.has_plain_ends else len(block.lines)
-        return lines - self._back
-
-    def _skip_line(self, data: bytes) -> tuple[LongLine, bool]:
-        """Read to the end of a line that is too long; return it and whether the input ended.
+    def _skip_line(self) -> LongLine:
+        """Read to the end of a line that is too long.
 
         Its line end is left, and counts as the line: what follows keeps its number.
         """
+        data, self._rest = self._rest, b""
         start, size = data[: self._limits.raw_bytes], len(data)
         if data.endswith(b"\r"):
             self._rest = b"\r"
-            return LongLine(line_number=self._line, start=start, size=size - 1), False
-        while data := self._content.read(self._limits.block_bytes):
-            end = _first_end(data)
-            if end is not None:
-                self._rest = data[end:]
-                size += end
-                break
-            size += len(data)
-        return LongLine(line_number=self._line, start=start, size=size), not data
+            return LongLine(line_number=self._line, start=start, size=size - 1)
+        while not self._rest and (data := self._content.read(self._limits.block_bytes)):
+            ends = [at for at in (data.find(b"\n"), data.find(b"\r")) if at >= 0]
+            end = min(ends, default=len(data))
+            self._rest = data[end:]
+            size += end
+        return LongLine(line_number=self._line, start=start, size=size)
 
 
-def _cut(data: bytes) -> int:
-    """Position behind the last certain line end; 0 when there is none."""
-    cut = data.rfind(b"\n") + 1
-    if cut == 0:
-        # Only carriage returns; one at the very end may be half of a CR LF.
-        cut = data.rfind(b"\r", 0, -1) + 1
-    return cut
-
-
-def _cut_breaks(data: bytes, most: int) -> int | None:
-    """Position behind so many line feeds and carriage returns; None when there are not more."""
+def _cut(data: bytes, most: int, *, is_ended: bool) -> int:
+    """Position behind so many line ends, or else behind the last certain one; 0 without any."""
     seen = np.frombuffer(data, np.uint8)
     count = int(np.count_nonzero(seen == LF)) + (data.count(b"\r") if b"\r" in data else 0)
-    if count <= most:
-        return None
-    # A CR LF is not to be cut in two.
-    cut = int(np.flatnonzero((seen == LF) | (seen == CR))[most - 1]) + 1
-    cut += data[cut - 1 : cut + 1] == b"\r\n"
-    return cut if cut < len(data) else None
-
-
-def _first_end(data: bytes) -> int | None:
-    ends = [at for at in (data.find(b"\n"), data.find(b"\r")) if at >= 0]
-    return min(ends) if ends else None
+    if count > most:
+        cut = int(np.flatnonzero((seen == LF) | (seen == CR))[most - 1]) + 1
+        # A CR LF is not to be cut in two.
+        return cut + (data[cut - 1 : cut + 1] == b"\r\n")
+    if is_ended:
+        return len(data)
+    # Where there are only carriage returns, one at the very end may be half of a CR LF.
+    return data.rfind(b"\n") + 1 or data.rfind(b"\r", 0, -1) + 1
 
 
 def long_lines(block: Block, limits: Limits) -> Broken | None:

@@ -12,29 +12,21 @@ from loader.reading.arrow import Array, pa, pc
 from loader.reading.times.calendar import SECOND, Moments, TimeFault, local_micros
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from loader.reading.texts import Texts
 
-_MONTHS: Final = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-]
-_DAYS: Final = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+_MONTHS: Final = (
+    "January", "February", "March", "April", "May", "June", "July", "August", "September",
+    "October", "November", "December",
+)  # fmt: skip
+_DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _TWO: Final = "[0-9]{1,2}"
 
 
-def _any(names: list[str]) -> str:
+def _any(names: Iterable[str]) -> str:
     return "(?i:" + "|".join(names) + ")"
 
 
