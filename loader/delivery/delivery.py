@@ -57,6 +57,7 @@ class Delivery:
     show_progress: ShowProgress = _show_nothing
 
     def __post_init__(self) -> None:
+        self._mappings = {one.name: one.mapping(self.mapping) for one in self.destinations}
         # To ask one that is down for each input would be to wait for it each time.
         self._failures: dict[str | None, LoaderError] = {}
         self._dsns: dict[str | None, str] = {}
@@ -116,7 +117,7 @@ class Delivery:
                 result = load_input(
                     self._dsns.get(name, ""),
                     source,
-                    destination.mapping(self.mapping),
+                    self._mappings[name],
                     destination.options(self.options),
                     progress,
                     observers=self.observers if destination is self.destinations[0] else (),
