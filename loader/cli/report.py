@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any
 
+from rich import filesize
+
 from loader.database.activity import Alert, Period, iso_utc
 from loader.database.changes import Change, Stretch
 from loader.database.ledger import LedgerRow
@@ -19,7 +21,6 @@ from loader.terminal import as_json as as_text
 from loader.terminal import echo, printable
 
 _NO_EDGE = 10_000
-_UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +151,7 @@ def print_status(ledger: LedgerStatus, models: Models) -> None:
         if ledger.first_event_at
         else "none",
         "published": _time(ledger.last_published_at) or "nothing yet",
-        "database": _size(ledger.database_bytes),
+        "database": filesize.decimal(ledger.database_bytes),
     }
     for name, text in lines.items():
         echo(f"{name + ':':<11}{text}")
@@ -259,14 +260,6 @@ def _state(row: LedgerRow) -> str:
 def _time(moment: datetime | None) -> str:
     """Return a time for people; whoever needs its microseconds has --json."""
     return "" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
-
-
-def _size(count: float) -> str:
-    unit = 0
-    while count >= 1000 and unit < len(_UNITS) - 1:
-        count /= 1000
-        unit += 1
-    return f"{count:,.0f} {_UNITS[unit]}" if unit == 0 else f"{count:,.1f} {_UNITS[unit]}"
 
 
 def _plain(value: Any) -> Any:

@@ -21,6 +21,8 @@ EVENTS_PER_CHUNK: Final = 180
 # 1970-01-01 was a Thursday; weeks begin on Mondays, as they do for date_trunc.
 _THURSDAY: Final = 3
 _NOBODY: Final = -1
+# So many days after its first one, the next month, week or day has begun, and no other.
+_LONGEST: Final[dict[PartitionBy, int]] = {"month": 31, "week": 7, "day": 1}
 
 
 class Layout:
@@ -82,14 +84,7 @@ class Layout:
     def slot(self, day: int) -> tuple[int, int]:
         """Return the first day of the month or week that a day is in, and that of the next."""
         first = int(self.slots(np.array([day]))[0])
-        match self.partition_by:
-            case "month":
-                # 31 days later it is the next month, whatever month this is.
-                return first, int(self.slots(np.array([first + 31]))[0])
-            case "week":
-                return first, first + 7
-            case "day":
-                return first, first + 1
+        return first, int(self.slots(np.array([first + _LONGEST[self.partition_by]]))[0])
 
     def free(self, day: int) -> tuple[int, int]:
         """Return what a new partition for a day, which has none, can hold of its slot."""
