@@ -121,7 +121,7 @@ def dump(value: object) -> str:
     What JSON has no number for becomes text, as do times; bytes are text.
 
     Raises:
-        UnicodeDecodeError: bytes are no text.
+        ValueError: bytes are no text; or a time is finer than a microsecond.
     """
     match value:
         case dict():
@@ -137,6 +137,9 @@ def dump(value: object) -> str:
             return str(value)
         case bytes():
             value = value.decode()
+    if getattr(value, "nanosecond", 0):
+        # A time of pandas, which Arrow makes where that is installed, and else refuses.
+        raise ValueError("a time is finer than a microsecond")
     return _text(str(value))
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from loader.errors import InputError
 from loader.reading import attributes, header, objects
 from loader.reading.arrow import Array, DataType, RecordBatch, Schema, pa
-from loader.reading.extract import Found, extract
+from loader.reading.extract import Events, extract
 from loader.reading.fields import Path, Step, alike, chain, parse, shown, tree
 from loader.reading.limits import DEEPEST
 from loader.reading.plain import plain_batch, plain_type
@@ -86,14 +86,13 @@ class ColumnReader:
         """
         mapping = self._mapping
         batch = plain_batch(batch)
-        found = extract(self._tree, batch)
-        columns = found.columns
+        columns, events = extract(self._tree, batch)
         return self.assembler.batch(
             Rows(
                 columns=columns,
                 compared=columns,
                 members={name: attributes.member(columns[name]) for name in mapping.attributes},
-                origins=_Rows(batch, found, first_row, self._way, self._paths),
+                origins=_Rows(batch, columns, events, first_row, self._way, self._paths),
             )
         )
 
@@ -145,31 +144,29 @@ class _Rows(Origins):
     """Rows of a batch, or items of lists in them."""
 
     batch: RecordBatch
-    found: Found
+    columns: abc.Mapping[str, Array]
+    events: Events
     first_row: int
     way: Path
     paths: abc.Mapping[str, Path]
 
     def line_number(self, row: int) -> int:
-        return self.first_row + int(self.found.rows[row])
+        return self.first_row + self.events.stood(row)[0]
 
     def raw(self, row: int) -> bytes:
-        text = json.dumps(self._document(row), ensure_ascii=False)
-        raw = text.encode("utf-8", "backslashreplace")
-        return (
-            raw
-            if self.found.is_alone(row)
-            else objects.cut(raw, self.way, self.found.places_of(row))
-        )
+        mine, places = self.events.stood(row)
+        raw = json.dumps(self._document(mine), ensure_ascii=False)
+        text = raw.encode("utf-8", "backslashreplace")
+        return text if self.events.is_alone(row) else objects.cut(text, self.way, places)
 
     def reason(self, row: int, column_name: str) -> str | None:
-        if self.found.columns[column_name][row].is_valid:
+        if self.columns[column_name][row].is_valid:
             return None
-        places = self.found.places_of(row)
-        return objects.why(self._document(row), self.paths[column_name], places)
+        mine, places = self.events.stood(row)
+        return objects.why(self._document(mine), self.paths[column_name], places)
 
     def _document(self, row: int) -> dict[str, object]:
-        values = self.batch.slice(int(self.found.rows[row]), 1)
+        values = self.batch.slice(row, 1)
         return {name: _shown(values.column(name)) for name in self.batch.schema.names}
 
 

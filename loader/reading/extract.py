@@ -2,61 +2,70 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from loader.reading.arrow import Array, RecordBatch, pa, pc
+from loader.reading.fields import ITEMS
 from loader.reading.plain import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
-    from loader.reading.fields import Node
+    from loader.reading.fields import Node, Path
 
 
-@dataclass(frozen=True, kw_only=True)
-class Found:
-    """The columns of some rows.
+class Events:
+    """Which rows and items events come from.
 
     Attributes:
-        columns: column -> a value for each event; null where there is none.
-        rows: row of each event.
-        places: of each array on the way, which item each event comes from, counted from 0.
+        levels: row of each event; then of each array on the way, which item of all arrays there.
+        places: of each array on the way, which item of it, counted from 0.
     """
 
-    columns: Mapping[str, Array]
-    rows: NDArray[np.int64]
-    places: list[NDArray[np.int64]]
+    def __init__(self, rows: int) -> None:
+        self.levels = [np.arange(rows)]
+        self.places: list[NDArray[np.int64]] = []
+
+    def enter(self, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Go into arrays of these lengths; return the array that each item is from."""
+        above = np.repeat(np.arange(len(lengths)), lengths)
+        place = np.arange(len(above)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        self.levels = [*(one[above] for one in self.levels), np.arange(len(above))]
+        self.places = [*(one[above] for one in self.places), place]
+        return above
+
+    def spread(self, values: list[Any], path: Path) -> list[Any]:
+        """Give each event the value that stands above it, of those to which a path has led."""
+        level = path.count(ITEMS)
+        if level == len(self.places):
+            return values
+        return [values[at] for at in self.levels[level].tolist()]
 
     def is_alone(self, event: int) -> bool:
         """Whether an event is the only one of its row."""
-        row = self.rows[event]
-        first, end = np.searchsorted(self.rows, [row, row + 1])
+        rows = self.levels[0]
+        first, end = np.searchsorted(rows, [rows[event], rows[event] + 1])
         return bool(end - first == 1)
 
-    def places_of(self, event: int) -> list[int]:
-        """Return which item of each array an event comes from."""
-        return [int(places[event]) for places in self.places]
+    def stood(self, event: int) -> tuple[int, list[int]]:
+        """Return the row of an event, and which item of each array it comes from."""
+        return int(self.levels[0][event]), [int(places[event]) for places in self.places]
 
 
-def extract(node: Node, batch: RecordBatch) -> Found:
+def extract(node: Node, batch: RecordBatch) -> tuple[dict[str, Array], Events]:
     """Find columns; each item of the innermost list becomes an event, with what stands above it."""
     columns: dict[str, Array] = {}
-    rows = np.arange(batch.num_rows)
-    places: list[NDArray[np.int64]] = []
+    events = Events(batch.num_rows)
     wanted = None
     for key, child in node.keys.items():
         wanted = _look_into(child, batch.column(key), columns) or wanted
     while wanted is not None:
-        items, above, place = _items(wanted[1])
+        items, above = _items(wanted[1], events)
         columns = {name: column.take(pa.array(above)) for name, column in columns.items()}
-        rows, places = rows[above], [*(one[above] for one in places), place]
         wanted = _look_into(wanted[0], items, columns)
-    return Found(columns=columns, rows=rows, places=places)
+    return columns, events
 
 
 def _look_into(node: Node, column: Array, columns: dict[str, Array]) -> tuple[Node, Array] | None:
@@ -78,18 +87,16 @@ def _item(lists: Array, number: int) -> Array:
     return pc.list_flatten(lists).take(pa.array(first + number, mask=lengths <= number))
 
 
-def _items(lists: Array) -> tuple[Array, NDArray[np.int64], NDArray[np.int64]]:
-    """Return the items of lists, the list of each, and its place there.
+def _items(lists: Array, events: Events) -> tuple[Array, NDArray[np.int64]]:
+    """Return the items of lists, and the list of each.
 
     A list that is not there gives one item that is not there.
     """
     is_null = lists.is_null().to_numpy(zero_copy_only=False)
     lengths = pc.list_value_length(lists).fill_null(1).to_numpy(zero_copy_only=False)
-    lengths = np.where(is_null, 1, lengths).astype(np.int64)
-    above = np.repeat(np.arange(len(lengths)), lengths)
-    place = np.arange(len(above)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    above = events.enter(np.where(is_null, 1, lengths).astype(np.int64))
     items = pc.list_flatten(lists)
     if is_null.any():
         is_none = is_null[above]
         items = items.take(pa.array(np.cumsum(~is_none) - 1, mask=is_none))
-    return items, above, place
+    return items, above

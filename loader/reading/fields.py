@@ -80,6 +80,12 @@ class Node:
     keys: dict[str | int, Node] = field(default_factory=dict)
     items: Node | None = None
 
+    @property
+    def depth(self) -> int:
+        """How many arrays there are, one in the other."""
+        below = max((one.depth for one in self.keys.values()), default=0)
+        return below if self.items is None else max(below, 1 + self.items.depth)
+
     def add(self, name: str, path: Path) -> None:
         """Want what a path leads to, as a column."""
         node = self

@@ -21,7 +21,7 @@ from loader.reading import attributes, header, objects
 from loader.reading.arrow import Array, ArrowError, DataType, pa, pc
 from loader.reading.batch import EventBatch, Reject
 from loader.reading.documents import Documents, is_document
-from loader.reading.extract import Found
+from loader.reading.extract import Events
 from loader.reading.fields import ITEMS, Node, Path, alike, arrays, chain, tree
 from loader.reading.limits import too_long
 from loader.reading.lines import Block, Blocks, long_lines
@@ -30,9 +30,7 @@ from loader.reading.rows import Assembler, Broken, Origins, Rows
 from loader.reading.uniform import Uniform, Values, uniform
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    from numpy.typing import NDArray
+    from collections.abc import Iterator, Mapping, Sequence
 
     from loader.reading.limits import Limits
     from loader.reading.mapping import Mapping as Meaning
@@ -152,9 +150,9 @@ class JsonReader:
         are_left = np.ones(len(texts), np.bool_)
         regular = texts.alone(are_regular)
         if len(regular) and (look := self._look(regular)) is not None:
-            found, kept, are_read = look.read(regular)
+            values, kept, events, are_read = look.read(regular)
             if are_read.any():
-                yield self._together(regular[are_read], found, kept, broken)
+                yield self._together(regular[are_read], values, kept, events, broken)
                 broken = Broken()
             are_left[are_regular] = ~are_read
         if are_left.any() or broken.count or not len(texts):
@@ -164,108 +162,84 @@ class JsonReader:
         """Tell from the first texts how all of them may look."""
         sizes = np.cumsum(texts.sizes[:_LOOKED_AT])
         count = 1 + int(np.searchsorted(sizes, _LOOKED_INTO))
-        found = [objects.read(texts[number], ()) for number in range(min(count, len(sizes)))]
-        examples = [one[0][1] for one in found if isinstance(one, list)]
+        found = [objects.read(text, self._needed, self._keys) for text in texts[:count]]
+        examples = [one for some in found for _, one in some or () if isinstance(one, dict)]
         kinds = {
             key: self._kind(name, examples) for name in self._values for key in self._paths[name]
         }
         needed, kept = (_inside(node, texts.around.way) for node in (self._needed, self._kept))
         return uniform(needed, kept, kinds)
 
-    def _kind(self, name: str, examples: Iterable[Any]) -> DataType | None:
+    def _kind(self, name: str, examples: list[Any]) -> DataType | None:
         """Tell of which type the values of a column are; None where they are of several."""
-        paths = self._paths[name].values()
-        values = (
-            objects.value_of(example, path, places)
-            for example in examples
-            for places in objects.places_in(example, chain(paths))[:_LOOKED_AT]
-            for path in paths
-        )
-        kinds = {type(value) for value in values} - {type(None)}
-        mapping, per_second = self._mapping, self.assembler.clock.per_second
+        found = [objects.values_of(examples, path) for path in self._paths[name].values()]
+        kinds = {type(value) for values in found for value in values} - {type(None)}
+        are_numbers = kinds <= {int, objects.Number}
+        per_second = self.assembler.clock.per_second or 0
         if kinds <= {str}:
             return pa.string()
-        if (name,) == mapping.time_columns:
-            if per_second is not None and kinds == {int} and per_second > 1:
+        if (name,) == self._mapping.time_columns:
+            if kinds == {int} and per_second > 1:
                 return pa.int64()
-            is_exact = per_second is not None and per_second <= _FRACTIONS
-            return pa.float64() if is_exact and kinds <= {int, objects.Number} else None
-        if name in mapping.needed_columns:
+            return pa.float64() if are_numbers and 0 < per_second <= _FRACTIONS else None
+        if name in self._mapping.needed_columns:
             return pa.int64() if kinds == {int} else None
         if kinds == {bool}:
             return pa.bool_()
-        return pa.float64() if kinds <= {int, objects.Number} else None
+        return pa.float64() if are_numbers else None
 
-    def _together(self, texts: Pieces, found: Found, kept: Values, broken: Broken) -> EventBatch:
+    def _together(
+        self, texts: Pieces, values: Values, kept: Values, events: Events, broken: Broken
+    ) -> EventBatch:
         """Return a batch of uniform objects."""
-        way, count = texts.around.way, len(found.rows)
+        count, inside = len(events.levels[0]), texts.around.way
         # What stands around them all is read once.
-        document = objects.document_of(texts[0]) if way else {}
+        document = [objects.document_of(texts[0])] if inside else []
 
-        def column(name: str, columns: Mapping[str, Any]) -> Any:
-            keys = self._paths[name]
-            if columns.keys().isdisjoint(keys):
-                return [_first(document, keys.values(), ())] * count
-            return _either([columns[key] for key in keys if key in columns])
+        def column(name: str, columns: Values) -> Any:
+            found = [
+                columns[key] if key in columns else objects.values_of(document, path) * count
+                for key, path in self._paths[name].items()
+                if inside or key in columns
+            ]
+            return _either(found)
 
-        places = [np.zeros(count, np.int64)] * way.count(ITEMS) + found.places
-        origins = _Origins(
-            pieces=texts,
-            texts=texts,
-            rows=found.rows,
-            places=places,
-            way=self._way,
-            paths=self._paths,
-        )
-        return self._batch(
-            {name: column(name, found.columns) for name in self._values},
-            {name: column(name, kept) for name in self._mapping.attributes},
-            origins,
-            broken,
-        )
+        columns = {name: column(name, values) for name in self._values}
+        members = {name: column(name, kept) for name in self._mapping.attributes}
+        events.places[:0] = [np.zeros(count, np.int64)] * inside.count(ITEMS)
+        origins = _Origins(self._paths, self._way, texts, texts, events)
+        return self._batch(columns, members, origins, broken)
 
     def _one_by_one(self, texts: Pieces, broken: Broken) -> EventBatch:
         """Return a batch of objects of any kind, and of what is none."""
         limits = self._limits
         kept: list[bytes] = []
+        documents: list[Any] = []
         at: list[int] = []
         refused: list[tuple[int, str | None]] = []
-        rows: list[int] = []
-        places: list[tuple[int, ...]] = []
-        values: dict[str, list[Any]] = {name: [] for name in self._paths}
-        for number in range(len(texts)):
-            size = int(texts.sizes[number])
+        for number, (size, text) in enumerate(zip(texts.sizes.tolist(), texts, strict=True)):
             if size > limits.line_bytes:
                 refused.append((number, too_long(size, min(size, limits.raw_bytes), limits)))
                 continue
-            text = texts[number]
-            found = objects.read(text, self._keys)
-            if found is None and not text.strip(b" \t\r\n"):
-                continue
-            if not isinstance(found, list):
-                refused.append((number, None if found is None else found.reason))
-                continue
-            for piece, document in found:
-                key = objects.doubled(document, self._needed)
-                if key is not None:
-                    refused.append((number, f'the key "{key}" is there twice'))
+            found = objects.read(text, self._needed, self._keys)
+            if found is None and text.strip(b" \t\r\n"):
+                refused.append((number, None))
+            for piece, document in found or ():
+                if isinstance(document, objects.NotAnObject):
+                    refused.append((number, document.reason))
                     continue
-                for place in objects.places_in(document, self._way):
-                    rows.append(len(kept))
-                    places.append(place)
-                    for name, paths in self._paths.items():
-                        values[name].append(_first(document, paths.values(), place))
                 kept.append(piece)
+                documents.append(document)
                 at.append(number)
-        numbers = list(np.array(places, np.int64).reshape(len(rows), self._way.count(ITEMS)).T)
-        origins = _Origins(
-            pieces=texts[np.array(at, np.int64)],
-            texts=kept,
-            rows=np.array(rows, np.int64),
-            places=numbers,
-            way=self._way,
-            paths=self._paths,
-        )
+        events = objects.events_in(documents, self._way)
+        values = {
+            name: _either(
+                [events.spread(objects.values_of(documents, path), path) for path in paths.values()]
+            )
+            for name, paths in self._paths.items()
+        }
+        stood = texts[np.array(at, np.int64)]
+        origins = _Origins(self._paths, self._way, stood, kept, events)
 
         def reject(number: int, reason: str | None) -> Reject:
             text, is_cut = texts[number], int(texts.sizes[number]) > limits.line_bytes
@@ -280,16 +254,10 @@ class JsonReader:
         refusals = Broken(
             count=len(refused), rejects=lambda room: [reject(*one) for one in refused[:room]]
         )
-        needed = {name: values[name] for name in self._values}
-        members = {name: values[name] for name in self._mapping.attributes}
-        return self._batch(needed, members, origins, broken + refusals)
+        return self._batch(values, values, origins, broken + refusals)
 
     def _batch(
-        self,
-        values: Mapping[str, Any],
-        members: Mapping[str, Any],
-        origins: _Origins,
-        broken: Broken,
+        self, values: Values, members: Values, origins: Origins, broken: Broken
     ) -> EventBatch:
         mapping = self._mapping
         columns = {name: _names(values[name]) for name in mapping.needed_columns}
@@ -298,7 +266,7 @@ class JsonReader:
         rows = Rows(
             columns=columns,
             compared={name: _texts(values[name]) for name in mapping.compared_columns},
-            members={name: _members(one) for name, one in members.items()},
+            members={name: _members(members[name]) for name in mapping.attributes},
             origins=origins,
         )
         return self.assembler.batch(rows, broken)
@@ -314,43 +282,39 @@ class JsonReader:
         return _names(values)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class _Origins(Origins):
     """Rows that are objects, or items of arrays in them."""
 
+    paths: Mapping[str, Mapping[str, Path]]
+    way: Path
     pieces: Pieces
     texts: Sequence[bytes]
-    rows: NDArray[np.int64]
-    places: Sequence[NDArray[np.int64]]
-    way: Path
-    paths: Mapping[str, Mapping[str, Path]]
+    events: Events
 
     def line_number(self, row: int) -> int:
         """Return the line of a row, counted from 1 in the input."""
-        mine, text, places = self._stood(row)
+        mine, places = self.events.stood(row)
+        text = self.texts[mine]
         within = text.count(b"\n", 0, objects.offset(text, self.way, places))
         return int(self.pieces.lines[mine]) + within
 
     def raw(self, row: int) -> bytes:
         """Return the object as it was read; of arrays with several items only this one."""
-        _, text, places = self._stood(row)
-        is_alone = not places or np.count_nonzero(self.rows == self.rows[row]) == 1
-        return text if is_alone else objects.cut(text, self.way, places)
+        mine, places = self.events.stood(row)
+        text = self.texts[mine]
+        return text if self.events.is_alone(row) else objects.cut(text, self.way, places)
 
     def reason(self, row: int, column_name: str) -> str | None:
         """Return what is wrong with a value that its column does not tell."""
-        mine, text, places = self._stood(row)
-        document = objects.document_of(text)
+        mine, places = self.events.stood(row)
+        document = objects.document_of(self.texts[mine])
         *others, path = self.paths[column_name].values()
         if others and objects.value_of(document, others[0], ()) is not None:
             path = others[0]
         numbers, is_one = self.pieces.numbers, self.pieces.around.way.count(ITEMS) == 1
         first = int(numbers[mine]) if numbers is not None and is_one else 0
         return objects.why(document, path, places, first)
-
-    def _stood(self, row: int) -> tuple[int, bytes, list[int]]:
-        mine = int(self.rows[row])
-        return mine, self.texts[mine], [int(places[row]) for places in self.places]
 
 
 def _paths(name: str, example: Mapping[str, Any]) -> dict[str, Path]:
@@ -365,19 +329,15 @@ def _written(key: Any) -> bytes:
     return json.dumps(key, ensure_ascii=False).encode(errors="replace")
 
 
-def _first(document: Any, paths: Iterable[Path], places: Sequence[int]) -> Any:
-    """Return the first value that there is."""
-    values = (objects.value_of(document, path, places) for path in paths)
-    return next((value for value in values if value is not None), None)
-
-
 def _either(columns: list[Any]) -> Any:
     """Return one column of those that may have its values."""
-    if len(columns) == 1:
-        return columns[0]
-    if isinstance(columns[0], pa.Array):
+    first, *others = columns
+    if not others:
+        return first
+    if all(isinstance(one, pa.Array) for one in columns):
         return pc.coalesce(*columns)
-    return [other if one == _NULL else one for one, other in zip(*columns, strict=True)]
+    none = (None, _NULL)
+    return [other if one in none else one for one, other in zip(*columns, strict=True)]
 
 
 def _inside(node: Node, way: Path) -> Node:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import msgspec
 import numpy as np
 
+from loader.reading.extract import Events
 from loader.reading.fields import ITEMS, Node, Path, Step, alike, arrays, parse, place
 from loader.reading.limits import DEEPEST
 
@@ -72,14 +73,16 @@ class _Doubled(dict[str, Any]):
 
 
 Objects = list[tuple[bytes, dict[str, Any]]]
+Read = list[tuple[bytes, dict[str, Any] | NotAnObject]]
 
 
-def read(text: bytes, keys: Sequence[bytes]) -> Objects | NotAnObject | None:
+def read(text: bytes, wanted: Node, keys: Sequence[bytes]) -> Read | None:
     """Read the objects of a text, one behind the other, each with the text of itself.
 
     Args:
         text: what to read.
-        keys: those that must not be there twice, as they are written.
+        wanted: what of it; none of these keys may be there twice.
+        keys: these keys, as they are written.
 
     Returns:
         The objects. None for what is certainly none, and `read_slowly` says why.
@@ -94,13 +97,19 @@ def read(text: bytes, keys: Sequence[bytes]) -> Objects | NotAnObject | None:
     else:
         if not isinstance(value, dict):
             return None
-        if b"\\" not in text and all(text.count(key) < 2 for key in keys):
+        if b"\\" not in text and max(map(text.count, keys), default=0) < 2:
             return [(text, value)]
     found = read_slowly(text)
-    if isinstance(found, NotAnObject) or len(found) > 1:
-        return found
-    # With the blanks around it, as for one that is read quickly.
-    return [(text, found[0][1])]
+    if isinstance(found, NotAnObject):
+        return [(text, found)]
+    if len(found) == 1:
+        # With the blanks around it, as for one that is read quickly.
+        found = [(text, found[0][1])]
+    doubts = [(doubled(document, wanted), piece, document) for piece, document in found]
+    return [
+        (piece, document if key is None else NotAnObject(f'the key "{key}" is there twice'))
+        for key, piece, document in doubts
+    ]
 
 
 def read_slowly(text: bytes) -> Objects | NotAnObject:
@@ -137,31 +146,39 @@ def value_of(document: Any, path: Path, places: Sequence[int]) -> Any:
         places: which item to take of each array on the way.
     """
     numbers = iter(places)
-    for step in path:
-        key = next(numbers, None) if step is ITEMS else step
-        if isinstance(key, str):
-            document = document.get(key) if isinstance(document, dict) else None
-        else:
-            is_there = key is not None and isinstance(document, list) and key < len(document)
-            document = document[key] if is_there else None
-    return document
+    steps = tuple(next(numbers) if step is ITEMS else step for step in path)
+    return values_of([document], steps)[0]
 
 
-def places_in(document: Any, way: Path) -> list[tuple[int, ...]]:
-    """Return of each event in an object which item of each array it is.
+def values_of(documents: list[Any], path: Path) -> list[Any]:
+    """Return what a path leads to in each object, or in each item of the arrays on the way.
 
     What should be an array and is none counts as an array of one item that is not there.
     """
-    found: list[tuple[int, ...]] = [()]
+    values = documents
+    for step in path:
+        if step is ITEMS:
+            values = [
+                item for one in values for item in (one if isinstance(one, list) else (None,))
+            ]
+        elif isinstance(step, str):
+            values = [one.get(step) if isinstance(one, dict) else None for one in values]
+        else:
+            values = [
+                one[step] if isinstance(one, list) and step < len(one) else None for one in values
+            ]
+    return values
+
+
+def events_in(documents: list[Any], way: Path) -> Events:
+    """Return the events in objects: items of the innermost array on a way."""
+    events = Events(len(documents))
     for at, step in enumerate(way):
         if step is ITEMS:
-            arrays = ((places, value_of(document, way[:at], places)) for places in found)
-            found = [
-                (*places, number)
-                for places, array in arrays
-                for number in range(len(array) if isinstance(array, list) else 1)
-            ]
-    return found
+            arrays = values_of(documents, way[:at])
+            lengths = [len(one) if isinstance(one, list) else 1 for one in arrays]
+            events.enter(np.array(lengths, np.int64))
+    return events
 
 
 def text(value: object) -> bytes | None:
@@ -310,7 +327,7 @@ def _kind(value: Any) -> str:
 
 def is_too_deep(text: bytes) -> bool:
     """Whether arrays and objects are nested so deeply that no parser may see the text."""
-    if text.count(b"[") + text.count(b"{") <= DEEPEST:
+    if len(text) <= DEEPEST or text.count(b"[") + text.count(b"{") <= DEEPEST:
         return False
     seen = np.frombuffer(_STRING.sub(b"", text), np.uint8)
     steps = ((seen == ord("[")) | (seen == ord("{"))).astype(np.int8)

@@ -13,6 +13,8 @@ from loader.reading.limits import DEEPEST
 from loader.reading.lines import LF
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from loader.reading.fields import Path
@@ -88,8 +90,15 @@ class Pieces(Sequence[bytes]):
                 lines=self.lines[number],
                 numbers=None if self.numbers is None else self.numbers[number],
             )
-        text = self.data[int(self.starts[number]) : int(self.ends[number])]
-        return self.around.before + text + self.around.after
+        return self._text(int(self.starts[number]), int(self.ends[number]))
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the texts."""
+        return map(self._text, self.starts.tolist(), self.ends.tolist())
+
+    def _text(self, start: int, end: int) -> bytes:
+        text = self.data[start:end]
+        return self.around.before + text + self.around.after if self.around.way else text
 
     def alone(self, are_wanted: NDArray[np.bool_]) -> Pieces:
         """Return some of them, with nothing but line feeds between."""

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
 import numpy as np
 
 from loader.reading import objects
-from loader.reading.arrow import ArrowError, DataType, Table, arrow_json, pa
-from loader.reading.extract import Found, extract
+from loader.reading.arrow import ArrowError, DataType, InvalidError, Table, arrow_json, pa
+from loader.reading.extract import Events, extract
+from loader.reading.fields import ITEMS
+from loader.reading.pieces import Around
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,10 +30,13 @@ if TYPE_CHECKING:
     from loader.reading.pieces import Pieces
 
 Values: TypeAlias = Mapping[str, Any]
+Way: TypeAlias = tuple[str | None, ...]
 
 _NULL: Final = msgspec.Raw(b"null")
 # So few are not worth to be read at once; nor are any where hardly some are uniform.
 _FEW: Final = 64
+# Where Arrow found what it refuses.
+_ROW: Final = re.compile(r" in row (\d+)")
 _MOST_FAILURES: Final = 20
 # Such a key cannot be a field of a class.
 _ODD_KEY: Final = re.compile(r'["\\\x00-\x1f]')
@@ -45,64 +50,64 @@ class Uniform:
         node: what is wanted of each as a value.
         schema: the types of these values.
         row: a class with what is kept of each as it is written; None for nothing.
-        members: column -> attributes of this class that lead to it.
+        members: column -> attributes of this class, and items of arrays, that lead to it.
     """
 
     node: Node
     schema: DataType
     row: type | None
-    members: Mapping[str, tuple[str, ...]]
+    members: Mapping[str, Way]
 
-    def read(self, texts: Pieces) -> tuple[Found, Values, NDArray[np.bool_]]:
+    def read(self, texts: Pieces) -> tuple[Values, Values, Events, NDArray[np.bool_]]:
         """Read those that look so.
 
         Returns:
-            The columns of these, what is kept of them, and which they are.
+            Their columns, what is kept of them, which events they are, and which of the texts.
         """
+        # The items alone, without what stands around each.
+        texts = replace(texts, around=Around())
         tables: list[Table] = []
         rows: list[Any] = []
         are_read = np.zeros(len(texts), np.bool_)
         ranges, failures = [(0, len(texts))], 0
-        while ranges and failures < _MOST_FAILURES + 4 * len(tables):
+        while ranges and failures < _MOST_FAILURES + np.count_nonzero(are_read) // _FEW:
             begin, end = ranges.pop()
-            some = self._read(texts[begin:end])
-            if some is not None:
-                tables.append(some[0])
-                rows += some[1]
-                are_read[begin:end] = True
+            if begin == end:
                 continue
-            failures += 1
-            if end - begin > _FEW:
-                middle = (begin + end) // 2
-                ranges += [(middle, end), (begin, middle)]
+            try:
+                table, some = self._read(texts[begin:end])
+            except (ArrowError, *objects.ERRORS) as error:
+                failures += 1
+                if found := _ROW.search(str(error)):
+                    bad = begin + int(found[1])
+                    ranges += [(bad + 1, end), (begin, bad)]
+                elif end - begin > _FEW:
+                    middle = (begin + end) // 2
+                    ranges += [(middle, end), (begin, middle)]
+            else:
+                tables.append(table)
+                rows += some
+                are_read[begin:end] = True
         whole = pa.concat_tables(tables or [self.schema.empty_table()])
         columns = [column.combine_chunks() for column in whole.columns]
-        found = extract(self.node, pa.RecordBatch.from_arrays(columns, schema=self.schema))
-        kept = {name: _members(rows, way) for name, way in self.members.items()}
-        if kept and found.places:
-            at = found.rows.tolist()
-            kept = {name: [values[row] for row in at] for name, values in kept.items()}
-        return found, kept, are_read
+        batch = pa.RecordBatch.from_arrays(columns, schema=self.schema)
+        values, events = extract(self.node, batch)
+        kept = {name: events.spread(_members(rows, way), way) for name, way in self.members.items()}
+        return values, kept, events, are_read
 
-    def _read(self, texts: Pieces) -> tuple[Table, list[Any]] | None:
+    def _read(self, texts: Pieces) -> tuple[Table, list[Any]]:
         begin, size = int(texts.starts[0]), int(texts.ends[-1] - texts.starts[0])
-        try:
-            table = arrow_json.read_json(
-                pa.BufferReader(pa.py_buffer(texts.data).slice(begin, size)),
-                read_options=arrow_json.ReadOptions(use_threads=False, block_size=size + 1),
-                parse_options=arrow_json.ParseOptions(
-                    explicit_schema=self.schema, unexpected_field_behavior="ignore"
-                ),
-            )
-            rows = []
-            if self.row is not None:
-                decode: Any = msgspec.json.Decoder(self.row).decode
-                data = memoryview(texts.data)
-                spans = zip(texts.starts.tolist(), texts.ends.tolist(), strict=True)
-                rows = [decode(data[start:stop]) for start, stop in spans]
-        except (ArrowError, *objects.ERRORS):
-            return None
-        return (table, rows) if len(table) == len(texts) else None
+        table = arrow_json.read_json(
+            pa.BufferReader(pa.py_buffer(texts.data).slice(begin, size)),
+            read_options=arrow_json.ReadOptions(use_threads=False, block_size=size + 1),
+            parse_options=arrow_json.ParseOptions(
+                explicit_schema=self.schema, unexpected_field_behavior="ignore"
+            ),
+        )
+        if len(table) != len(texts):
+            raise InvalidError("a text has several objects")
+        decode: Any = None if self.row is None else msgspec.json.Decoder(self.row).decode
+        return table, [] if decode is None else list(map(decode, texts))
 
 
 def uniform(needed: Node, kept: Node, kinds: Mapping[str, DataType | None]) -> Uniform | None:
@@ -113,15 +118,15 @@ def uniform(needed: Node, kept: Node, kinds: Mapping[str, DataType | None]) -> U
         kept: what is to be kept of each as it is written.
         kinds: column -> type of its values; None for several.
     """
-    schema = _type(needed, kinds)
-    row = _class(kept)
-    if schema is None or row is None:
+    schema, row, members = _type(needed, kinds), _class(kept), dict(_ways(kept))
+    depth = max((way.count(ITEMS) for way in members.values()), default=0)
+    if schema is None or row is None or depth > needed.depth:
         return None
     return Uniform(
         node=needed,
         schema=pa.schema(list(schema)),
         row=row if kept.keys else None,
-        members=dict(_ways(kept)),
+        members=members,
     )
 
 
@@ -141,11 +146,15 @@ def _type(node: Node, kinds: Mapping[str, DataType | None]) -> DataType | None:
 
 
 def _class(node: Node) -> Any:
-    """Return a class for what is kept of an object; None where it can be none."""
-    if node.items is not None or (node.names and node.keys):
+    """Return a class for what is kept of a value; None where it can be none."""
+    if bool(node.names) + bool(node.keys) + (node.items is not None) > 1:
         return None
     if node.names:
         return msgspec.Raw
+    if node.items is not None:
+        inner = _class(node.items)
+        item: Any = inner if inner is msgspec.Raw or inner is None else inner | None
+        return None if inner is None else list[item]
     fields: list[tuple[str, Any, Any]] = []
     for number, (key, child) in enumerate(node.keys.items()):
         inner = _class(child)
@@ -157,14 +166,20 @@ def _class(node: Node) -> Any:
     return msgspec.defstruct("Row", fields, rename=names, gc=False)
 
 
-def _ways(node: Node) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield the attributes of such classes that lead to each column."""
+def _ways(node: Node) -> Iterator[tuple[str, Way]]:
+    """Yield the attributes and items of such classes that lead to each column."""
     yield from ((name, ()) for name in node.names)
+    if node.items is not None:
+        yield from ((name, (ITEMS, *way)) for name, way in _ways(node.items))
     for number, child in enumerate(node.keys.values()):
         yield from ((name, (f"a{number}", *way)) for name, way in _ways(child))
 
 
-def _members(rows: list[Any], way: tuple[str, ...]) -> list[Any]:
-    for attribute in way:
-        rows = [getattr(row, attribute, _NULL) for row in rows]
+def _members(rows: list[Any], way: Way) -> list[Any]:
+    for step in way:
+        if step is ITEMS:
+            # An array that is not there has one item that is not there, as in `extract`.
+            rows = [item for one in rows for item in ((_NULL,) if one is None else one)]
+        else:
+            rows = [getattr(row, step, _NULL) for row in rows]
     return rows

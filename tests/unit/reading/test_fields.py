@@ -282,13 +282,16 @@ DEEP = {"time_column": "data.a[].t", "type_column": "data.a[].k", "source_column
 def test_a_document_larger_than_a_row_is_read_item_by_item(read: Read, block: int) -> None:
     content = nested(500)
     limits = Limits(block_bytes=block, line_bytes=600, raw_bytes=50)
-    found, whole = read(content, "a.json", limits, **DEEP), read(content, "a.json", **DEEP)
+    options = DEEP | {"attributes": ("data.a[].x", "tail")}
+    found, whole = (read(content, "a.json", one, **options) for one in (limits, Limits()))
     assert (found.events, found.lines) == (whole.events, whole.lines)
+    assert found.attributes == whole.attributes
     assert len(found.events) == 499
     (reject,) = found.rejects
     assert content.split(b"\n")[(reject.line_number or 0) - 1].strip() == b"{"
     item = {"t": TIME, "k": "\t", "x": ']}\\"['}
-    assert json.loads(reject.raw) == {"s": "gate", "data": {"a": [item]}}
+    tail = [{"a": [{"t": 2}]}]
+    assert json.loads(reject.raw) == {"s": "gate", "data": {"a": [item]}, "tail": tail}
     assert read(reject.raw, "a.json", **DEEP).reasons == found.reasons
 
 
