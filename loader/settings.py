@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Final, Literal, cast, get_args
 
 from loader.errors import UsageError
 
@@ -172,12 +172,9 @@ def _find_dsn(env: Mapping[str, str]) -> tuple[str | None, str]:
 
 
 def _partition_size(name: str | None) -> PartitionBy | None:
-    if name is None:
-        return None
-    for size in PARTITION_SIZES:
-        if name == size:
-            return size
-    raise UsageError(f'LOADER_PARTITION_BY "{name}" is not one of {", ".join(PARTITION_SIZES)}')
+    if name is not None and name not in PARTITION_SIZES:
+        raise UsageError(f'LOADER_PARTITION_BY "{name}" is not one of {", ".join(PARTITION_SIZES)}')
+    return cast("PartitionBy | None", name)
 
 
 def _find_project(here: Path, installed_from: Path) -> Path | None:

@@ -43,7 +43,7 @@ with_batches = with_options(
 )
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class Batching:
     """Reports what is loaded, has the models built, and knows when to stop; see ``batching``."""
 

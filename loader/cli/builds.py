@@ -13,7 +13,7 @@ from loader.errors import UsageError
 from loader.settings import how_to_install
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Builds:
     """Runs ``dbt build`` in processes of its own, so that consuming goes on meanwhile.
 

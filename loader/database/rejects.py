@@ -65,7 +65,7 @@ def storable(text: str | None) -> str | None:
     """Return a text without what PostgreSQL cannot hold: NUL and lone surrogates."""
     if text is None:
         return None
-    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+    return readable(text.encode("utf-8", "backslashreplace"))
 
 
 def read_rejects(

@@ -45,7 +45,7 @@ def now_and_then(say: Callable[[str], None] = LOGGER.info) -> Callable[[str], No
     return tell
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class Watch:
     """Looks after one statement while it is waited for.
 

@@ -37,7 +37,7 @@ def _show_nothing(label: str) -> AbstractContextManager[ProgressCallback]:  # no
     return nullcontext(show)
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Delivery:
     """Brings inputs to destinations, one after another, each for as long as it can be reached.
 

@@ -62,7 +62,7 @@ class ConsumeOptions:
     lost: Literal["stop", "skip"] = "stop"
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class TopicConsumer:
     """Loads one topic for one group until told to stop.
 

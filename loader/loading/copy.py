@@ -27,7 +27,7 @@ class _AbortedError(Exception):
     """Another part of the load failed; this one rolls back."""
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class Copier:
     """Copies batches of rows into one table over up to ``workers`` connections.
 

@@ -185,7 +185,7 @@ def load_batches(
         return _result(origin, totals, started, load_id, load_seq)
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class _Load:
     """The steps of a load that stands in the ledger."""
 

@@ -40,7 +40,7 @@ class WatchOptions:
     once: bool = False
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class Watcher:
     """Looks into a directory again and again, and loads what is complete.
 
@@ -252,17 +252,15 @@ class Watcher:
 
 
 def _was_incomplete(name: str, results: Sequence[LoadResult]) -> str:
-    loads = " and ".join(
-        f"load {one.load_id}" + ("" if one.destination is None else f" of {one.destination}")
-        for one in results
-    )
-    withdraw = " and ".join(
-        f"loader withdraw {one.load_id}"
-        + ("" if one.destination is None else f" --to {one.destination}")
-        for one in results
-    )
+    def each(what: str, at: str) -> str:
+        return " and ".join(
+            f"{what} {one.load_id}"
+            + ("" if one.destination is None else f" {at} {one.destination}")
+            for one in results
+        )
+
     return (
-        f"{name}: was still written to after {loads} had read it; to load "
-        f"it whole: {withdraw}, then move it back; let it settle longer "
+        f"{name}: was still written to after {each('load', 'of')} had read it; to load "
+        f"it whole: {each('loader withdraw', '--to')}, then move it back; let it settle longer "
         "(--settle), or write it elsewhere and rename it when it is complete"
     )
