@@ -192,6 +192,7 @@ soak: .venv/dev ## the laws and crashes with new seeds, for MINUTES=60
 	@end=$$((SECONDS + 60 * $(MINUTES))); \
 	while [ $$SECONDS -lt $$end ]; do \
 		FUZZ_EXAMPLES=3000 KAFKA_KILLS=300 CRASH_KILLS=300 RANDOM_LOADS=20 READERS_SECONDS=60 \
+			LOADERS_PAUSE=0.2 \
 			pytest --quiet \
 			tests/pipeline/test_readers.py \
 			tests/pipeline/test_marts.py::test_generated_events_in_random_loads \

@@ -156,8 +156,12 @@ def conn(dsn: str) -> Iterator[Connection]:
 def pg_environment(cluster: Cluster, database: str) -> dict[str, str]:
     """The environment in which dbt, psql and the loader find the new database."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "LOADER_", "DBT_"))}
+    return {**kept, **variables_of(cluster, database)}
+
+
+def variables_of(cluster: Cluster, database: str) -> dict[str, str]:
+    """Return the variables that name a database."""
     return {
-        **kept,
         "PGHOST": str(cluster.socket_dir),
         "PGPORT": "5432",
         "PGUSER": "postgres",

@@ -1,13 +1,15 @@
 """dbt on the database of a test."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from loader.server.cluster import Cluster
-from tests.conftest import Outcome, new_database
+from tests.conftest import TEMPLATE, Outcome, new_database, variables_of
 from tests.support.dbt import PROJECT, Dbt
 from tests.support.ledger import Ledger
 from tests.support.processes import Processes
@@ -16,11 +18,32 @@ from tests.support.processes import Processes
 DATABASE = "events"
 
 
+BUILT = "template_built"
+
+
 @pytest.fixture
-def database(cluster: Cluster) -> Iterator[str]:
-    """The name of a new database with the raw schema."""
-    with new_database(cluster, DATABASE):
+def database(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The name of a new database with the raw schema; of a test marked built, with all models."""
+    is_built = request.node.get_closest_marker("built")
+    template = request.getfixturevalue("built") if is_built else TEMPLATE
+    with new_database(cluster, DATABASE, template):
         yield DATABASE
+
+
+@pytest.fixture(scope="session")
+def built(cluster: Cluster, manifests: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A template database with all models, built when nothing was loaded."""
+    directory = tmp_path_factory.mktemp("built")
+    with pytest.MonkeyPatch.context() as environment, new_database(cluster, DATABASE):
+        for name in [name for name in os.environ if name.startswith(("PG", "LOADER_", "DBT_"))]:
+            environment.delenv(name)
+        for name, value in variables_of(cluster, DATABASE).items():
+            environment.setenv(name, value)
+        write_profiles(directory)
+        Dbt(profiles=directory, target=directory / "target", manifests=manifests).build()
+        with psycopg.connect(cluster.dsn(), autocommit=True) as admin:
+            admin.execute(f"create database {BUILT} template {DATABASE}".encode())
+    return BUILT
 
 
 @pytest.fixture(scope="session")
@@ -45,9 +68,13 @@ def profiles(tmp_path: Path) -> Path:
     """A directory with the example profile, which reads the environment."""
     directory = tmp_path / "profiles"
     directory.mkdir()
-    example = (PROJECT / "profiles.example.yml").read_text()
-    (directory / "profiles.yml").write_text(example)
+    write_profiles(directory)
     return directory
+
+
+def write_profiles(directory: Path) -> None:
+    """Write the example profile, which reads the environment."""
+    shutil.copy(PROJECT / "profiles.example.yml", directory / "profiles.yml")
 
 
 @pytest.fixture

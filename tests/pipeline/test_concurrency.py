@@ -27,11 +27,11 @@ ROUNDS = 3
 CANNOT_CONNECT = 5
 
 
+@pytest.mark.built
 def test_loaders_and_killed_runs_two_at_a_time_leave_everything_exact(
     conn: Connection[TupleRow], processes: Processes, dbt: Dbt, generator: random.Random
 ) -> None:
     oracle = Oracle(conn=conn)
-    dbt("seed")
     moments = processes.dbt("run").moments
     loaders = [processes.start_loader(generator.randrange(2**32)) for _ in range(LOADERS)]
     failures, reads = [], 0
@@ -53,10 +53,10 @@ def test_loaders_and_killed_runs_two_at_a_time_leave_everything_exact(
     assert failures == []
 
 
+@pytest.mark.built
 def test_two_runs_of_a_model_at_the_same_moment_take_each_load_once(
     conn: Connection[TupleRow], dsn: str, processes: Processes, dbt: Dbt, ledger: Ledger
 ) -> None:
-    dbt.build()
     ledger.load([Event("gate", BASE, "car")])
     # Both get to where a run looks how far the ledger goes, or wait for each other before.
     with connect(dsn) as other, other.transaction():
@@ -71,10 +71,10 @@ def test_two_runs_of_a_model_at_the_same_moment_take_each_load_once(
     assert Oracle(conn=conn).differences(MARTS | LIVE_VIEWS) == {}
 
 
+@pytest.mark.built
 def test_a_run_is_not_in_the_way_of_one_that_has_not_cleaned_up(
-    conn: Connection[TupleRow], dsn: str, processes: Processes, dbt: Dbt
+    conn: Connection[TupleRow], dsn: str, processes: Processes
 ) -> None:
-    dbt.build()
     # dbt looks for the old table of an earlier swap at its start, and drops its own at its end.
     with connect(dsn) as other, other.transaction():
         other.execute("select 1 from analytics.model_progress for update")
@@ -98,11 +98,12 @@ def test_two_first_builds_at_once_leave_nothing_to_repair(
     assert Oracle(conn=conn).differences(MARTS | LIVE_VIEWS) == {}
 
 
+@pytest.mark.built
 def test_an_incremental_run_beside_a_full_refresh_is_exact(
     conn: Connection[TupleRow], processes: Processes, dbt: Dbt, ledger: Ledger
 ) -> None:
     ledger.load([Event("gate", BASE, "car")])
-    dbt.build()
+    dbt("run")
     ledger.load([Event("gate", BASE, "pedestrian")])
     runs = [processes.start_dbt("run", *options) for options in ([], ["--full-refresh"])]
     assert all(run.wait() for run in runs)

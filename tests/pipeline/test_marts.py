@@ -67,13 +67,14 @@ def test_the_gap_is_exclusive(conn: Connection[TupleRow], dbt: Dbt, ledger: Ledg
         assert found == [(1,), (1,), (2,)], relation
 
 
+@pytest.mark.built
 def test_a_batch_does_not_look_at_partitions_that_it_cannot_touch(
     conn: Connection[TupleRow], dbt: Dbt, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """PostgreSQL locks what it plans for: a run would wait for the lock on last year."""
     models = ["fct_activity_periods", "fct_hourly_detections", "int_event_runs"]
     ledger.load([Event("gate", NOON - timedelta(days=365), "car"), Event("gate", NOON, "car")])
-    dbt.build()
+    dbt("run")
     ledger.load([Event("gate", NOON + timedelta(seconds=20), "car")])
     monkeypatch.setenv("PGOPTIONS", "-c lock_timeout=30s")
     with conn.transaction():
@@ -244,11 +245,12 @@ def test_build_gives_no_warning_on_an_empty_database_and_ever_after(
     dbt("build", "--full-refresh", "--exclude-resource-type", "unit_test")
 
 
+@pytest.mark.built
 def test_an_unlisted_type_counts_as_other_and_warns(
     conn: Connection[TupleRow], dbt: Dbt, ledger: Ledger
 ) -> None:
     ledger.load([Event("gate", NOON, "a dog")])
-    dbt.build()
+    dbt("run")
     result = dbt.attempt("test", "--select", "assert_event_types_have_a_category")
     assert not result.success
     assert messages(result).startswith("assert_event_types_have_a_category")
@@ -256,6 +258,7 @@ def test_an_unlisted_type_counts_as_other_and_warns(
     assert found.fetchall() == [("other", 1)]
 
 
+@pytest.mark.built
 def test_a_changed_definition_stops_the_run_and_a_full_refresh_takes_it(
     conn: Connection[TupleRow], dbt: Dbt, ledger: Ledger
 ) -> None:
@@ -271,7 +274,7 @@ def test_a_changed_definition_stops_the_run_and_a_full_refresh_takes_it(
             "alert_rules: person_present_for_10_minutes is gone",
     }  # fmt: skip
     ledger.load([Event("gate", NOON, "car")])
-    dbt.build()
+    dbt("run")
     # New types, and those that were never seen, are no change.
     ledger.load([Event("gate", NOON, "van"), Event("gate", NOON, "tram")])
     dbt("run")
@@ -291,11 +294,12 @@ def test_a_changed_definition_stops_the_run_and_a_full_refresh_takes_it(
         assert Oracle(conn=conn).differences(MARTS | LIVE_VIEWS) == {}
 
 
+@pytest.mark.built
 def test_another_gap_stops_the_run_and_a_full_refresh_takes_it(
     conn: Connection[TupleRow], dbt: Dbt, ledger: Ledger
 ) -> None:
     ledger.load([Event("gate", NOON + timedelta(seconds=90 * n), "car") for n in range(4)])
-    dbt.build()
+    dbt("run")
     dbt.manifest = None
     result = dbt.attempt("run", "--vars", "activity_gap: 2 minutes")
     assert not result.success
@@ -378,9 +382,10 @@ def test_another_gap_can_be_tried_on_a_stretch_of_time(
             )
 
 
+@pytest.mark.built
 def test_views_on_marts_outlive_a_run(conn: Connection[TupleRow], dbt: Dbt, ledger: Ledger) -> None:
     ledger.load([Event("gate", NOON, "car")])
-    dbt.build()
+    dbt("run")
     conn.execute("create schema bi")
     conn.execute(
         "create view bi.busy as select source_name, event_count from analytics.fct_activity_periods"
@@ -397,13 +402,13 @@ def test_views_on_marts_outlive_a_run(conn: Connection[TupleRow], dbt: Dbt, ledg
         assert conn.execute("select * from bi.busy").fetchall() == shown
 
 
+@pytest.mark.built
 def test_alerts_stay_exact_when_the_models_they_follow_stand_at_different_loads(
     conn: Connection[TupleRow], dbt: Dbt, ledger: Ledger
 ) -> None:
     """As when loads are published between two models of a run, or a run is killed there."""
     people = [Event("gate", NOON + timedelta(seconds=30 * n), "pedestrian") for n in range(40)]
     oracle = Oracle(conn=conn)
-    dbt.build()
     ledger.load(people[:2])
     dbt("run", "--select", "int_event_runs")
     assert oracle.differences(LIVE_VIEWS) == {}

@@ -6,6 +6,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from psycopg import Connection, sql
 from psycopg.rows import TupleRow
 
@@ -22,11 +23,12 @@ PAUSE = 2
 LOADERS = 2
 
 
+@pytest.mark.built
 def test_readers_see_whole_marts_and_no_error_while_all_is_rebuilt(
     conn: Connection[TupleRow], dsn: str, processes: Processes, dbt: Dbt, ledger: Ledger
 ) -> None:
     ledger.load([Event("gate", BASE, "car"), Event("gate", BASE, "pedestrian")])
-    dbt.build()
+    dbt("run")
     conn.execute("create view analytics.of_an_analyst as select * from analytics.fct_alerts")
     loaders = [processes.start_loader(seed, withdraws=False) for seed in range(LOADERS)]
     stop = threading.Event()
@@ -39,8 +41,8 @@ def test_readers_see_whole_marts_and_no_error_while_all_is_rebuilt(
             for options in itertools.cycle([[], ["--full-refresh"]]):
                 # A second run beside it: their swaps and views must not wait in a circle.
                 beside = processes.start_dbt("run")
-                processes.dbt("seed", *options)
-                processes.dbt("run", *options)
+                dbt("seed", *options)
+                dbt("run", *options)
                 assert beside.wait()
                 assert beside.failure is None, beside.failure
                 builds += 1
@@ -60,6 +62,7 @@ def test_readers_see_whole_marts_and_no_error_while_all_is_rebuilt(
     assert Oracle(conn=conn).differences(MARTS | LIVE_VIEWS) == {}
 
 
+@pytest.mark.built
 def test_a_transaction_left_open_delays_what_is_replaced_and_no_other_reader(
     conn: Connection[TupleRow], dsn: str, processes: Processes, dbt: Dbt, ledger: Ledger
 ) -> None:
@@ -70,7 +73,7 @@ def test_a_transaction_left_open_delays_what_is_replaced_and_no_other_reader(
     ]  # fmt: skip
     rebuild = ["run", "--full-refresh", "--select"]
     with connect(dsn) as reader:
-        dbt.build()
+        dbt("run")
         # One view that is replaced by the next run, and one that is dropped with another on it.
         for statement in (
             "do $$ begin execute 'create or replace view analytics.rpt_dwell_times as '"

@@ -28,7 +28,8 @@ from loader.reading.limits import Limits
 from tests.support.forks import FORKS, loader_on
 from tests.support.waits import PATIENCE
 
-FORKS.set_forkserver_preload([__name__])
+# Commands import what they need when they are run.
+FORKS.set_forkserver_preload([__name__, "loader.cli.load", "loader.cli.maintain"])
 # So that a file of some lines is read in several batches, and copied over several connections.
 BLOCK_BYTES = 400
 EVENTS = 40
