@@ -8,8 +8,8 @@ import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from loader.reading.arrow import Array, InvalidError, pa, pc
-from loader.reading.texts import is_utf8
+from loader.reading.arrow import Array, pa, pc
+from loader.reading.texts import valid
 
 if TYPE_CHECKING:
     from collections import abc
@@ -79,14 +79,8 @@ def member(column: Array) -> Member:
 
 
 def _quoted(column: Array) -> Member:
-    raw = column.view(pa.binary())
-    faulty = None
-    try:
-        texts = raw.cast(pa.string())
-    except InvalidError:
-        bad = [value is not None and not is_utf8(value) for value in raw.to_pylist()]
-        faulty = pa.array(bad, pa.bool_())
-        texts = pc.if_else(faulty, b"", raw).cast(pa.string())
+    texts, undecoded = valid(column.view(pa.binary()))
+    faulty = None if undecoded is None else pa.array(undecoded)
     if _any(pc.match_substring_regex(texts, r'[\x00-\x1f"\\]')):
         nul = pc.match_substring(texts, "\0").fill_null(False)
         if _any(nul):
@@ -115,7 +109,7 @@ def _dump(value: Any) -> str | None:
         return _UNSTORABLE
 
 
-def dump(value: object) -> str:
+def dump(value: Any) -> str:
     """A value as JSON, numbers with all their digits.
 
     What JSON has no number for becomes text, as do times; bytes are text.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from loader.reading.limits import Limits, too_long
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -31,6 +33,13 @@ class Reject:
     is_cut: bool = False
     partition_number: int | None = None
     message_offset: int | None = None
+
+    @classmethod
+    def too_long(cls, line_number: int, start: bytes, size: int, limits: Limits) -> Reject:
+        """Reject a row of so many bytes, of which the beginning is enough."""
+        raw = start[: limits.raw_bytes]
+        reason = too_long(size, len(raw), limits)
+        return cls(line_number=line_number, column_name=None, reason=reason, raw=raw, is_cut=True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from loader.errors import InputError
 from loader.reading import attributes, header
 from loader.reading.arrow import Array, InvalidError, Table, arrow_csv, pa
-from loader.reading.lines import Block, Blocks, long_lines
+from loader.reading.lines import Block, Blocks
 from loader.reading.quoting import Dialect, Records
 from loader.reading.rows import Assembler, Broken, Origins, Rows
 from loader.reading.texts import Texts, joined
@@ -119,7 +119,7 @@ class CsvReader:
         return rest
 
     def _batch(self, block: Block, columns: _Columns) -> EventBatch:
-        before = long_lines(block, self._limits) or Broken()
+        before = Broken.of(block.long_lines)
         if self._is_clean(block):
             table = columns.parse(block.data)
             # Arrow makes a row of empty fields from a blank line, so look closer at such rows.

@@ -18,9 +18,10 @@ import numpy as np
 
 from loader.errors import InputError
 from loader.reading import attributes, objects
+from loader.reading.batch import Reject
 from loader.reading.fields import ITEMS, Node, Path
 from loader.reading.header import BOM
-from loader.reading.lines import LF, LongLine
+from loader.reading.lines import LF
 from loader.reading.pieces import Around, Pieces, between, blanked
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class Documents:
         self.wanted = Node()
         self.way: Path = ()
 
-    def __iter__(self) -> Iterator[tuple[Pieces, list[LongLine]]]:
+    def __iter__(self) -> Iterator[tuple[Pieces, list[Reject]]]:
         """Yield the objects of a block, and those before them that were too long.
 
         Raises:
@@ -115,8 +116,8 @@ class Documents:
         with self._kept:
             yield from self._documents()
 
-    def _documents(self) -> Iterator[tuple[Pieces, list[LongLine]]]:
-        long: list[LongLine] = []
+    def _documents(self) -> Iterator[tuple[Pieces, list[Reject]]]:
+        long: list[Reject] = []
         while True:
             found, end = self._cut()
             self._drop(end)
@@ -129,7 +130,7 @@ class Documents:
             elif self._data[:1] == b"{" and len(self._data) > self._limits.line_bytes:
                 if self._around is not None or not self.way or not self._enter():
                     start, line = self._data[: self._limits.raw_bytes], self._line
-                    long.append(LongLine(line_number=line, start=start, size=self._skip(0)))
+                    long.append(Reject.too_long(line, start, self._skip(0), self._limits))
             elif len(self._data) > self._limits.line_bytes:
                 raise self._damaged("there are no objects, or a text is too long")
             elif not self._is_ended:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -24,7 +24,7 @@ from loader.reading.documents import Documents, is_document
 from loader.reading.extract import Events
 from loader.reading.fields import ITEMS, Node, Path, alike, arrays, chain, tree
 from loader.reading.limits import too_long
-from loader.reading.lines import Block, Blocks, long_lines
+from loader.reading.lines import Blocks
 from loader.reading.pieces import Pieces
 from loader.reading.rows import Assembler, Broken, Origins, Rows
 from loader.reading.uniform import Uniform, Values, uniform
@@ -71,7 +71,6 @@ class JsonReader:
         """Yield batches; inside of a block, what is likely to be good comes first."""
         start = self._blocks.peek()
         header.check_text(start, self._origin)
-        start = start.removeprefix(header.BOM)
         is_empty = not start.lstrip().startswith(b"[")
         for pieces, before in self._pieces(start):
             is_empty = is_empty and not pieces.data.strip() and not before.count
@@ -89,13 +88,10 @@ class JsonReader:
             documents.wanted = self._tree
             documents.way = self._way
             for pieces, long in documents:
-                block = Block(b"", 1, long_lines=tuple(long))
-                yield pieces, long_lines(block, self._limits) or Broken()
+                yield pieces, Broken.of(long)
             return
         for block in self._blocks:
-            data = block.data if self._is_started else block.data.removeprefix(header.BOM)
-            found = long_lines(block, self._limits)
-            yield Pieces.of_block(replace(block, data=data)), found or Broken()
+            yield Pieces.of_block(block), Broken.of(block.long_lines)
 
     def read_messages(self, messages: Pieces, broken: Broken) -> Iterator[EventBatch]:
         """Yield batches of messages, of which each stands for itself, behind what is no text.

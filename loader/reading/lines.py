@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from loader.reading.batch import Reject
-from loader.reading.limits import too_long
-from loader.reading.rows import Broken, Origins
+from loader.reading.rows import Origins
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,21 +21,6 @@ if TYPE_CHECKING:
 
 LF: Final = 10
 CR: Final = 13
-
-
-@dataclass(frozen=True, kw_only=True)
-class LongLine:
-    """A line of which only the beginning was kept.
-
-    Attributes:
-        line_number: counted from 1.
-        start: its first bytes.
-        size: bytes that it has.
-    """
-
-    line_number: int
-    start: bytes
-    size: int
 
 
 @dataclass(frozen=True)
@@ -53,7 +37,7 @@ class Block(Origins):
     data: bytes
     first_line: int
     is_last: bool = False
-    long_lines: tuple[LongLine, ...] = ()
+    long_lines: tuple[Reject, ...] = ()
 
     @cached_property
     def lines(self) -> Lines:
@@ -153,7 +137,7 @@ class Blocks:
 
     def __iter__(self) -> Iterator[Block]:
         """Yield the content, block by block."""
-        long_lines: list[LongLine] = []
+        long_lines: list[Reject] = []
         is_ended = is_last = is_stuck = False
         most = self._limits.block_bytes
         while not is_last:
@@ -183,22 +167,22 @@ class Blocks:
         self._rest = block.data[int(block.lines.starts[line]) :] + self._rest
         self._back = len(block.lines) - line
 
-    def _skip_line(self) -> LongLine:
+    def _skip_line(self) -> Reject:
         """Read to the end of a line that is too long.
 
         Its line end is left, and counts as the line: what follows keeps its number.
         """
         data, self._rest = self._rest, b""
-        start, size = data[: self._limits.raw_bytes], len(data)
+        start, size = data, len(data)
         if data.endswith(b"\r"):
             self._rest = b"\r"
-            return LongLine(line_number=self._line, start=start, size=size - 1)
+            return Reject.too_long(self._line, start, size - 1, self._limits)
         while not self._rest and (data := self._content.read(self._limits.block_bytes)):
             ends = [at for at in (data.find(b"\n"), data.find(b"\r")) if at >= 0]
             end = min(ends, default=len(data))
             self._rest = data[end:]
             size += end
-        return LongLine(line_number=self._line, start=start, size=size)
+        return Reject.too_long(self._line, start, size, self._limits)
 
 
 def _cut(data: bytes, most: int, *, is_ended: bool) -> int:
@@ -213,20 +197,3 @@ def _cut(data: bytes, most: int, *, is_ended: bool) -> int:
         return len(data)
     # Where there are only carriage returns, one at the very end may be half of a CR LF.
     return data.rfind(b"\n") + 1 or data.rfind(b"\r", 0, -1) + 1
-
-
-def long_lines(block: Block, limits: Limits) -> Broken | None:
-    """Rejects for the lines before a block that were too long to be read."""
-    if not block.long_lines:
-        return None
-    rejects = [
-        Reject(
-            line_number=line.line_number,
-            column_name=None,
-            reason=too_long(line.size, len(line.start), limits),
-            raw=line.start,
-            is_cut=True,
-        )
-        for line in block.long_lines
-    ]
-    return Broken(count=len(rejects), rejects=lambda room: rejects[:room])

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
-from loader.reading.arrow import Array, InvalidError, pa, pc
-from loader.reading.texts import as_text, is_utf8
+from loader.reading.arrow import Array, pa, pc
+from loader.reading.texts import as_text, valid
 
 if TYPE_CHECKING:
     from collections import abc
@@ -105,13 +105,8 @@ class Names:
     def _clean(self, values: Array) -> tuple[Array, NDArray[np.uint8]]:
         """Trim, check and rename distinct values; the faulty ones become null."""
         values = values.fill_null(b"")
-        encoding = np.zeros(len(values), np.bool_)
-        try:
-            texts = values.cast(pa.string())
-        except InvalidError:
-            # Only here one by one: these values are not names at all.
-            encoding = np.array([not is_utf8(value) for value in values.to_pylist()], np.bool_)
-            texts = pc.if_else(pa.array(encoding), b"", values).cast(pa.string())
+        texts, undecoded = valid(values)
+        encoding = np.zeros(len(values), np.bool_) if undecoded is None else undecoded
         texts = pc.utf8_trim_whitespace(texts)
         is_empty = pc.equal(texts, "").to_numpy(zero_copy_only=False)
         if self._pattern is not None:

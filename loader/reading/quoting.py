@@ -16,7 +16,6 @@ import numpy as np
 
 from loader.reading.arrow import Array, pa, pc
 from loader.reading.batch import Reject
-from loader.reading.limits import too_long
 from loader.reading.rows import Broken, Origins
 
 if TYPE_CHECKING:
@@ -191,26 +190,18 @@ class Records(Origins):
         return Broken(count=len(bad), rejects=lambda room: [self._reject(at) for at in bad[:room]])
 
     def _reject(self, record: int) -> Reject:
-        raw = self._raw(record)
-        is_cut = bool(self.faults[record] == RecordFault.LONG)
+        raw, line = self._raw(record), self._block.first_line + int(self._firsts[record])
         match self.faults[record]:
+            case RecordFault.LONG:
+                return Reject.too_long(line, raw, len(raw), self._limits)
             case RecordFault.OPEN:
                 reason = "a quote opens here and is not closed before the next row"
             case RecordFault.STRAY:
                 reason = "a quote stands inside a field, not around it"
-            case RecordFault.LONG:
-                size, raw = len(raw), raw[: self._limits.raw_bytes]
-                reason = too_long(size, len(raw), self._limits)
             case _:
                 count, wanted = self._ragged[record], self._dialect.fields
                 reason = f"the row has {count} fields instead of {wanted}"
-        return Reject(
-            line_number=self._block.first_line + int(self._firsts[record]),
-            column_name=None,
-            reason=reason,
-            raw=raw,
-            is_cut=is_cut,
-        )
+        return Reject(line_number=line, column_name=None, reason=reason, raw=raw)
 
 
 def _match(texts: Array, expression: str) -> NDArray[np.bool_]:

@@ -60,6 +60,11 @@ class Broken:
     count: int = 0
     rejects: Callable[[int], Sequence[Reject]] = field(default=lambda _: ())
 
+    @classmethod
+    def of(cls, rejects: Sequence[Reject]) -> Broken:
+        """Return these."""
+        return cls(count=len(rejects), rejects=lambda room: rejects[:room])
+
     def __add__(self, others: Broken) -> Broken:
         """Put others behind these."""
         return Broken(

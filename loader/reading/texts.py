@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from loader.reading.arrow import Array, DataType, pa, pc
+from loader.reading.arrow import Array, DataType, InvalidError, pa, pc
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,8 +94,17 @@ def joined(columns: Sequence[Array]) -> Array:
     return pc.binary_join_element_wise(*[as_text(one).fill_null("") for one in columns], " ")
 
 
-def is_utf8(value: bytes) -> bool:
-    """Whether these bytes are text."""
+def valid(raw: Array) -> tuple[Array, NDArray[np.bool_] | None]:
+    """Return binary as string, and which of them are no UTF-8 and became empty; None for none."""
+    try:
+        return raw.cast(pa.string()), None
+    except InvalidError:
+        # Only here one by one: such values are no names at all.
+        bad = np.array([not _is_utf8(value or b"") for value in raw.to_pylist()], np.bool_)
+        return pc.if_else(pa.array(bad), b"", raw).cast(pa.string()), bad
+
+
+def _is_utf8(value: bytes) -> bool:
     try:
         value.decode()
     except UnicodeDecodeError:
