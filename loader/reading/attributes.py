@@ -131,9 +131,11 @@ def dump(value: Any) -> str:
             return str(value)
         case bytes():
             value = value.decode()
-    if getattr(value, "nanosecond", 0):
-        # A time of pandas, which Arrow makes where that is installed, and else refuses.
+    # Where pandas is installed, Arrow makes its times of nanoseconds, which else it refuses.
+    if getattr(value, "nanosecond", 0) or getattr(value, "nanoseconds", 0):
         raise ValueError("a time is finer than a microsecond")
+    if hasattr(value, "to_pytimedelta"):
+        value = value.to_pytimedelta()
     return _text(str(value))
 
 

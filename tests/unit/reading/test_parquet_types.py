@@ -263,6 +263,7 @@ NANOSECONDS = pa.array([1] + [0] * (ROWS - 1), pa.int64()).cast(pa.timestamp("ns
         pa.StructArray.from_arrays([pa.array([b"\xff"] + [b"x"] * (ROWS - 1))], ["a"]),
         pa.StructArray.from_arrays([pa.array(["\0"] + ["x"] * (ROWS - 1))], ["a"]),
         pa.StructArray.from_arrays([NANOSECONDS], ["a"]),
+        pa.StructArray.from_arrays([NANOSECONDS.cast(pa.int64()).cast(pa.duration("ns"))], ["a"]),
     ],
 )
 def test_nested_values_that_json_cannot_hold_are_rejected(
