@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
-from benchmarks import batches, full_refresh, indexes, loading
+from benchmarks import batches, claims, full_refresh, indexes, loading
 
-print("# Loading\n")
+print("# What is claimed\n")
+claims.main(**claims.arguments())
+print("\n# Every way to load\n")
 loading.main(5_000_000, Path("docs/explanation/loading.svg"))
 print("\n# The indexes of new partitions\n")
 indexes.main(indexes.SIZES)

@@ -56,7 +56,7 @@ def show(columns: dict[str, dict[str, Spent]]) -> None:
     """Print milliseconds on a processor, and in parentheses those that elapsed."""
     print("| model | " + " | ".join(columns) + " |")
     print("|---|" + "---:|" * len(columns))
-    for model in sorted(columns["busy source"]):
+    for model in sorted(next(iter(columns.values()))):
         cells = [column.get(model, Spent()) for column in columns.values()]
         shown = (f"{1000 * cell.processor:.0f} ({1000 * cell.elapsed:.0f})" for cell in cells)
         print(f"| `{model}` | {' | '.join(shown)} |")
@@ -173,8 +173,15 @@ def store(bench: Bench, query: str, days: int) -> None:
     )
 
 
-def measure(histories: dict[str, tuple[Bench, datetime]]) -> dict[str, dict[str, Spent]]:
+def measure(
+    histories: dict[str, tuple[Bench, datetime]],
+    *,
+    rounds: int = BATCHES,
+    settings: dict[str, str] | None = None,
+) -> dict[str, dict[str, Spent]]:
     """Load batches with the loader and return the medians of each model, for each history.
+
+    Some may be one history, with other settings of the server.
 
     In turns, so that what else the machine does, or how fast it is at the moment, is the same for
     all of them.
@@ -182,11 +189,13 @@ def measure(histories: dict[str, tuple[Bench, datetime]]) -> dict[str, dict[str,
     generator = random.Random(1)
     spent: dict[str, list[dict[str, Spent]]] = {name: [] for name in histories}
     # Not sooner: a machine may take away memory that is not used while the others are stored.
-    for bench, _ in histories.values():
+    for bench in {bench.database: bench for bench, _ in histories.values()}.values():
         warm(bench)
     # The first one, which is not counted, warms the caches and creates partitions.
-    for number in range(BATCHES + 1):
+    for number in range(rounds + 1):
         for name, (bench, end) in histories.items():
+            if settings:
+                bench.sql(f"alter database {bench.database} set {settings[name]}")
             load_batch(bench, end + timedelta(seconds=1_700 * number), generator)
             spent[name].append(bench.dbt("run", "--threads", "1"))
     return {name: medians(runs[1:]) for name, runs in spent.items()}

@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psycopg
 
 from loader.database.schema import ensure_schema
-from loader.server.cluster import SETTINGS, Cluster
+from loader.server.cluster import PORT, SETTINGS, Cluster
 from loader.server.embedded import ensure_system_user, find_programs, reachable_programs
 
 PROJECT = Path(__file__).parents[1]
@@ -43,11 +44,25 @@ class Spent:
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """One database on the benchmarks' server, and a place for files."""
+    """One database on the benchmarks' server, and a place for files.
+
+    Attributes:
+        cluster: the server.
+        database: the database.
+        folder: the place for files.
+        host: for a way other than by its socket.
+    """
 
     cluster: Cluster
     database: str
     folder: Path
+    host: str | None = None
+
+    @property
+    def uri(self) -> str:
+        """Where the database is, as drivers want it that are not of libpq."""
+        host = self.host or quote(str(self.cluster.socket_dir), safe="")
+        return f"postgresql://postgres@{host}:{PORT}/{self.database}"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -55,7 +70,7 @@ class Bench:
         ours = ("PG", "LOADER_", "DBT_", "PYTHONDONTWRITEBYTECODE")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         return kept | {
-            "PGHOST": str(self.cluster.socket_dir),
+            "PGHOST": self.host or str(self.cluster.socket_dir),
             "PGUSER": "postgres",
             "PGDATABASE": self.database,
             "DBT_PROFILES_DIR": str(self.folder),
@@ -95,18 +110,24 @@ class Bench:
 
 
 @contextmanager
-def bench_server(*, log_statements: bool = True, **settings: str) -> Iterator[Cluster]:
+def bench_server(
+    programs: Path | None = None, *, log_statements: bool = True, **settings: str
+) -> Iterator[Cluster]:
     """Start a server in a temporary directory, and remove it afterwards.
 
     Args:
+        programs: of which PostgreSQL; None for the one that comes along.
         log_statements: needed to know what the server spends on a model of dbt.
         settings: of the server, on top of those that the embedded one has.
     """
     is_root = os.geteuid() == 0
-    programs = find_programs()
+    has_own = programs is None
+    programs = programs or find_programs()
     home = Path(tempfile.mkdtemp(prefix="video-events-bench-"))
     cluster = Cluster(
-        bin_dir=reachable_programs(programs, ensure_system_user()) if is_root else programs,
+        bin_dir=reachable_programs(programs, ensure_system_user())
+        if is_root and has_own
+        else programs,
         home=home,
         run_as=ensure_system_user() if is_root else None,
         settings={

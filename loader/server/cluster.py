@@ -172,7 +172,7 @@ class Cluster:
                 self._wait_until_ready()
                 return False
             self._disown_stale_lock_files()
-            options = {**self.settings, "listen_addresses": "", "port": str(PORT)}
+            options = {"listen_addresses": "", **self.settings, "port": str(PORT)}
             options["unix_socket_directories"] = str(self.socket_dir)
             options["unix_socket_permissions"] = "0700"
             arguments = " ".join(f"-c {name}={shlex.quote(v)}" for name, v in options.items())
