@@ -18,12 +18,7 @@
             with
 
             events as (
-                select history.*
-                from {{ ref('stg_video_events__event_history') }} as history
-                where
-                    {{ visible_at('as_of', 'history') }}
-                    and {{ chunks_between('history', looked_at[0], [looked_at[1]]) }}
-                    and history.occurred_at between {{ looked_at | join(' and ') }}
+                {{ events_as_of(looked_at[0], looked_at[1]) | indent(16) }}
             ),
 
             buckets as (
@@ -42,14 +37,21 @@
 {% endmacro %}
 
 
-{% macro events_as_of() %}
-    select history.*
-    from {{ ref('stg_video_events__event_history') }} as history
+{% macro events_as_of(since='first_at', until='last_at') %}
+    {#- Not from the history: there a chunk of several loads stands in the ledger with the last one. -#}
+    select
+        events.source_id,
+        event_types.event_type,
+        event_types.category,
+        events.event_time as occurred_at
+    from {{ source('raw', 'events') }} as events
+    inner join {{ ref('stg_video_events__loads') }} as loads
+        on events.load_id = loads.load_id and {{ visible_at('as_of', 'loads') }}
+    inner join {{ ref('stg_video_events__event_types') }} as event_types
+        on events.event_type_id = event_types.event_type_id
     where
-        {{ visible_at('as_of', 'history') }}
-        and {{ chunks_between('history', 'first_at', ['last_at']) }}
-        and history.occurred_at >= first_at
-        and history.occurred_at <= last_at
+        {{ chunks_between('events', since, [until]) }}
+        and events.event_time between {{ since }} and {{ until }}
 {% endmacro %}
 
 

@@ -124,6 +124,12 @@ def print_maintenance(done: Maintenance, *, name: str | None = None) -> None:
         (done.removed_loads, "removed what crashed loads had left"),
         (done.created_partitions, "created partitions"),
         (done.purged_loads, f"purged withdrawn loads, {done.purged_rows:,} rows"),
+        (
+            f"{done.chunks_before:,} into {done.chunks_after:,}" if done.chunks_before else None,
+            "short chunks brought together",
+        ),
+        (done.rebuilt_indexes, "rebuilt bloated indexes"),
+        (done.rewritten, "written anew, because most of it was gone"),
         (done.dropped_partitions, "dropped partitions older than what is retained"),
         (done.analyzed, "analyzed"),
     ]

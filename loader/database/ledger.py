@@ -24,6 +24,7 @@ from loader.database.locks import (
 from loader.database.partitions import delete_events
 from loader.database.queries import LEFT_OUT, fetch, query
 from loader.database.schema import SCHEMA_VERSION, keep_schema
+from loader.database.together import take_apart
 from loader.errors import CommitLostError, DatabaseError, LoaderError, UsageError
 from loader.reading.totals import Totals
 from loader.version import __version__
@@ -149,6 +150,7 @@ def withdraw(conn: Connection, load_id: int) -> LedgerRow:
             )
         ids = {"load_id": load_id, "schema_version": SCHEMA_VERSION, "version": __version__}
         ((withdrawal_id,),) = conn.execute(query("begin_withdrawal"), ids).fetchall()
+        take_apart(conn, load_id)
         # The last statement, as in publish.
         ids = {"load_id": load_id, "withdrawal_id": withdrawal_id}
         (published,) = fetch(conn, LedgerRow, "publish_withdrawal", ids)

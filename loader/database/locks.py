@@ -23,6 +23,8 @@ FINGERPRINT = "fingerprint"
 DEDUPE = "dedupe"
 # Held while partitions or tables are created.
 SCHEMA = "schema"
+# Held while chunks are brought together or taken apart.
+CHUNKS = "chunks"
 # Held while events of an older loader are converted.
 MIGRATION = "migration"
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from psycopg import Connection
+from psycopg import Connection, errors, sql
 
 from loader.database.ledger import mend_numbers, remove_crashed_loads
 from loader.database.migrate import migrate
@@ -18,6 +18,7 @@ from loader.database.partitions import (
 from loader.database.queries import query
 from loader.database.retention import Retained, retain
 from loader.database.schema import ensure_schema
+from loader.database.together import bring_together
 from loader.settings import PartitionBy
 
 
@@ -31,7 +32,12 @@ class Maintenance:
         analyzed: partitions that had no statistics, or old ones.
         purged_loads: withdrawn loads whose rows were removed.
         purged_rows: how many rows these were.
-        purge_waits_for: why withdrawn loads could not be purged this time.
+        purge_waits_for: why withdrawn loads could not be purged, or chunks not be brought together,
+            this time.
+        chunks_before: short chunks of several loads that were brought together.
+        chunks_after: how many they became.
+        rebuilt_indexes: those that took twice what they need; with both sizes.
+        rewritten: partitions most of which was gone, written anew.
         dropped_partitions: those that are older than what is retained.
         drop_waits_for: why such ones could not be dropped this time.
         converted_events: events in rows that were brought into chunks; None if there were none.
@@ -43,6 +49,10 @@ class Maintenance:
     purged_loads: list[int]
     purged_rows: int
     purge_waits_for: str | None
+    chunks_before: int
+    chunks_after: int
+    rebuilt_indexes: list[str]
+    rewritten: list[str]
     dropped_partitions: list[str]
     drop_waits_for: str | None
     converted_events: int | None
@@ -78,21 +88,30 @@ def maintain(
     partitions = _partitions_ahead(conn, ahead)
     purged: dict[int, int] = {}
     waits_for = None
+    chunks = [0, 0]
     try:
         _purge(conn, purged)
+        for counts in bring_together(conn):
+            chunks = [sum(pair) for pair in zip(chunks, counts, strict=True)]
         (left,) = conn.execute(query("count_unpurged")).fetchone() or (0,)
         if left:
             waits_for = f"dbt to take note of {left} withdrawn loads in every model: dbt build"
     except ModelsBusyError as reason:
         waits_for = str(reason)
+    rewritten = _rewrite(conn)
+    # What was purged counts as changed; and statistics say what an index needs.
+    analyzed = _analyze(conn)
     return Maintenance(
         removed_loads=removed,
         created_partitions=partitions,
-        # At last: what was purged counts as changed.
-        analyzed=_analyze(conn),
+        analyzed=analyzed,
         purged_loads=list(purged),
         purged_rows=sum(purged.values()),
         purge_waits_for=waits_for,
+        chunks_before=chunks[0],
+        chunks_after=chunks[1],
+        rebuilt_indexes=_rebuild_indexes(conn),
+        rewritten=rewritten,
         dropped_partitions=retained.dropped_partitions,
         drop_waits_for=retained.waits_for,
         converted_events=converted,
@@ -106,6 +125,53 @@ def _partitions_ahead(conn: Connection, ahead: int) -> list[str]:
     for _ in range(ahead):
         _, end = partitions.layout.slot(end)
     return partitions.ensure(first, end)
+
+
+def _rewrite(conn: Connection) -> list[str]:
+    """Write partitions anew most of which is gone, where that takes a moment; it excludes others.
+
+    Who has one in use keeps it as it is: its room is taken by what is loaded later.
+    """
+    conn.execute("select pg_stat_force_next_flush()")
+    names = [name for (name,) in conn.execute(query("mostly_gone")).fetchall()]
+    for name in names:
+        conn.execute(sql.SQL("vacuum (full, skip_locked) {}").format(sql.Identifier("raw", name)))
+    return names
+
+
+def _rebuild_indexes(conn: Connection) -> list[str]:
+    """Build bloated indexes anew beside everybody; return which, and why.
+
+    PostgreSQL waits for transactions that may use the old one. After a minute it is left for the
+    next time, which also removes what a killed one left.
+    """
+    _drop_half_built(conn)
+    rebuilt = []
+    for name, size, needed in conn.execute(query("bloated_indexes")).fetchall():
+        if _patiently(conn, "reindex index concurrently {}", name):
+            rebuilt.append(f"{name} ({size / 2**20:.1f} MB, {needed / 2**20:.1f} MB needed)")
+        else:
+            _drop_half_built(conn)
+    return rebuilt
+
+
+def _drop_half_built(conn: Connection) -> None:
+    for (name,) in conn.execute(query("half_built_indexes")).fetchall():
+        # Of one that is being built somebody has the lock, and it is gone when we get it.
+        _patiently(conn, "drop index concurrently if exists {}", name)
+
+
+def _patiently(conn: Connection, statement: str, index: str) -> bool:
+    """Run a statement that waits for other transactions; tell whether it got through."""
+    ((before,),) = conn.execute("select current_setting('lock_timeout')").fetchall()
+    conn.execute("set lock_timeout = '1min'")
+    try:
+        conn.execute(sql.SQL(statement).format(sql.Identifier("raw", index)))
+    except errors.LockNotAvailable:
+        return False
+    finally:
+        conn.execute("select set_config('lock_timeout', %s, false)", [before])
+    return True
 
 
 def _analyze(conn: Connection) -> list[str]:

@@ -25,7 +25,7 @@ PORTION: Final = 32
 # Of the arrays, which ANALYZE takes long for; a partition does not inherit that.
 KEEP_NO_STATISTICS: Final = (
     "alter event_times set statistics 0, alter event_type_ids set statistics 0,"
-    " alter attributes set statistics 0"
+    " alter attributes set statistics 0, alter load_ids set statistics 0"
 )
 
 # Less than deadlock_timeout, after which PostgreSQL cancels an autovacuum that is in the way.

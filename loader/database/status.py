@@ -139,7 +139,8 @@ def find_problems(conn: Connection, models: Models) -> list[str]:
     parameters = {"models": list(marks), "marks": list(marks.values())}
     problems += [
         f"{model} has not taken note of load {load_id} or of its withdrawal, as after a restore of "
-        "the marts alone, and its rows are gone by now; to rebuild: dbt build --full-refresh"
+        "the marts alone, and its rows are gone by now, or not apart from others; to rebuild: dbt "
+        "build --full-refresh"
         for model, load_id in conn.execute(query("missed_rows"), parameters)
     ]
     problems += [

@@ -71,6 +71,8 @@
         ~ " where (loads.purged_at is not null and loads.load_seq <= " ~ lo ~ " and loads.withdrawn_seq > " ~ lo ~ ")"
         ~ " or (loads.first_event_at < retention.dropped_before"
         ~ " and (loads.load_seq > " ~ lo ~ " or loads.withdrawn_seq > " ~ lo ~ "))"
+        ~ " or loads.load_seq > " ~ lo
+        ~ " and loads.load_seq <= (select together_seq from " ~ source('raw', 'partitioning') ~ ")"
     )[0][0] -%}
     {%- if missed is not none -%}
         {%- do exceptions.raise_compiler_error(

@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -95,6 +96,18 @@ def test_what_was_reported_is_reported_again(
     assert list(differences(conn, seq, f"{seq}", "'-infinity'", "'infinity'")) == []
     with pytest.raises(errors.InvalidParameterValue, match="the ledger goes up to"):
         list(differences(conn, seq, f"{seq + 1}", "'-infinity'", "'infinity'"))
+
+    # Nor is anything missed where maintenance brought chunks of several loads together.
+    for events in batch:
+        ledger.load([replace(one, time=one.time + timedelta(seconds=1)) for one in events])
+        keep_what_is_shown(conn, seq := seq + 1)
+    conn.execute("update analytics.model_progress set load_seq = %s", [seq])
+    ledger.purge()
+    assert conn.execute(
+        "select count(*) from raw.event_chunks where %s = any(load_ids)", [newest_load(conn)]
+    ).fetchone() != (0,)
+    for earlier in (seq - 1, seq):
+        assert list(differences(conn, earlier, f"{earlier}", "'-infinity'", "'infinity'")) == []
 
 
 def keep_what_is_shown(conn: Connection[TupleRow], seq: int) -> None:

@@ -154,12 +154,14 @@ left join raw.loads on loads.load_seq is not null
 group by load_counter.load_seq
 
 -- name: missed_rows
--- Models that still need rows which maintenance took away because all models had taken note of them.
+-- Models that still need rows which maintenance took away, or brought together, because all models had
+-- taken note of them.
 select
     marks.model,
     min(loads.load_id) as load_id
 from unnest(%(models)s::text [], %(marks)s::bigint []) as marks (model, load_seq)
 cross join raw.retention
+cross join raw.partitioning
 inner join raw.loads
     on
         marks.load_seq > 0
@@ -173,6 +175,7 @@ inner join raw.loads
                 loads.first_event_at < retention.dropped_before
                 and (loads.load_seq > marks.load_seq or loads.withdrawn_seq > marks.load_seq)
             )
+            or (loads.load_seq > marks.load_seq and loads.load_seq <= partitioning.together_seq)
         )
 group by marks.model
 order by marks.model
@@ -468,6 +471,61 @@ where
     )
 order by relname
 
+-- name: mostly_gone
+-- Partitions more than half of whose rows are dead, and few enough left to be written anew in a moment.
+select relations.relname
+from pg_inherits as inheritance
+inner join pg_class as relations on inheritance.inhrelid = relations.oid
+inner join pg_stat_user_tables as stats on relations.oid = stats.relid
+where
+    inheritance.inhparent = 'raw.event_chunks'::regclass
+    and pg_has_role(relations.relowner, 'usage')
+    and stats.n_dead_tup > greatest(stats.n_live_tup, 500)
+    and pg_total_relation_size(relations.oid) < 64 * 1024 * 1024
+order by relations.relname
+
+-- name: bloated_indexes
+-- Those of more than a megabyte that take twice what their entries would, by the statistics, which are not
+-- old: with 12 bytes beside the columns, of fixed width, and a tenth of each page free. Equal entries share
+-- theirs, and need less.
+select
+    indexes.relname,
+    sizes.bytes,
+    sizes.needed
+from pg_index as found
+inner join pg_class as indexes on found.indexrelid = indexes.oid
+inner join pg_class as relations on found.indrelid = relations.oid
+inner join pg_stat_user_tables as stats on relations.oid = stats.relid
+cross join lateral (
+    select
+        pg_relation_size(indexes.oid) as bytes,
+        (indexes.reltuples * (12 + sum((columns.attlen + 7) / 8 * 8)) / 0.9)::bigint as needed
+    from pg_attribute as columns
+    where columns.attrelid = indexes.oid
+    having min(columns.attlen) > 0
+) as sizes
+where
+    relations.relnamespace = 'raw'::regnamespace
+    and indexes.relkind = 'i'
+    and found.indisvalid
+    and relations.reltuples >= 0
+    and stats.n_mod_since_analyze <= relations.reltuples * 0.1 + 1000
+    and sizes.bytes > greatest(sizes.needed * 2, 1024 * 1024)
+    and pg_has_role(relations.relowner, 'usage')
+order by indexes.relname
+
+-- name: half_built_indexes
+-- What a REINDEX CONCURRENTLY leaves that is killed, or gives up.
+select indexes.relname
+from pg_index as found
+inner join pg_class as indexes on found.indexrelid = indexes.oid
+where
+    not found.indisvalid
+    and indexes.relkind = 'i'
+    and indexes.relname ~ '_cc(new|old)[0-9]*$'
+    and indexes.relnamespace = 'raw'::regnamespace
+    and pg_has_role(indexes.relowner, 'usage')
+
 -- name: analyze_due
 -- The partitions whose statistics are absent, or older than a tenth of their rows.
 select relations.relname
@@ -491,6 +549,123 @@ select
     ) > parent.reltuples * 1.2
 from pg_class as parent
 where parent.oid = 'raw.event_chunks'::regclass
+
+
+-- ==== Chunks of several loads, see docs/decisions/0046
+
+-- name: partitions_to_bring_together
+-- Those that loads may have written to which models have taken note of since the last time.
+select child.relname::text
+from pg_inherits as inheritance
+inner join pg_class as child on inheritance.inhrelid = child.oid
+cross join lateral (select pg_get_expr(child.relpartbound, child.oid) as expression) as bounds
+where
+    inheritance.inhparent = 'raw.event_chunks'::regclass
+    and bounds.expression <> 'DEFAULT'
+    and exists (
+        select 1
+        from raw.loads
+        cross join raw.partitioning
+        where
+            loads.load_seq > partitioning.together_until
+            and loads.load_seq <= %(load_seq)s
+            and loads.first_event_at
+            < coalesce(substring(bounds.expression from $$ TO \('([^']+)'\)$$)::timestamptz, 'infinity')
+            and loads.last_event_at
+            >= coalesce(substring(bounds.expression from $$FROM \('([^']+)'\)$$)::timestamptz, '-infinity')
+    )
+order by child.relname
+
+-- name: bring_together
+delete from {partition} as chunks using (
+    select
+        short.ctid as place,
+        count(*) over (
+            partition by
+                short.source_id,
+                date_bin('1 day', short.first_event_at, '2000-01-01 00:00:00+00')
+        ) as chunks_of_day
+    from {partition} as short
+    inner join raw.loads on short.load_id = loads.load_id
+    where
+        short.event_count <= {few_events}
+        and loads.load_seq <= {load_seq}
+        and loads.withdrawn_seq is null
+) as found
+where chunks.ctid = found.place and found.chunks_of_day > 1
+returning chunks.*
+
+-- name: take_apart
+delete from raw.event_chunks as chunks
+where
+    chunks.load_ids @> array[{load_id}]::bigint []
+    and chunks.first_event_at >= date_bin('1 day', {first}, '2000-01-01 00:00:00+00')
+    and chunks.first_event_at <= {last}
+returning chunks.*
+
+-- name: make_chunks_anew
+-- One of several loads is visible as a whole or not at all, as all of its loads are: it stands in the
+-- ledger with the last one.
+with gone as (
+    {gone}
+),
+
+events as (
+    select
+        source_id,
+        date_bin('1 day', first_event_at, '2000-01-01 00:00:00+00') as day,
+        unnest(event_times) as event_time,
+        unnest(event_type_ids) as event_type_id,
+        unnest(attributes) as attributes,
+        unnest(coalesce(load_ids, array_fill(load_id, array[event_count]))) as load_id
+    from gone
+),
+
+placed as (
+    select
+        events.*,
+        loads.load_seq,
+        events.load_id = {load_id} as is_apart,
+        row_number() over (
+            partition by events.source_id, events.day, events.load_id = {load_id}
+            order by events.event_time, events.event_type_id
+        ) as position_in_day
+    from events
+    inner join raw.loads on events.load_id = loads.load_id
+),
+
+inserted as (
+    insert into raw.event_chunks (
+        first_event_at,
+        last_event_at,
+        load_id,
+        source_id,
+        event_count,
+        event_times,
+        event_type_ids,
+        attributes,
+        load_ids
+    )
+    select
+        min(event_time) as first_event_at,
+        max(event_time) as last_event_at,
+        (array_agg(load_id order by load_seq desc))[1] as load_id,
+        source_id,
+        count(*) as event_count,
+        array_agg(event_time order by position_in_day) as event_times,
+        array_agg(event_type_id order by position_in_day) as event_type_ids,
+        case when count(attributes) > 0 then array_agg(attributes order by position_in_day) end as attributes,
+        case when min(load_id) < max(load_id) then array_agg(load_id order by position_in_day) end as load_ids
+    from placed
+    group by source_id, day, is_apart, (position_in_day - 1) / {most_events}
+    order by source_id, day
+    returning event_count
+)
+
+select
+    (select count(*) from gone),
+    (select count(*) from inserted),
+    (select coalesce(sum(event_count), 0) from gone) = (select coalesce(sum(event_count), 0) from inserted)
 
 
 -- ==== Withdrawn rows, and what is older than what is kept
@@ -932,7 +1107,8 @@ create table if not exists raw.converted_chunks (
     event_count int not null,
     event_times timestamptz [] not null,
     event_type_ids smallint [] not null,
-    attributes jsonb []
+    attributes jsonb [],
+    load_ids bigint []
 ) partition by range (first_event_at);
 create index if not exists event_chunks_source_time
 on raw.converted_chunks (source_id, first_event_at, last_event_at);

@@ -97,6 +97,11 @@ create table if not exists raw.partitioning (
     is_only_row boolean primary key default true check (is_only_row),
     constraint partitioning_size check (partition_by in ('month', 'week', 'day'))
 );
+-- Chunks of loads up to the first number may have been brought together, of loads up to the second one all
+-- were that are worth it; see docs/decisions/0046.
+alter table raw.partitioning
+add column if not exists together_seq bigint not null default 0,
+add column if not exists together_until bigint not null default 0;
 insert into raw.partitioning (is_only_row) values (true) on conflict do nothing;
 
 -- One row. Rows before retained_from are rejected, raw events before dropped_before are no more;
@@ -124,8 +129,12 @@ create table if not exists raw.event_chunks (
     event_count int not null,
     event_times timestamptz [] not null,
     event_type_ids smallint [] not null,
-    attributes jsonb []
+    attributes jsonb [],
+    load_ids bigint []
 ) partition by range (first_event_at);
+alter table raw.event_chunks add column if not exists load_ids bigint [];
+comment on column raw.event_chunks.load_ids is
+'Of each event, where maintenance brought those of several loads together; load_id is then the last of these.';
 create index if not exists event_chunks_source_time
 on raw.event_chunks (source_id, first_event_at, last_event_at);
 create index if not exists event_chunks_load on raw.event_chunks (load_id);
@@ -134,7 +143,8 @@ create index if not exists event_chunks_load on raw.event_chunks (load_id);
 alter table raw.event_chunks
 alter column event_times set statistics 0,
 alter column event_type_ids set statistics 0,
-alter column attributes set statistics 0;
+alter column attributes set statistics 0,
+alter column load_ids set statistics 0;
 
 -- A condition on a column of the chunk is asked before it is taken apart, one on an event after that.
 create or replace view raw.events as
@@ -146,7 +156,21 @@ select
     unnest(attributes) as attributes,
     first_event_at as chunk_started_at,
     last_event_at as chunk_ended_at
-from raw.event_chunks;
+from raw.event_chunks
+where load_ids is null
+
+union all
+
+select
+    unnest(event_times) as event_time,
+    unnest(load_ids) as load_id,
+    source_id,
+    unnest(event_type_ids) as event_type_id,
+    unnest(attributes) as attributes,
+    first_event_at as chunk_started_at,
+    last_event_at as chunk_ended_at
+from raw.event_chunks
+where load_ids is not null;
 
 create table if not exists raw.rejected_events (
     load_id bigint not null references raw.loads (load_id),

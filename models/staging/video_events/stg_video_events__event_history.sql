@@ -1,5 +1,7 @@
 -- No CTEs, see stg_video_events__loads. The ledger is asked chunk by chunk. Then arrays become
 -- rows: a condition on a column of the chunk is asked before, one on an event after.
+-- Where maintenance brought chunks of several loads together, load_id is the last of them: to a
+-- model, which has taken note of them all, they are the same. See docs/decisions/0046.
 select
     events.load_id,
     events.source_id,

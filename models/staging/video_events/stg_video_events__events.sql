@@ -1,4 +1,5 @@
--- No CTEs, see stg_video_events__event_history.
+-- No CTEs, see stg_video_events__loads. Here each event is of its own load, also where maintenance
+-- brought those of several loads together.
 select
     events.load_id,
     events.source_id,
@@ -9,20 +10,10 @@ select
     events.attributes,
     events.chunk_started_at,
     events.chunk_ended_at,
-    events.occurred_at
-from (
-    select
-        chunks.load_id,
-        chunks.source_id,
-        chunks.first_event_at as chunk_started_at,
-        chunks.last_event_at as chunk_ended_at,
-        unnest(chunks.event_type_ids) as event_type_id,
-        unnest(chunks.attributes) as attributes,
-        unnest(chunks.event_times) as occurred_at
-    from {{ source('raw', 'event_chunks') }} as chunks
-    inner join {{ ref('stg_video_events__loads') }} as loads on chunks.load_id = loads.load_id
-    where loads.withdrawn_seq is null
-) as events
+    events.event_time as occurred_at
+from {{ source('raw', 'events') }} as events
+inner join {{ ref('stg_video_events__loads') }} as loads
+    on events.load_id = loads.load_id and loads.withdrawn_seq is null
 inner join {{ ref('stg_video_events__event_types') }} as event_types
     on events.event_type_id = event_types.event_type_id
 inner join {{ ref('stg_video_events__sources') }} as sources on events.source_id = sources.source_id
