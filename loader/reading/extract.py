@@ -26,6 +26,7 @@ class Events:
 
     def __init__(self, rows: int) -> None:
         self.levels = [np.arange(rows)]
+        self._all_rows = self.levels[0]
         self.places: list[NDArray[np.int64]] = []
 
     def enter(self, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -34,7 +35,13 @@ class Events:
         place = np.arange(len(above)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         self.levels = [*(one[above] for one in self.levels), np.arange(len(above))]
         self.places = [*(one[above] for one in self.places), place]
+        self._all_rows = self.levels[0]
         return above
+
+    def keep(self, are_kept: NDArray[np.bool_]) -> None:
+        """Forget all others."""
+        self.levels = [one[are_kept] for one in self.levels]
+        self.places = [one[are_kept] for one in self.places]
 
     def spread(self, values: list[Any], path: Path) -> list[Any]:
         """Give each event the value that stands above it, of those to which a path has led."""
@@ -45,8 +52,8 @@ class Events:
 
     def is_alone(self, event: int) -> bool:
         """Whether an event is the only one of its row."""
-        rows = self.levels[0]
-        first, end = np.searchsorted(rows, [rows[event], rows[event] + 1])
+        row = self.levels[0][event]
+        first, end = np.searchsorted(self._all_rows, [row, row + 1])
         return bool(end - first == 1)
 
     def stood(self, event: int) -> tuple[int, list[int]]:

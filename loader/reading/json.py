@@ -11,6 +11,7 @@ import json
 import re
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import compress
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -212,17 +213,18 @@ class JsonReader:
         kept: list[bytes] = []
         documents: list[Any] = []
         at: list[int] = []
-        refused: list[tuple[int, str | None]] = []
+        refused: list[tuple[int, str | None, bytes, Sequence[int]]] = []
         for number, (size, text) in enumerate(zip(texts.sizes.tolist(), texts, strict=True)):
             if size > limits.line_bytes:
-                refused.append((number, too_long(size, min(size, limits.raw_bytes), limits)))
+                reason = too_long(size, min(size, limits.raw_bytes), limits)
+                refused.append((number, reason, text, ()))
                 continue
             found = objects.read(text, self._needed, self._keys)
             if found is None and text.strip(b" \t\r\n"):
-                refused.append((number, None))
+                refused.append((number, None, text, ()))
             for piece, document in found or ():
                 if isinstance(document, objects.NotAnObject):
-                    refused.append((number, document.reason))
+                    refused.append((number, document.reason, text, ()))
                     continue
                 kept.append(piece)
                 documents.append(document)
@@ -234,16 +236,29 @@ class JsonReader:
             )
             for name, paths in self._paths.items()
         }
+        are_good = np.ones(len(events.levels[0]), np.bool_)
+        doubtful = [isinstance(one, objects.Doubtful) for one in documents]
+        for event in np.flatnonzero(np.array(doubtful, np.bool_)[events.levels[0]]).tolist():
+            row, places = events.stood(event)
+            key = objects.doubled_in_item(documents[row], self._needed, self._way, places)
+            if key is not None:
+                are_good[event] = False
+                refused.append((at[row], objects.TWICE.format(key), kept[row], places))
+        if not are_good.all():
+            values = {name: list(compress(one, are_good)) for name, one in values.items()}
+            events.keep(are_good)
         stood = texts[np.array(at, np.int64)]
         origins = _Origins(self._paths, self._way, stood, kept, events)
 
-        def reject(number: int, reason: str | None) -> Reject:
-            text, is_cut = texts[number], int(texts.sizes[number]) > limits.line_bytes
+        def reject(number: int, reason: str | None, text: bytes, places: Sequence[int]) -> Reject:
+            is_cut = int(texts.sizes[number]) > limits.line_bytes
+            within = text.count(b"\n", 0, objects.offset(text, self._way, places) if places else 0)
+            raw = objects.cut(text, self._way, places)
             return Reject(
-                line_number=int(texts.lines[number]),
+                line_number=int(texts.lines[number]) + within,
                 column_name=None,
                 reason=reason or objects.why_none(text),
-                raw=text[: limits.raw_bytes] if is_cut else text,
+                raw=raw[: limits.raw_bytes] if is_cut else raw,
                 is_cut=is_cut,
             )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -21,8 +22,9 @@ from loader.reading.fields import ITEMS, Node, Path, Step, alike, arrays, parse,
 from loader.reading.limits import DEEPEST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
+TWICE: Final = 'the key "{}" is there twice'
 ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _JSON_NAMES: Final = {
     bool: "true or false", list: "an array", dict: "an object", str: "a text",
@@ -72,6 +74,10 @@ class _Doubled(dict[str, Any]):
     twice: frozenset[str]
 
 
+class Doubtful(dict[str, Any]):
+    """An object that Python has read; items of arrays in it may have keys twice."""
+
+
 Objects = list[tuple[bytes, dict[str, Any]]]
 Read = list[tuple[bytes, dict[str, Any] | NotAnObject]]
 
@@ -107,7 +113,7 @@ def read(text: bytes, wanted: Node, keys: Sequence[bytes]) -> Read | None:
         found = [(text, found[0][1])]
     doubts = [(doubled(document, wanted), piece, document) for piece, document in found]
     return [
-        (piece, document if key is None else NotAnObject(f'the key "{key}" is there twice'))
+        (piece, Doubtful(document) if key is None else NotAnObject(TWICE.format(key)))
         for key, piece, document in doubts
     ]
 
@@ -193,21 +199,24 @@ def text(value: object) -> bytes | None:
 
 
 def doubled(document: Any, node: Node) -> str | None:
-    """Return a wanted key that an object has twice."""
+    """Return a wanted key that an object has twice; items of arrays are not looked into."""
     if isinstance(document, _Doubled) and (twice := document.twice.intersection(node.keys)):
         return min(twice)
-    if isinstance(document, dict):
-        inner: Iterable[tuple[Any, Node]] = (
-            (document[one], child) for one, child in node.keys.items() if one in document
-        )
-    elif isinstance(document, list):
-        one_each = ((n, child) for n, child in node.keys.items() if isinstance(n, int))
-        inner = [(document[n], child) for n, child in one_each if n < len(document)]
-        inner += [(one, node.items) for one in document if node.items is not None]
-    else:
-        return None
-    found = (doubled(one, child) for one, child in inner)
-    return next((one for one in found if one is not None), None)
+    inner = ((values_of([document], (step,))[0], child) for step, child in node.keys.items())
+    return next(filter(None, (doubled(one, child) for one, child in inner)), None)
+
+
+def doubled_in_item(document: Any, wanted: Node, way: Path, places: Sequence[int]) -> str | None:
+    """Return a wanted key that an item of an array has twice, or an item that this lies in."""
+    node = wanted
+    for at, step in enumerate(way, 1):
+        inner = node.items if step is ITEMS else node.keys.get(step)
+        if inner is None:
+            return None
+        node = inner
+        if step is ITEMS and (key := doubled(value_of(document, way[:at], places), node)):
+            return key
+    return None
 
 
 def as_written(name: str, example: Mapping[str, Any]) -> Path:
@@ -295,20 +304,18 @@ def cut(text: bytes, way: Path, places: Sequence[int]) -> bytes:
 
 
 def offset(text: bytes, way: Path, places: Sequence[int]) -> int:
-    """Return about where in a text an item begins; of equal ones it may be the first."""
+    """Return where in a text an item begins."""
     numbers = iter(places)
-    found, part = 0, text
-    try:
+    part: Any = text
+    with suppress(*ERRORS, KeyError, IndexError, StopIteration):
         for step in way:
             if isinstance(step, str):
-                inner = _MEMBERS.decode(part)[step]
+                part = _MEMBERS.decode(part)[step]
             else:
-                inner = _ARRAYS.decode(part)[next(numbers) if step is ITEMS else step]
-            found += part.find(inner)
-            part = bytes(inner)
-    except (*ERRORS, KeyError, IndexError, StopIteration):
-        pass
-    return found
+                part = _ARRAYS.decode(part)[next(numbers) if step is ITEMS else step]
+    # What was decoded lies in the text itself.
+    begin, end = (np.frombuffer(one, np.uint8).ctypes.data for one in (text, part))
+    return int(end - begin)
 
 
 def is_utf8(value: str) -> bool:

@@ -187,6 +187,33 @@ def test_a_wanted_key_that_is_there_twice_rejects_the_line(read: Read) -> None:
     assert found.reasons == twice_told
 
 
+@pytest.mark.parametrize("longest", [120, 1 << 20])
+def test_of_items_in_which_a_wanted_key_is_there_twice_only_these_are_rejected(
+    read: Read, longest: int
+) -> None:
+    good = json.dumps({"t": TIME, "k": "car", "x": 1})
+    twice = good.replace('"k": "car"', '"k": "car", "k": "van"')
+    late = good.replace("2024", "never")
+    unwanted = good.replace('"x": 1', '"x": 1, "x": 2')
+    content = ",\n".join([good, twice, late, unwanted, twice, good]).encode()
+    content = b'{"s": "gate", "a": [\n' + content + b"]}"
+    limits = Limits(block_bytes=300, line_bytes=longest)
+    found = read(content, "a.json", limits, **PATHS)
+    assert found.events == [(MOMENT, "car", "gate")] * 3
+    rejects = sorted(found.rejects, key=lambda one: one.line_number or 0)
+    assert [one.line_number for one in rejects] == [3, 4, 6]
+    assert [one.reason for one in rejects[::2]] == ['the key "k" is there twice'] * 2
+    assert "never" in rejects[1].reason
+    for one, item in zip(rejects, (twice, late, twice), strict=True):
+        assert one.raw.replace(b" ", b"") == (
+            b'{"s":"gate","a":[' + item.replace(" ", "").encode() + b"]}"
+        )
+    # Above the items, it is all of them.
+    above = content.replace(b'"s"', b'"s": "x", "s"')
+    if longest > 1000:
+        assert read(above, "a.json", limits, **PATHS).rows_rejected == 1
+
+
 def test_paths_lead_into_what_a_program_has_in_memory() -> None:
     table = pa.Table.from_pylist([document(image("1", None)), document(image("2"))])
     mapping = Mapping(**IMAGES)
@@ -319,6 +346,45 @@ def test_what_stands_behind_the_array_of_a_large_document_counts_too(
     assert found.reasons == whole.reasons
     assert 'there is no key "by", only "at"' in found.reasons
     assert "the value of at.seen[70].k is null" in found.reasons
+
+
+LARGE: dict[str, st.SearchStrategy[Any]] = {
+    "s": names,
+    "x": items | scalars,
+    "y": st.just([{"a": []}]),
+    "z": st.just("]{" * 500),
+}
+
+
+@settings(DOCUMENTS, max_examples=60)
+@given(
+    st.lists(st.just({"t": TIME, "k": "car", "x": [1]}) | items | scalars, max_size=8),
+    st.permutations([*LARGE, "a"]),
+    st.data(),
+    st.sampled_from([40, 300]),
+)
+def test_a_large_document_gives_what_a_small_one_gives(
+    read: Read, given: list[Any], keys: list[str], data: Any, block: int
+) -> None:
+    first = {"s": "gate", "a": [{"t": TIME, "k": "car"}]}
+    document = {key: data.draw(LARGE[key]) if key in LARGE else given for key in keys}
+    # Where an item stands that only Python reads is not told to the line.
+    document = json.loads(json.dumps(document), parse_constant=str)
+    content = written([first, document], "indented")
+    options = PATHS | {"attributes": ("a[].x", "y")}
+    # Items are short enough, and the document is not.
+    longest = max(len(json.dumps(one, indent=1)) for one in [first, *given]) + 100
+    limits = Limits(block_bytes=block, line_bytes=longest)
+    whole, parts = (read(content, "a.json", one, **options) for one in (Limits(), limits))
+    assert sorted(parts.events) == sorted(whole.events)
+    expected, found = (
+        [
+            sorted(zip(one.lines, one.reasons, strict=True)),
+            sorted(json.dumps(json.loads(text)) for text in one.attributes),
+        ]
+        for one in (whole, parts)
+    )
+    assert found == expected
 
 
 def test_a_large_document_that_is_damaged_behind_its_array_is_refused(read: Read) -> None:
