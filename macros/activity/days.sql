@@ -43,16 +43,15 @@
     select distinct
         islands.source_id,
         islands.category,
-        days.day::date as activity_date
+        generate_series(
+            {{ report_date(
+                "date_bin(interval '1 hour', islands.started_at - " ~ activity_gap()
+                ~ ", timestamptz '2000-01-01 00:00:00+00')"
+            ) }}::timestamp,
+            {{ report_date('islands.ended_at + ' ~ activity_gap()) }}::timestamp,
+            interval '1 day'
+        )::date as activity_date
     from islands
-    cross join lateral generate_series(
-        {{ report_date(
-            "date_bin(interval '1 hour', islands.started_at - " ~ activity_gap()
-            ~ ", timestamptz '2000-01-01 00:00:00+00')"
-        ) }}::timestamp,
-        {{ report_date('islands.ended_at + ' ~ activity_gap()) }}::timestamp,
-        interval '1 day'
-    ) as days (day)
 {% endmacro %}
 
 

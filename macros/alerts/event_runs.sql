@@ -1,53 +1,68 @@
 {% macro event_runs(events) %}
     {#-
-        The order in a source is that of (time, event type): content only, never arrival. The
-        default frame of the count gives events that are equal in both the same number.
+        The order in a source is that of (time, event type): content only, never arrival. Events that are
+        equal in both are of one category, and may stand in any order. A run is known by the position of its
+        first event, so that one sort of texts is enough.
     -#}
     select
-        numbered.source_id,
-        numbered.category,
-        min(numbered.event_type) filter (where numbered.is_start) as first_event_type,
-        count(*) as event_count,
-        numbered.run_number = 1 as is_first_in_bucket,
-        numbered.run_number = max(numbered.run_number) over (
-            partition by numbered.source_id, numbered.bucket_started_at
-        ) as is_last_in_bucket,
-        array_agg(numbered.occurred_at order by numbered.occurred_at) as first_event_times,
-        numbered.bucket_started_at,
-        min(numbered.occurred_at) as started_at,
-        max(numbered.occurred_at) as ended_at
+        runs.source_id,
+        runs.category,
+        runs.first_event_type,
+        runs.event_count,
+        lag(runs.bucket_started_at) over in_order is distinct from runs.bucket_started_at as is_first_in_bucket,
+        lead(runs.bucket_started_at) over in_order is distinct from runs.bucket_started_at as is_last_in_bucket,
+        runs.first_event_times,
+        runs.bucket_started_at,
+        runs.started_at,
+        runs.ended_at
     from (
         select
-            marked.*,
-            count(*) filter (where marked.is_start) over (
-                partition by marked.source_id, marked.bucket_started_at
-                order by marked.occurred_at, marked.event_type collate "C"
-            ) as run_number
+            numbered.source_id,
+            numbered.first_position,
+            min(numbered.category) filter (where numbered.position = numbered.first_position) as category,
+            min(numbered.event_type) filter (where numbered.position = numbered.first_position) as first_event_type,
+            count(*) as event_count,
+            array_agg(numbered.occurred_at order by numbered.occurred_at) filter (
+                where numbered.position < numbered.first_position + (
+                    select coalesce(max(rules.threshold), 1)
+                    from {{ ref('alert_rules') }} as rules
+                    where rules.kind = 'consecutive'
+                )
+            ) as first_event_times,
+            {{ run_bucket('min(numbered.occurred_at)') }} as bucket_started_at,
+            min(numbered.occurred_at) as started_at,
+            max(numbered.occurred_at) as ended_at
         from (
             select
-                bucketed.*,
-                (
-                    lag(bucketed.category) over (
-                        partition by bucketed.source_id, bucketed.bucket_started_at
-                        order by bucketed.occurred_at, bucketed.event_type collate "C"
-                    ) is distinct from bucketed.category
-                ) as is_start
+                ordered.*,
+                max(ordered.position) filter (
+                    where
+                        ordered.previous_category is distinct from ordered.category
+                        or ordered.previous_at < {{ run_bucket('ordered.occurred_at') }}
+                ) over (
+                    partition by ordered.source_id
+                    order by ordered.occurred_at, ordered.event_type collate "C"
+                    rows unbounded preceding
+                ) as first_position
             from (
                 select
                     events.source_id,
                     events.category,
                     events.event_type,
                     events.occurred_at,
-                    {{ run_bucket('events.occurred_at') }} as bucket_started_at
+                    row_number() over in_order as position,
+                    lag(events.category) over in_order as previous_category,
+                    lag(events.occurred_at) over in_order as previous_at
                 from {{ events }} as events
-            ) as bucketed
-        ) as marked
-    ) as numbered
-    group by
-        numbered.source_id,
-        numbered.bucket_started_at,
-        numbered.category,
-        numbered.run_number
+                window in_order as (
+                    partition by events.source_id
+                    order by events.occurred_at, events.event_type collate "C"
+                )
+            ) as ordered
+        ) as numbered
+        group by numbered.source_id, numbered.first_position
+    ) as runs
+    window in_order as (partition by runs.source_id order by runs.first_position)
 {% endmacro %}
 
 
