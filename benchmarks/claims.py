@@ -46,6 +46,12 @@ from loader.server.cluster import Cluster
 OTHER_SERVER = Path("/usr/lib/postgresql/15/bin")
 BARE = r"psql \copy, text columns"
 INDEXED = r"psql \copy, index kept, ANALYZE"
+# Of a process that this one starts, the peak of this one counts too.
+_WITH_PEAK = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
 _SIZE = (
     "select sum(pg_total_relation_size(oid)) from pg_class"
     " where relname = 'plain' or relname ~ '^event_chunks_' and relkind = 'r'"
@@ -282,11 +288,11 @@ def with_duckdb(bench: Bench, path: Path) -> None:
 def with_loader(bench: Bench, path: Path, *, workers: int = 2) -> float:
     """The whole command, as users run it; return the peak of its memory in megabytes."""
     command = ["loader", "load", str(path), "--quiet", "--workers", str(workers)]
-    process = subprocess.Popen([sys.executable, "-m", *command], cwd=PROJECT, env=bench.environment)
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0
-    return used.ru_maxrss / 1024
+    done = subprocess.run(
+        [sys.executable, "-c", _WITH_PEAK, sys.executable, "-m", *command],
+        cwd=PROJECT, env=bench.environment, check=True, capture_output=True,
+    )  # fmt: skip
+    return int(done.stdout) / 1024
 
 
 def show_models(cluster: Cluster, path: Path, rounds: int) -> dict[str, str]:

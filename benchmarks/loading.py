@@ -3,7 +3,7 @@ r"""How fast events get into the database: the loader beside the usual ways, row
 The same events, one server, one run. Every way starts with an empty database, and ``psql \\copy``
 and the loader read the same file from the page cache. The slow ways get fewer rows.
 
-    python -m benchmarks.loading [--rows 5000000] [--plot docs/explanation/loading.svg]
+    python -m benchmarks.loading [--rows 5000000] [--plot FILE.svg]
 """
 
 import argparse
