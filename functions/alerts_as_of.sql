@@ -65,13 +65,15 @@ alerts as (
         runs.occurred_at as triggered_at,
         runs.ended_at
     from runs
-    inner join {{ ref('alert_rules') }} as rules
+    inner join {{ ref('stg_video_events__alert_rules') }} as rules
         on
             rules.kind = 'consecutive'
             and runs.category = rules.category
             and runs.event_number = rules.threshold
     union all
     {{ presence_alerts('periods') | indent(4) }}
+    union all
+    {{ absence_alerts('periods') | indent(4) }}
 ),
 
 final as (

@@ -9,9 +9,10 @@
     ] %}
     for reach in
         select
-            {{ activity_gap() }} as gap,
-            {{ activity_gap() }} * power(2, doublings.number) as length
-        from generate_series(0, 60) as doublings (number)
+            gaps.gap,
+            gaps.gap * power(2, doublings.number) as length
+        from (select {{ any_activity_gap('greatest') }} as gap) as gaps
+        cross join generate_series(0, 60) as doublings (number)
     loop
         {{ end }} := {{ 'since - reach.length' if end == 'first_at' else 'until + reach.length' }};
         exit when not exists (

@@ -8,7 +8,7 @@ cut into batches.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from loader.alerting.rules import CATCH_ALL, ConsecutiveRule, Definitions, PresenceRule
+from loader.alerting.rules import CATCH_ALL, AbsenceRule, ConsecutiveRule, Definitions, Rule
 
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -45,13 +45,16 @@ class SourceState:
     Attributes:
         seen: time and type of the last event; None before the first.
         run: category, number of events and start of the run that is going on.
-        periods: start and end, so far, of the last period of each category with a presence rule.
+        periods: start and end, so far, of the last period of each category with a rule of presence
+            or absence.
+        absent: for each rule of absence, the last event before the silence that it told of.
         alerted: when each rule last gave an alert that was passed on, for the cooldown.
     """
 
     seen: tuple[int, str] | None = None
     run: tuple[str, int, int] | None = None
     periods: dict[str, tuple[int, int]] = field(default_factory=dict)
+    absent: dict[str, int] = field(default_factory=dict)
     alerted: dict[str, int] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
@@ -66,6 +69,7 @@ class SourceState:
             seen=(seen[0], seen[1]) if seen else None,
             run=(run[0], run[1], run[2]) if run else None,
             periods={name: (span[0], span[1]) for name, span in value.get("periods", {}).items()},
+            absent=dict(value.get("absent", {})),
             alerted=dict(value.get("alerted", {})),
         )
 
@@ -82,7 +86,6 @@ class Detector:
     def __init__(self, definitions: Definitions, cooldown: timedelta = timedelta(0)) -> None:
         self._definitions = definitions
         self._cooldown = cooldown // _MICROSECOND
-        self._gap = definitions.gap // _MICROSECOND
         self._names: list[str] = []
         self.states: dict[Any, SourceState] = {}
 
@@ -152,7 +155,7 @@ class Detector:
 
     def _periods(self, batch: _Batch, category: NDArray[np.int16]) -> list[Found]:
         found = []
-        rules = [rule for rule in self._definitions.rules if isinstance(rule, PresenceRule)]
+        rules = [r for r in self._definitions.rules if not isinstance(r, ConsecutiveRule)]
         for name in dict.fromkeys(rule.category for rule in rules):
             if name not in self._names:
                 continue
@@ -162,28 +165,76 @@ class Detector:
             time, source = batch.time[members], batch.source[members]
             is_first = np.append(True, source[1:] != source[:-1])
             is_start = is_first.copy()
-            is_start[1:] |= time[1:] - time[:-1] >= self._gap
+            gap = self._definitions.gaps.get(name, self._definitions.gap) // _MICROSECOND
+            is_start[1:] |= time[1:] - time[:-1] >= gap
             starts = np.flatnonzero(is_start)
             lasts = np.append(starts[1:], len(time)) - 1
             started, ended = time[starts], time[lasts]
             # How long it had lasted before this batch; -1 for a period that begins here.
             lasted = np.full(len(starts), -1, dtype=np.int64)
+            # The last event before each period, its own first one where none is known.
+            silent_since = np.where(is_first[starts], started, time[starts - 1])
             firsts = np.searchsorted(starts, np.flatnonzero(is_first))
             keys = source[starts[firsts]].tolist()
             for key, first in zip(keys, firsts.tolist(), strict=True):
                 span = self.states[key].periods.get(name)
-                if span is not None and started[first] - span[1] < self._gap:
+                if span is not None and started[first] - span[1] < gap:
                     started[first], lasted[first] = span[0], span[1] - span[0]
+                    silent_since[first] = started[first]
+                elif span is not None:
+                    silent_since[first] = span[1]
             for rule in rules:
-                if rule.category == name:
-                    shortest = rule.min_duration // _MICROSECOND
-                    hits = np.flatnonzero((lasted < shortest) & (ended - started >= shortest))
-                    triggered = started[hits] + shortest
-                    found += _found(rule, batch, members[starts[hits]], started[hits], triggered)
+                if rule.category != name:
+                    continue
+                shortest = rule.min_duration // _MICROSECOND
+                if isinstance(rule, AbsenceRule):
+                    is_hit = (started > silent_since) & (started - silent_since >= shortest)
+                    for key, first in zip(keys, firsts.tolist(), strict=True):
+                        is_hit[first] &= (
+                            self.states[key].absent.get(rule.name) != silent_since[first]
+                        )
+                    since = silent_since
+                else:
+                    is_hit = (lasted < shortest) & (ended - started >= shortest)
+                    since = started
+                hits = np.flatnonzero(is_hit)
+                triggered = since[hits] + shortest
+                found += _found(rule, batch, members[starts[hits]], since[hits], triggered)
             finals = np.append(firsts[1:], len(starts)) - 1
             for key, final in zip(keys, finals.tolist(), strict=True):
                 self.states[key].periods[name] = (int(started[final]), int(ended[final]))
         return found
+
+    @property
+    def tells_of_absence(self) -> bool:
+        """Whether there is a rule of absence."""
+        return any(isinstance(rule, AbsenceRule) for rule in self._definitions.rules)
+
+    def absences(self, until: int, sources: Iterable[Any]) -> list[Found]:
+        """Return the silences at sources that are long enough at an instant, each of them once.
+
+        Args:
+            until: microseconds since 1970 UTC.
+            sources: the keys of states.
+        """
+        found = []
+        for rule in self._definitions.rules:
+            if not isinstance(rule, AbsenceRule):
+                continue
+            gap = self._definitions.gaps.get(rule.category, self._definitions.gap)
+            shortest = rule.min_duration // _MICROSECOND
+            for source in sources:
+                state = self.states[source]
+                _, since = state.periods.get(rule.category, (None, None))
+                if (
+                    since is not None
+                    and until - since >= max(shortest, gap // _MICROSECOND)
+                    and state.absent.get(rule.name) != since
+                ):
+                    state.absent[rule.name] = since
+                    found.append(Found(since + shortest, source, rule.name, rule.category, since))
+        found.sort()
+        return [alert for alert in found if self._is_due(alert)]
 
     def _is_due(self, alert: Found) -> bool:
         if not self._cooldown:
@@ -260,7 +311,7 @@ class _Batch:
 
 
 def _found(
-    rule: ConsecutiveRule | PresenceRule,
+    rule: Rule,
     batch: _Batch,
     at: NDArray[np.int64],
     started: NDArray[np.int64],

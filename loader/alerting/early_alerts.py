@@ -8,6 +8,7 @@ loaded already, raises nothing, and a crash loses nothing. Notifications go out 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any, Final
@@ -102,24 +103,31 @@ class EarlyAlerts(Observer):
         """Write the last alerts, and the states, in the transaction that publishes the load.
 
         A source whose state another loader has changed since we read it is judged anew, from that
-        state, over the events of this load.
+        state, over the events of this load. By the time of its last event, other sources too may
+        have been silent for too long.
         """
         if not self._versions:
             return
-        source_ids = sorted(self._versions)
+        # A clock that runs ahead makes nobody silent.
+        until = min(self._bounds[1] if self._bounds else 0, time.time_ns() // 1000)
+        # All at once and in one order, or two loads would wait for each other.
+        source_ids = sorted({*self._versions, *self._silent_elsewhere(until)})
         self._execute("add_alert_states", source_ids=source_ids)
         stale = []
         rows = self._execute("lock_alert_states", source_ids=source_ids).fetchall()
         for source_id, version, state in rows:
-            if self._is_deduped or version != self._versions[source_id]:
+            if source_id not in self._versions:
+                self._detector.states[source_id] = SourceState.from_json(state)
+            elif self._is_deduped or version != self._versions[source_id]:
                 stale.append(source_id)
                 self._detector.states[source_id] = SourceState.from_json(state)
         if stale:
             self._found = [found for found in self._found if found.source not in set(stale)]
             if self._has_written:
                 self._execute("remove_early_alerts", load_id=self._load_id, source_ids=stale)
-            for time, source_id, event_type_id in self._replay(stale):
-                self._found += self._look(time, source_id, event_type_id)
+            for event_time, source_id, event_type_id in self._replay(stale):
+                self._found += self._look(event_time, source_id, event_type_id)
+        self._found += self._detector.absences(until, source_ids)
         states = [json.dumps(self._detector.states[key].as_json()) for key in source_ids]
         self._execute("save_alert_states", source_ids=source_ids, states=states)
         self._write()
@@ -149,9 +157,23 @@ class EarlyAlerts(Observer):
             while rows := cursor.fetchmany(_REPLAYED_AT_ONCE):
                 yield [np.array(column, dtype=np.int64) for column in zip(*rows, strict=True)]
 
+    def _silent_elsewhere(self, until: int) -> list[int]:
+        """Return other sources that are silent for too long, before their states are locked."""
+        if not self._detector.tells_of_absence:
+            return []
+        others = {
+            source_id: SourceState.from_json(state)
+            for source_id, state in self._conn.execute(
+                "select source_id, state from raw.alert_states where source_id <> all(%s)",
+                [list(self._versions)],
+            )
+        }
+        self._detector.states |= others
+        return [alert.source for alert in self._detector.absences(until, others)]
+
     def _look(
         self,
-        time: NDArray[Any],
+        event_time: NDArray[Any],
         source_id: NDArray[Any],
         event_type_id: NDArray[Any],
     ) -> list[Found]:
@@ -163,7 +185,7 @@ class EarlyAlerts(Observer):
         place_of = np.zeros(max(ids) + 1, dtype=np.int64)
         place_of[ids] = np.arange(len(ids))
         return self._detector.look(
-            time, source_id, place_of[event_type_id], list(self._types.values())
+            event_time, source_id, place_of[event_type_id], list(self._types.values())
         )
 
     def _execute(self, name: str, **parameters: object) -> Cursor:

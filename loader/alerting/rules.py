@@ -19,6 +19,8 @@ DEFAULT_GAP = timedelta(minutes=1)
 # macros/seeds/seed_slips.sql. A test gives both the same files.
 _TYPE_COLUMNS = ("event_type", "category")
 _RULE_COLUMNS = ("rule_name", "kind", "category", "threshold", "min_duration")
+_CATEGORY_COLUMNS = ("category", "activity_gap", "is_alerted", "colour")
+_OPTIONAL = {"threshold", "min_duration", "activity_gap", "is_alerted", "colour"}
 _EMPTY = ("", "null")
 _HIGHEST_THRESHOLD = 1_000_000
 _LONGEST = timedelta(days=3650)
@@ -50,7 +52,16 @@ class PresenceRule:
     min_duration: timedelta
 
 
-Rule = ConsecutiveRule | PresenceRule
+@dataclass(frozen=True, kw_only=True)
+class AbsenceRule:
+    """No event of a category at one source for so long, after one there was."""
+
+    name: str
+    category: str
+    min_duration: timedelta
+
+
+Rule = ConsecutiveRule | PresenceRule | AbsenceRule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,11 +72,13 @@ class Definitions:
         rules: in the order of the seed.
         categories: the category of each event type; all others are of the category ``other``.
         gap: events of a category less than this apart belong to one period.
+        gaps: the gap of a category that has one of its own.
     """
 
     rules: tuple[Rule, ...]
     categories: Mapping[str, str] = field(default_factory=dict)
     gap: timedelta = DEFAULT_GAP
+    gaps: Mapping[str, timedelta] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,9 +95,10 @@ class _Row:
 
 
 def read_definitions(project: Path, seeds: Path | None = None) -> Definitions:
-    """Read ``alert_rules.csv`` and ``event_types.csv``, and the gap of ``dbt_project.yml``.
+    """Read the seeds about alerts, types and categories, and the gap of ``dbt_project.yml``.
 
-    The seeds are in ``seeds``, or in the folder of that name of the project.
+    The seeds are in ``seeds``, or in the folder of that name of the project. ``categories.csv`` may
+    be missing.
     """
     directory = project / "seeds" if seeds is None else seeds
     types = _read(directory / "event_types.csv", _TYPE_COLUMNS, _slips_of_types)
@@ -93,10 +107,22 @@ def read_definitions(project: Path, seeds: Path | None = None) -> Definitions:
     rules = _read(
         directory / "alert_rules.csv", _RULE_COLUMNS, lambda rows: _slips_of_rules(rows, known)
     )
+    own = directory / "categories.csv"
+    rows = (
+        _read(own, _CATEGORY_COLUMNS, lambda rows: _slips_of_categories(rows, known))
+        if own.exists()
+        else []
+    )
+    unalerted = {r.values["category"] for r in rows if r.values["is_alerted"].lower() == "false"}
     return Definitions(
-        rules=tuple(_rule(row.values) for row in rules),
+        rules=tuple(_rule(row.values) for row in rules if row.values["category"] not in unalerted),
         categories=categories,
         gap=_gap(project / "dbt_project.yml"),
+        gaps={
+            row.values["category"]: read_duration(row.values["activity_gap"])
+            for row in rows
+            if row.values["activity_gap"]
+        },
     )
 
 
@@ -104,9 +130,8 @@ def _rule(values: Mapping[str, str]) -> Rule:
     name, category = values["rule_name"], values["category"]
     if values["kind"] == "consecutive":
         return ConsecutiveRule(name=name, category=category, threshold=int(values["threshold"]))
-    return PresenceRule(
-        name=name, category=category, min_duration=read_duration(values["min_duration"])
-    )
+    kind = PresenceRule if values["kind"] == "presence" else AbsenceRule
+    return kind(name=name, category=category, min_duration=read_duration(values["min_duration"]))
 
 
 def _slips_of_types(rows: Sequence[_Row]) -> Iterator[str]:
@@ -136,12 +161,38 @@ def _slips_of_rules(rows: Sequence[_Row], categories: Sequence[str]) -> Iterator
         if name and same in lines:
             yield f'{at}rule_name: "{name}" is on line {lines[same]} already; keep one of the two'
         lines.setdefault(same, row.line)
-        if category and category.strip() == category and category not in categories:
-            yield (
-                f'{at}category: "{category}" is no category of event_types.csv, '
-                f"which has {', '.join(categories)}"
-            )
+        yield from _slips_of_category(category, at, categories)
         yield from (at + slip for slip in _slips_of_kind(row.values))
+
+
+def _slips_of_categories(rows: Sequence[_Row], categories: Sequence[str]) -> Iterator[str]:
+    lines: dict[str, int] = {}
+    for row in rows:
+        category, gap, at = row.values["category"], row.values["activity_gap"], f"line {row.line}, "
+        yield from _slips_of_texts(row, at, _CATEGORY_COLUMNS)
+        same = category.lower()
+        if category and same in lines:
+            line = lines[same]
+            yield f'{at}category: "{category}" is on line {line} already; keep one of the two'
+        lines.setdefault(same, row.line)
+        yield from _slips_of_category(category, at, categories)
+        if gap and not _is_duration(gap):
+            yield (
+                f"{at}activity_gap: it is a duration of no more than {_LONGEST.days} days, such as "
+                f'30 seconds or 1 hour 30 minutes, or empty, and not "{gap}"'
+            )
+        if row.values["is_alerted"].lower() not in ("", "true", "false"):
+            yield (
+                f'{at}is_alerted: it is true, false or empty, and not "{row.values["is_alerted"]}"'
+            )
+
+
+def _slips_of_category(category: str, at: str, categories: Sequence[str]) -> Iterator[str]:
+    if category and category.strip() == category and category not in categories:
+        yield (
+            f'{at}category: "{category}" is no category of event_types.csv, '
+            f"which has {', '.join(categories)}"
+        )
 
 
 def _slips_of_texts(row: _Row, at: str, columns: Sequence[str]) -> Iterator[str]:
@@ -149,7 +200,7 @@ def _slips_of_texts(row: _Row, at: str, columns: Sequence[str]) -> Iterator[str]
         value = row.values[column]
         if value != value.strip():
             yield f'{at}{column}: "{value}" has blanks around it; take them away'
-        elif not value and column not in ("threshold", "min_duration"):
+        elif not value and column not in _OPTIONAL:
             yield f"{at}{column}: it is empty"
 
 
@@ -163,16 +214,17 @@ def _slips_of_kind(values: Mapping[str, str]) -> Iterator[str]:
             )
         if duration:
             yield "min_duration: a consecutive rule has none; leave it empty"
-    elif kind == "presence":
+    elif kind in ("presence", "absence"):
+        rule = "an absence rule" if kind == "absence" else "a presence rule"
         if not _is_duration(duration):
             yield (
-                f"min_duration: a presence rule needs a duration of no more than {_LONGEST.days}"
+                f"min_duration: {rule} needs a duration of no more than {_LONGEST.days}"
                 f' days, such as 10 minutes or 1 hour 30 minutes, and has "{duration}"'
             )
         if threshold:
-            yield "threshold: a presence rule has none; leave it empty"
+            yield f"threshold: {rule} has none; leave it empty"
     elif kind:
-        yield f'kind: "{kind}" is neither consecutive nor presence'
+        yield f'kind: "{kind}" is neither consecutive, presence nor absence'
 
 
 def _is_duration(text: str) -> bool:

@@ -81,6 +81,7 @@ with_alerts = options_as(
         "--rules",
         type=click.Path(path_type=Path),
         metavar="DIR",
-        help="Where alert_rules.csv and event_types.csv are. Default: seeds/ of the project.",
+        help="Where alert_rules.csv, event_types.csv and categories.csv are. Default: seeds/ of "
+        "the project.",
     ),
 )

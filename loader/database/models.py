@@ -91,6 +91,9 @@ def models_at_rest(conn: Connection) -> list[ModelMark]:
 
 
 def _has_long_gap(conn: Connection, definition: str | None) -> bool:
-    gap = json.loads(definition or "{}").get("activity_gap", {}).get("gap")
-    row = conn.execute("select %s::text::interval > interval '1 day'", [gap]).fetchone()
+    parts = json.loads(definition or "{}")
+    gaps = [*parts.get("activity_gap", {}).values(), *parts.get("category_gaps", {}).values()]
+    row = conn.execute(
+        "select bool_or(gap > interval '1 day') from unnest(%s::interval[]) as gaps (gap)", [gaps]
+    ).fetchone()
     return row is not None and bool(row[0])

@@ -152,13 +152,15 @@
         {% endif -%}
         touched.started_at,
         touched.ended_at
-    from {{ islands }} as islands
+    from (
+        {{ with_activity_gap(islands) | indent(8) }}
+    ) as islands
     cross join lateral (
         select stored.*
         from {{ stored }} as stored
         where
             {{ same_key('stored', 'islands', key) }}
-            and stored.started_at < islands.ended_at + {{ activity_gap() }}
+            and stored.started_at < islands.ended_at + islands.activity_gap
             and stored.started_at >= coalesce(
                 (
                     select max(earlier.started_at)
@@ -169,7 +171,7 @@
                 ),
                 islands.started_at
             )
-            and stored.ended_at > islands.started_at - {{ activity_gap() }}
+            and stored.ended_at > islands.started_at - islands.activity_gap
         {{ fence() }}
     ) as touched
 {% endmacro %}

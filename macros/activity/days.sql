@@ -45,13 +45,15 @@
         islands.category,
         generate_series(
             {{ report_date(
-                "date_bin(interval '1 hour', islands.started_at - " ~ activity_gap()
+                "date_bin(interval '1 hour', islands.started_at - islands.activity_gap"
                 ~ ", timestamptz '2000-01-01 00:00:00+00')"
             ) }}::timestamp,
-            {{ report_date('islands.ended_at + ' ~ activity_gap()) }}::timestamp,
+            {{ report_date('islands.ended_at + islands.activity_gap') }}::timestamp,
             interval '1 day'
         )::date as activity_date
-    from islands
+    from (
+        {{ with_activity_gap('islands') | indent(8) }}
+    ) as islands
 {% endmacro %}
 
 

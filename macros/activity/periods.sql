@@ -1,7 +1,7 @@
 {% macro event_buckets(events, is_signed=false, gap=none) %}
     {#-
-        Two events of one bucket are always in one period, because a bucket is as long as the
-        gap: what remains to be sorted is far less than the events.
+        Two events of one bucket are always in one period, because a bucket is no longer than the
+        gap of any category: what remains to be sorted is far less than the events.
     -#}
     select
         bucketed.source_id,
@@ -16,7 +16,7 @@
             category,
             occurred_at,
             {{ 'sign' if is_signed else '1 as sign' }},
-            date_bin({{ gap or activity_gap() }}, occurred_at, timestamptz '2000-01-01 00:00:00+00') as bucket
+            date_bin({{ gap or any_activity_gap('least') }}, occurred_at, timestamptz '2000-01-01 00:00:00+00') as bucket
         from {{ events }}
         {#- PostgreSQL would expect as many buckets as events, and sort instead of hash. #}
         {{ fence(in_parallel=not is_signed) }}
@@ -51,22 +51,48 @@
                 parts.*,
                 coalesce(
                     parts.started_at - max(parts.ended_at) over (
-                        partition by {{ key | join(', ') }}
+                        partition by parts.{{ key | join(', parts.') }}
                         order by parts.started_at, parts.ended_at
                         rows between unbounded preceding and 1 preceding
-                    ) >= {{ gap or activity_gap() }},
+                    ) >= {{ gap or activity_gap('categories') }},
                     true
                 ) as is_first
             from {{ parts }} as parts
+            {%- if not gap %}
+            left join {{ ref('categories') }} as categories on parts.category = categories.category
+            {%- endif %}
         ) as gaps
     ) as numbered
     group by {{ key | join(', ') }}, period_number
 {% endmacro %}
 
 
-{% macro activity_gap() -%}
-    {{ hours_of("interval " ~ var_literal("activity_gap")) }}
+{% macro activity_gap(categories=none) -%}
+    {%- set usual = hours_of("interval " ~ var_literal("activity_gap")) -%}
+    {{ "coalesce(" ~ categories ~ ".activity_gap, " ~ usual ~ ")" if categories else usual }}
 {%- endmacro %}
+
+
+{% macro any_activity_gap(choice) -%}
+    {#- Asked once, and not for each row. -#}
+    {{ choice }}(
+        {{ activity_gap() }},
+        (
+            select {{ hours_of({'least': 'min', 'greatest': 'max'}[choice] ~ '(gaps.activity_gap)') }}
+            from {{ ref('categories') }} as gaps
+        )
+    )
+{%- endmacro %}
+
+
+{#- Query: rows with the gap of their category. -#}
+{% macro with_activity_gap(rows) %}
+    select
+        found.*,
+        {{ hours_of(activity_gap('categories')) }} as activity_gap
+    from {{ rows }} as found
+    left join {{ ref('categories') }} as categories on found.category = categories.category
+{% endmacro %}
 
 
 {% macro named_activity_periods(periods, of_batch=false) %}

@@ -49,7 +49,7 @@
         counted.first_event_times[rules.threshold - counted.earlier_event_count] as triggered_at,
         runs.ended_at
     from {{ runs }} as runs
-    inner join {{ ref('alert_rules') }} as rules
+    inner join {{ ref('stg_video_events__alert_rules') }} as rules
         on
             rules.kind = 'consecutive'
             and runs.category = rules.category
@@ -86,8 +86,13 @@
 {% endmacro %}
 
 
-{% macro is_presence(alerts) -%}
-    {{ alerts }}.first_event_type = ''
+{#- SQL condition: a run has a first event, an absence has no event at all. -#}
+{% macro is_of_kind(alerts, kind) -%}
+    {%- if kind == 'consecutive' -%}
+    {{ alerts }}.first_event_type <> ''
+    {%- else -%}
+    {{ alerts }}.first_event_type = '' and {{ alerts }}.event_count {{ '=' if kind == 'absence' else '>' }} 0
+    {%- endif -%}
 {%- endmacro %}
 
 
@@ -102,11 +107,72 @@
         periods.started_at + {{ hours_of('rules.min_duration') }} as triggered_at,
         periods.ended_at
     from {{ periods }} as periods
-    inner join {{ ref('alert_rules') }} as rules
+    inner join {{ ref('stg_video_events__alert_rules') }} as rules
         on
             rules.kind = 'presence'
             and periods.category = rules.category
             and periods.ended_at - periods.started_at >= rules.min_duration
+{% endmacro %}
+
+
+{#- Query: silences from the end of a period to the start of the next one, as long as a rule of absence asks for. -#}
+{% macro absence_alerts(periods) %}
+    select
+        silences.rule_name,
+        silences.source_id,
+        silences.category,
+        '' as first_event_type,
+        0 as event_count,
+        silences.started_at,
+        silences.started_at + {{ hours_of('silences.min_duration') }} as triggered_at,
+        silences.ended_at
+    from (
+        {#- Without such a rule there is nothing to be sorted. #}
+        select
+            rules.rule_name,
+            rules.min_duration,
+            periods.source_id,
+            periods.category,
+            periods.ended_at as started_at,
+            lead(periods.started_at) over (
+                partition by rules.rule_name, periods.source_id
+                order by periods.started_at
+            ) as ended_at
+        from {{ periods }} as periods
+        inner join {{ ref('stg_video_events__alert_rules') }} as rules
+            on
+                rules.kind = 'absence'
+                and periods.category = rules.category
+    ) as silences
+    where silences.ended_at - silences.started_at >= silences.min_duration
+{% endmacro %}
+
+
+{#- Query: silences that go on when this is read. -#}
+{% macro open_absence_alerts(periods) %}
+    select
+        rules.rule_name,
+        sources.source_id,
+        rules.category,
+        '' as first_event_type,
+        0 as event_count,
+        last_period.ended_at as started_at,
+        last_period.ended_at + {{ hours_of('rules.min_duration') }} as triggered_at,
+        null::timestamptz as ended_at
+    from {{ ref('stg_video_events__alert_rules') }} as rules
+    cross join {{ ref('stg_video_events__sources') }} as sources
+    cross join lateral (
+        select periods.ended_at
+        from {{ periods }} as periods
+        where
+            periods.source_id = sources.source_id
+            and periods.category = rules.category
+        order by periods.started_at desc
+        limit 1
+    ) as last_period
+    where
+        rules.kind = 'absence'
+        and {{ clock() }} - last_period.ended_at >= rules.min_duration
 {% endmacro %}
 
 

@@ -1,4 +1,4 @@
-{% macro changes_of_fct_alerts(stored, batch, runs=none, newer_periods=none) %}
+{% macro changes_of_fct_alerts(stored, batch, runs=none, newer_periods=none, newest_periods=none) %}
     {%- set runs = runs or ref('int_event_runs') -%}
     {%- set periods = ref('fct_activity_periods') -%}
     with
@@ -84,10 +84,16 @@
         {{ joined_runs('pieces') | indent(8) }}
     ),
 
+    absence_extents as materialized (
+        {{ _absence_extents('islands', newest_periods or periods) | indent(8) }}
+    ),
+
     alerts as (
         {{ consecutive_alerts('runs', runs) | indent(8) }}
         union all
         {{ presence_alerts('changed_periods') | indent(8) }}
+        union all
+        {{ _absences_within('absence_extents', newest_periods or periods) | indent(8) }}
     ),
 
     {#- Where a stored presence alert may be outdated. #}
@@ -110,7 +116,7 @@
             select alerts.*
             from {{ stored }} as alerts
             where
-                not {{ is_presence('alerts') }}
+                {{ is_of_kind('alerts', 'consecutive') }}
                 and {{ _is_within_extent('run_extents', 'alerts') | indent(16) }}
                 and not {{ _is_separator('run_extents', 'alerts') | indent(16) }}
             {{ fence() }}
@@ -124,9 +130,24 @@
             select alerts.*
             from {{ stored }} as alerts
             where
-                {{ is_presence('alerts') }}
+                {{ is_of_kind('alerts', 'presence') }}
                 and {{ same_key('alerts', 'period_extents', ['source_id', 'category']) }}
                 and alerts.started_at between period_extents.started_at and period_extents.ended_at
+            {{ fence() }}
+        ) as stored
+
+        union all
+
+        select stored.*
+        from absence_extents
+        cross join lateral (
+            select alerts.*
+            from {{ stored }} as alerts
+            where
+                {{ is_of_kind('alerts', 'absence') }}
+                and {{ same_key('alerts', 'absence_extents', ['source_id', 'rule_name']) }}
+                and alerts.started_at between absence_extents.from_at and absence_extents.ended_at
+                and alerts.ended_at >= absence_extents.started_at
             {{ fence() }}
         ) as stored
     )
@@ -233,3 +254,69 @@
         = ({{ extents }}.to_at, {{ extents }}.to_event_type)
     )
 {%- endmacro %}
+
+
+{#-
+    Query: for each rule of absence, the stretches that changed, and the starts of the periods before and
+    after them.
+-#}
+{% macro _absence_extents(islands, periods) %}
+    {#-
+        A silence that touches no stretch is as it was: both of its ends are there, and nothing between. One that began
+        before the stretch began at an event that is still there, within the last period that begins before it.
+    -#}
+    select
+        rules.rule_name,
+        rules.min_duration,
+        islands.source_id,
+        islands.category,
+        islands.started_at,
+        islands.ended_at,
+        coalesce(period_before.started_at, islands.started_at) as from_at,
+        coalesce(period_after.started_at, islands.ended_at) as to_at
+    from {{ islands }} as islands
+    inner join {{ ref('stg_video_events__alert_rules') }} as rules
+        on
+            rules.kind = 'absence'
+            and islands.category = rules.category
+    {%- for name, comparison, direction in [('before', '< islands.started_at', 'desc'), ('after', '> islands.ended_at', 'asc')] %}
+    left join lateral (
+        select periods.started_at
+        from {{ periods }} as periods
+        where
+            {{ same_key('periods', 'islands', ['source_id', 'category']) }}
+            and periods.started_at {{ comparison }}
+        order by periods.started_at {{ direction }}
+        limit 1
+    ) as period_{{ name }} on true
+    {%- endfor %}
+{% endmacro %}
+
+
+{#- Query: the silences that touch what changed; several stretches may touch one. -#}
+{% macro _absences_within(extents, periods) %}
+    select distinct
+        extents.rule_name,
+        extents.source_id,
+        extents.category,
+        '' as first_event_type,
+        0 as event_count,
+        silences.started_at,
+        silences.started_at + {{ hours_of('extents.min_duration') }} as triggered_at,
+        silences.ended_at
+    from {{ extents }} as extents
+    cross join lateral (
+        select
+            periods.ended_at as started_at,
+            lead(periods.started_at) over (order by periods.started_at) as ended_at
+        from {{ periods }} as periods
+        where
+            {{ same_key('periods', 'extents', ['source_id', 'category']) }}
+            and periods.started_at between extents.from_at and extents.to_at
+        {{ fence() }}
+    ) as silences
+    where
+        silences.ended_at - silences.started_at >= extents.min_duration
+        and silences.started_at <= extents.ended_at
+        and silences.ended_at >= extents.started_at
+{% endmacro %}

@@ -88,7 +88,7 @@
             rules.category,
             min(rules.threshold) as lowest,
             max(rules.threshold) as highest
-        from {{ ref('alert_rules') }} as rules
+        from {{ ref('stg_video_events__alert_rules') }} as rules
         where rules.kind = 'consecutive'
         group by rules.category
     ) as thresholds on runs.category = thresholds.category

@@ -91,6 +91,11 @@
         {%- if 'activity_gap' in parts %}
         {#- As it is written: a day and 24 hours are one gap, but tables that exist have it so. #}
         'activity_gap', jsonb_build_object('gap', (interval {{ var_literal('activity_gap') }})::text),
+        'category_gaps', (
+            select coalesce(jsonb_object_agg(categories.category, categories.activity_gap::text), '{}')
+            from {{ ref('categories') }} as categories
+            where categories.activity_gap <> interval {{ var_literal('activity_gap') }}
+        ),
         {%- endif %}
         {%- if 'report_timezone' in parts %}
         'report_timezone', jsonb_build_object('zone', {{ report_timezone() }}),
@@ -98,7 +103,7 @@
         {%- if 'alert_rules' in parts %}
         'alert_rules', (
             select coalesce(jsonb_object_agg(rules.rule_name, concat_ws(' ', rules.kind, rules.category, rules.threshold, rules.min_duration)), '{}')
-            from {{ ref('alert_rules') }} as rules
+            from {{ ref('stg_video_events__alert_rules') }} as rules
         ),
         {%- endif %}
         'event_types', (

@@ -99,8 +99,11 @@
     {#- A table that was seeded by an older version, or by hand, or is a model of somebody's own. -#}
     {%- set parts = (config.get('meta') or {}).get('defined_by', []) -%}
     {%- set keys = {'event_types': ['event_type', ref('stg_video_events__event_types')]} -%}
+    {%- if 'activity_gap' in parts -%}
+        {%- do keys.update({'categories': ['category', ref('categories')]}) -%}
+    {%- endif -%}
     {%- if 'alert_rules' in parts -%}
-        {%- do keys.update({'alert_rules': ['rule_name', ref('alert_rules')]}) -%}
+        {%- do keys.update({'alert_rules': ['rule_name', ref('stg_video_events__alert_rules')]}) -%}
     {%- endif -%}
     {%- for seed, key in keys.items() -%}
         {%- for doubled in run_query(

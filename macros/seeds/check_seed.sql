@@ -4,7 +4,7 @@
     {%- if seed -%}
         {%- set known = namespace(categories=none) -%}
         {%- set folder = agate_table.original_abspath[:-(model.original_file_path | length)] -%}
-        {%- for node in graph.nodes.values() if seed == 'alert_rules' and node.name == 'event_types' and node.resource_type == 'seed' and node.package_name == model.package_name -%}
+        {%- for node in graph.nodes.values() if seed != 'event_types' and node.name == 'event_types' and node.resource_type == 'seed' and node.package_name == model.package_name -%}
             {#- Its file and not its table: both may have changed, and dbt seeds them in any order. -#}
             {%- set text = agate_table.columns['category'].data_type if 'category' in agate_table.column_names else none -%}
             {%- set types = agate_table.from_csv(
@@ -29,7 +29,7 @@
 {% macro checked_seed() %}
     {#- Whichever seed the models read, also one of a project that has this one as a package. -#}
     {%- for node in graph.nodes.values() if node.package_name == 'video_events' and node.resource_type == 'model' -%}
-        {%- if model.name in ['event_types', 'alert_rules'] and model.unique_id in node.depends_on.nodes -%}
+        {%- if model.name in ['event_types', 'alert_rules', 'categories'] and model.unique_id in node.depends_on.nodes -%}
             {{ return(model.name) }}
         {%- endif -%}
     {%- endfor -%}

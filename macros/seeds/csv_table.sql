@@ -68,7 +68,7 @@
         {{ return(default__load_csv_rows(model, agate_table)) }}
     {%- endif -%}
     {#- Whoever edits the table by hand cannot list a type twice either. -#}
-    {%- set key = {'event_types': 'event_type', 'alert_rules': 'rule_name'}[seed] -%}
+    {%- set key = {'event_types': 'event_type', 'alert_rules': 'rule_name', 'categories': 'category'}[seed] -%}
     {%- call statement('unique_key') -%}
         create unique index if not exists {{ adapter.quote(this.identifier[:40] ~ '_' ~ key ~ '_key') }}
         on {{ this.render() }} ({{ key }})

@@ -25,6 +25,7 @@
     {%- set needed = {
         'event_types': ['event_type', 'category'],
         'alert_rules': ['rule_name', 'kind', 'category', 'threshold', 'min_duration'],
+        'categories': ['category', 'activity_gap', 'is_alerted', 'colour'],
     }[seed] -%}
     {%- set missing = [] -%}
     {%- for name in needed if name not in header -%}
@@ -33,12 +34,7 @@
     {%- if missing -%}
         {%- do slips.append('it needs the columns ' ~ needed | join(', ') ~ '; it has ' ~ (header | join(', ') or 'none')) -%}
     {%- else -%}
-    {%- set number = '([0-9]{1,9}(?:[.][0-9]{1,6})?) *' -%}
-    {%- set units = (
-        '(?:' ~ number ~ '(?:d|days?)(?: +|$))?(?:' ~ number ~ '(?:h|hours?)(?: +|$))?'
-        ~ '(?:' ~ number ~ '(?:m|mins?|minutes?)(?: +|$))?(?:' ~ number ~ '(?:s|secs?|seconds?))?'
-    ) -%}
-    {%- set clock = '()([0-9]{1,5}):([0-5][0-9])(?::([0-5][0-9](?:[.][0-9]{1,6})?))?' -%}
+    {%- set optional = ['threshold', 'min_duration', 'activity_gap', 'is_alerted', 'colour'] -%}
     {%- set keys, spellings = {}, {} -%}
     {%- for line, row in rows -%}
         {%- set key = row[needed[0]] -%}
@@ -46,7 +42,7 @@
         {%- for name in needed -%}
             {%- if row[name] != row[name] | trim -%}
                 {%- do slips.append(at ~ name ~ ': "' ~ row[name] ~ '" has blanks around it; take them away') -%}
-            {%- elif not row[name] and name not in ['threshold', 'min_duration'] -%}
+            {%- elif not row[name] and name not in optional -%}
                 {%- do slips.append(at ~ name ~ ': it is empty') -%}
             {%- endif -%}
         {%- endfor -%}
@@ -56,15 +52,22 @@
             {%- do slips.append(at ~ needed[0] ~ ': "' ~ key ~ '" is on line ' ~ keys[same] ~ ' already; keep one of the two') -%}
         {%- endif -%}
         {%- do keys.setdefault(same, line) -%}
-        {%- if seed == 'event_types' -%}
+        {%- if seed != 'event_types' and row['category'] and row['category'] | trim == row['category'] and categories is not none and row['category'] not in categories -%}
+            {%- do slips.append(at ~ 'category: "' ~ row['category'] ~ '" is no category of event_types.csv, which has ' ~ categories | join(', ')) -%}
+        {%- endif -%}
+        {%- if seed == 'categories' -%}
+            {%- if row['activity_gap'] and not _is_duration(row['activity_gap']) -%}
+                {%- do slips.append(at ~ 'activity_gap: it is a duration of no more than 3650 days, such as 30 seconds or 1 hour 30 minutes, or empty, and not "' ~ row['activity_gap'] ~ '"') -%}
+            {%- endif -%}
+            {%- if row['is_alerted'] | lower not in ['', 'true', 'false'] -%}
+                {%- do slips.append(at ~ 'is_alerted: it is true, false or empty, and not "' ~ row['is_alerted'] ~ '"') -%}
+            {%- endif -%}
+        {%- elif seed == 'event_types' -%}
             {%- set first = spellings.setdefault(row['category'] | lower, [line, row['category']]) -%}
             {%- if first[1] != row['category'] and row['category'] | trim == row['category'] -%}
                 {%- do slips.append(at ~ 'category: "' ~ row['category'] ~ '" is "' ~ first[1] ~ '" on line ' ~ first[0] ~ '; write both the same way') -%}
             {%- endif -%}
         {%- else -%}
-            {%- if row['category'] and row['category'] | trim == row['category'] and categories is not none and row['category'] not in categories -%}
-                {%- do slips.append(at ~ 'category: "' ~ row['category'] ~ '" is no category of event_types.csv, which has ' ~ categories | join(', ')) -%}
-            {%- endif -%}
             {%- if row['kind'] == 'consecutive' -%}
                 {%- if not modules.re.fullmatch('0*[1-9][0-9]{0,6}', row['threshold']) or row['threshold'] | int > 1000000 -%}
                     {%- do slips.append(at ~ 'threshold: a consecutive rule needs a whole number from 1 to 1000000, such as 5, and has "' ~ row['threshold'] ~ '"') -%}
@@ -72,23 +75,35 @@
                 {%- if row['min_duration'] -%}
                     {%- do slips.append(at ~ 'min_duration: a consecutive rule has none; leave it empty') -%}
                 {%- endif -%}
-            {%- elif row['kind'] == 'presence' -%}
-                {%- set text = row['min_duration'] | lower -%}
-                {%- set found = modules.re.fullmatch(clock, text) or modules.re.fullmatch(units, text) -%}
-                {%- set seconds = namespace(sum=0) -%}
-                {%- for part in (found.groups('0') if found else []) -%}
-                    {%- set seconds.sum = seconds.sum + part | float * [86400, 3600, 60, 1][loop.index0] -%}
-                {%- endfor -%}
-                {%- if seconds.sum <= 0 or seconds.sum > 3650 * 86400 -%}
-                    {%- do slips.append(at ~ 'min_duration: a presence rule needs a duration of no more than 3650 days, such as 10 minutes or 1 hour 30 minutes, and has "' ~ row['min_duration'] ~ '"') -%}
+            {%- elif row['kind'] in ['presence', 'absence'] -%}
+                {%- set rule = 'an absence rule' if row['kind'] == 'absence' else 'a presence rule' -%}
+                {%- if not _is_duration(row['min_duration']) -%}
+                    {%- do slips.append(at ~ 'min_duration: ' ~ rule ~ ' needs a duration of no more than 3650 days, such as 10 minutes or 1 hour 30 minutes, and has "' ~ row['min_duration'] ~ '"') -%}
                 {%- endif -%}
                 {%- if row['threshold'] -%}
-                    {%- do slips.append(at ~ 'threshold: a presence rule has none; leave it empty') -%}
+                    {%- do slips.append(at ~ 'threshold: ' ~ rule ~ ' has none; leave it empty') -%}
                 {%- endif -%}
             {%- elif row['kind'] -%}
-                {%- do slips.append(at ~ 'kind: "' ~ row['kind'] ~ '" is neither consecutive nor presence') -%}
+                {%- do slips.append(at ~ 'kind: "' ~ row['kind'] ~ '" is neither consecutive, presence nor absence') -%}
             {%- endif -%}
         {%- endif -%}
     {%- endfor -%}
     {%- endif -%}
 {% endmacro %}
+
+
+{#- A text that is empty where it is none, as the loader and PostgreSQL mean the same by it. -#}
+{% macro _is_duration(text) -%}
+    {%- set number = '([0-9]{1,9}(?:[.][0-9]{1,6})?) *' -%}
+    {%- set units = (
+        '(?:' ~ number ~ '(?:d|days?)(?: +|$))?(?:' ~ number ~ '(?:h|hours?)(?: +|$))?'
+        ~ '(?:' ~ number ~ '(?:m|mins?|minutes?)(?: +|$))?(?:' ~ number ~ '(?:s|secs?|seconds?))?'
+    ) -%}
+    {%- set clock = '()([0-9]{1,5}):([0-5][0-9])(?::([0-5][0-9](?:[.][0-9]{1,6})?))?' -%}
+    {%- set found = modules.re.fullmatch(clock, text | lower) or modules.re.fullmatch(units, text | lower) -%}
+    {%- set seconds = namespace(sum=0) -%}
+    {%- for part in (found.groups('0') if found else []) -%}
+        {%- set seconds.sum = seconds.sum + part | float * [86400, 3600, 60, 1][loop.index0] -%}
+    {%- endfor -%}
+    {{- 'it is' if 0 < seconds.sum <= 3650 * 86400 -}}
+{%- endmacro %}

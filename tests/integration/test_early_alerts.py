@@ -56,6 +56,36 @@ def test_a_run_goes_on_over_loads_and_is_told_once(
     assert alerts(run_loader("load", write(20, "pedestrian"), "--alert")) == []
 
 
+def test_a_silence_is_told_with_the_next_load_of_whatever_source(
+    run_loader: Callable[..., Outcome], write: Callable[..., Path], tmp_path: Path
+) -> None:
+    rules = tmp_path / "rules"
+    rules.mkdir()
+    (rules / "event_types.csv").write_text("event_type,category\npedestrian,people\ncar,vehicles\n")
+    (rules / "alert_rules.csv").write_text(
+        "rule_name,kind,category,threshold,min_duration\nnobody,absence,people,,5 minutes\n"
+    )
+    # Events of one period are no silence, however far apart.
+    (rules / "categories.csv").write_text(
+        "category,activity_gap,is_alerted,colour\npeople,10 minutes,,\n"
+    )
+
+    def told(second: int, *types: str, source: str) -> list[str]:
+        path = write(second, *types, source=source)
+        return alerts(run_loader("load", path, "--alert", "--rules", rules))
+
+    assert told(0, "pedestrian", source="gate") == []
+    assert told(599, "car", source="yard") == []
+    silent = ["alert: 2024-05-13T12:05:00Z nobody: gate, people"]
+    assert told(600, "car", source="yard") == silent
+    assert told(700, "car", source="yard") == []
+    # Neither when it ends; the next one is told by the load that shows both of its ends.
+    assert told(900, "pedestrian", source="gate") == []
+    assert told(1501, "pedestrian", source="gate") == [
+        "alert: 2024-05-13T12:20:00Z nobody: gate, people"
+    ]
+
+
 def test_without_alert_and_in_a_dry_run_nothing_is_told(
     run_loader: Callable[..., Outcome], write: Callable[..., Path], conn: Connection
 ) -> None:

@@ -154,11 +154,11 @@ def test_nothing_goes_before_every_model_has_taken_note(
     done = retain()
     assert done.dropped_partitions == []
     assert "analytics.behind to take note of loads up to 3, it is at 2" in str(done.drop_waits_for)
-    conn.execute(
-        "update analytics.model_progress"
-        """ set load_seq = 3, definition = '{"activity_gap": {"gap": "1 day 00:00:01"}}'"""
-    )
-    assert "activity_gap" in str(retain().drop_waits_for)
+    for part in ('"activity_gap": {"gap": "1 day 00:00:01"}', '"category_gaps": {"a": "25:00"}'):
+        conn.execute(
+            "update analytics.model_progress set load_seq = 3, definition = %s", [f"{{{part}}}"]
+        )
+        assert "activity_gap" in str(retain().drop_waits_for)
     conn.execute("update analytics.model_progress set definition = null")
     with connect(dsn) as dbt, dbt.transaction(force_rollback=True):
         dbt.execute("insert into analytics.model_progress values ('new', null)")

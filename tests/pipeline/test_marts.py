@@ -89,7 +89,7 @@ def test_a_batch_does_not_look_at_partitions_that_it_cannot_touch(
 def test_every_look_up_of_events_is_bounded_by_source_or_load_and_time(
     cluster: Cluster, conn: Connection[TupleRow], dbt: Dbt, ledger: Ledger, dsn: str
 ) -> None:
-    """Of a batch that brings and withdraws, of the live views, of the functions.
+    """Of a batch that brings and withdraws, of the live views and a report, of the functions.
 
     PostgreSQL prefers to scan all that a small table has. Where it may not, nor merge in the order
     of an index, what it scans whole is what no index helps with.
@@ -129,6 +129,7 @@ def test_every_look_up_of_events_is_bounded_by_source_or_load_and_time(
     with connect(dsn, purpose="test") as reader:
         for relation in (
             *LIVE_VIEWS,
+            "rpt_source_health",
             "events_between('2024-05-13Z', '2024-05-14Z')",
             "events_between('2024-05-13Z', '2024-05-14Z', 'gate 1')",
             "activity_periods_between('5 minutes', '2024-05-13Z', '2024-05-14Z')",
@@ -298,12 +299,22 @@ def test_a_changed_definition_stops_the_run_and_a_full_refresh_takes_it(
 def test_another_gap_stops_the_run_and_a_full_refresh_takes_it(
     conn: Connection[TupleRow], dbt: Dbt, ledger: Ledger
 ) -> None:
+    """Of all categories, or of one; and a database without that seed goes on."""
     ledger.load([Event("gate", NOON + timedelta(seconds=90 * n), "car") for n in range(4)])
+    conn.execute("drop table analytics.categories cascade")
     dbt("run")
     dbt.manifest = None
     result = dbt.attempt("run", "--vars", "activity_gap: 2 minutes")
     assert not result.success
     assert "activity_gap: gap is now 00:02:00, was 00:01:00" in messages(result)
+    dbt("run", "--vars", "activity_gap: 2 minutes", "--full-refresh")
+    assert Oracle(conn=conn, gap="2 minutes").differences(MARTS | LIVE_VIEWS) == {}
+    conn.execute(
+        "insert into analytics.categories values ('people', '2 min'), ('vehicles', '90 s')"
+    )
+    result = dbt.attempt("run", "--vars", "activity_gap: 2 minutes")
+    # What is as the usual gap is no change.
+    assert "category_gaps: vehicles is now 00:01:30, was not there)" in messages(result)
     dbt("run", "--vars", "activity_gap: 2 minutes", "--full-refresh")
     assert Oracle(conn=conn, gap="2 minutes").differences(MARTS | LIVE_VIEWS) == {}
 

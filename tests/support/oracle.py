@@ -13,12 +13,14 @@ from psycopg.rows import TupleRow
 EVENTS = """
     visible as (
         select e.source_id, s.source_name, t.event_type_id, t.event_type,
-               coalesce(c.category, 'other') as category, e.event_time as t
+               coalesce(c.category, 'other') as category, e.event_time as t,
+               coalesce(own.activity_gap, '{gap}') as gap
         from {events} e
         join raw.loads l on l.load_id = e.load_id
         join raw.sources s on s.source_id = e.source_id
         join raw.event_types t on t.event_type_id = e.event_type_id
         left join {schema}.event_types c on c.event_type = t.event_type
+        left join {schema}.categories own on own.category = coalesce(c.category, 'other')
         where l.load_seq is not null and l.withdrawn_seq is null
     )
 """
@@ -26,16 +28,16 @@ EVENTS = """
 PERIODS = """
     periods as (
         select p.source_id, p.source_name, p.category, count(*) as event_count,
-               lower(p.period) as started_at, upper(p.period) - interval '{gap}' as ended_at
+               lower(p.period) as started_at, upper(p.period) - p.gap as ended_at
         from (
-            select source_id, source_name, category,
-                   unnest(range_agg(tstzrange(t, t + interval '{gap}', '()'))) as period
-            from visible group by 1, 2, 3
+            select source_id, source_name, category, gap,
+                   unnest(range_agg(tstzrange(t, t + gap, '()'))) as period
+            from visible group by 1, 2, 3, 4
         ) p
         join visible v
           on v.source_id = p.source_id and v.category = p.category
          and v.t >= lower(p.period) and v.t < upper(p.period)
-        group by 1, 2, 3, p.period
+        group by 1, 2, 3, p.period, p.gap
     )
 """
 
@@ -55,17 +57,17 @@ CATEGORY_PERIODS = """
     from (
         select p.category, array_agg(distinct v.source_id order by v.source_id) as source_ids,
                count(distinct v.source_id)::int as source_count, count(*) as event_count,
-               lower(p.period) as started_at, upper(p.period) - interval '{gap}' as ended_at,
-               upper(p.period) - interval '{gap}' - lower(p.period) as duration,
-               extract(epoch from upper(p.period) - interval '{gap}' - lower(p.period))::float8
+               lower(p.period) as started_at, upper(p.period) - p.gap as ended_at,
+               upper(p.period) - p.gap - lower(p.period) as duration,
+               extract(epoch from upper(p.period) - p.gap - lower(p.period))::float8
                    as duration_seconds
         from (
-            select category, unnest(range_agg(tstzrange(t, t + interval '{gap}', '()'))) as period
-            from visible group by 1
+            select category, gap, unnest(range_agg(tstzrange(t, t + gap, '()'))) as period
+            from visible group by 1, 2
         ) p
         join visible v
           on v.category = p.category and v.t >= lower(p.period) and v.t < upper(p.period)
-        group by 1, p.period
+        group by 1, p.period, p.gap
     ) found
 """
 
@@ -86,6 +88,11 @@ EVENT_TYPES = """
     from raw.event_types t left join {schema}.event_types c using (event_type)
 """
 
+RULES = """(
+        select r.* from {schema}.alert_rules r left join {schema}.categories c using (category)
+        where coalesce(c.is_alerted, true)
+    )"""
+
 ALERTS = """
     select r.rule_name, runs.source_id, runs.source_name, runs.category, runs.event_count,
            runs.times[1] as started_at, runs.times[r.threshold] as triggered_at,
@@ -104,16 +111,37 @@ ALERTS = """
         ) numbered
         group by 1, 2, 3, 4
     ) runs
-    join {schema}.alert_rules r
+    join {rules} r
       on r.kind = 'consecutive' and r.category = runs.category and runs.event_count >= r.threshold
     union all
     select r.rule_name, p.source_id, p.source_name, p.category, p.event_count, p.started_at,
            p.started_at + r.min_duration, p.ended_at
     from periods p
-    join {schema}.alert_rules r
+    join {rules} r
       on r.kind = 'presence' and r.category = p.category
      and p.ended_at - p.started_at >= r.min_duration
-"""
+    union all
+    select r.rule_name, p.source_id, p.source_name, p.category, 0, p.ended_at,
+           p.ended_at + r.min_duration, p.next_at
+    from (
+        select *, min(started_at) over (
+            partition by source_id, category order by started_at
+            rows between 1 following and 1 following
+        ) as next_at
+        from periods
+    ) p
+    join {rules} r
+      on r.kind = 'absence' and r.category = p.category and p.next_at - p.ended_at >= r.min_duration
+""".replace("{rules}", RULES)
+
+OPEN_ABSENCES = """
+    select r.rule_name, p.source_id, p.source_name, p.category, 0, max(p.ended_at),
+           max(p.ended_at) + r.min_duration, null
+    from periods p
+    join {rules} r on r.kind = 'absence' and r.category = p.category
+    group by r.rule_name, r.min_duration, 2, 3, 4
+    having now() >= max(p.ended_at) + r.min_duration
+""".replace("{rules}", RULES)
 
 BUSY_HOURS = """
     select p.source_id, p.source_name, p.category, w.weekday, w.hour_of_day,
@@ -299,6 +327,67 @@ LOCAL_ALERTS = """
     from ({alerts}) alerts
 """.replace("{alerts}", ALERTS)
 
+# What came late, and rows beside events, are told by load, and maintenance brings loads together.
+SOURCE_HEALTH = """
+    select s.source_id, s.source_name, s.last_event_at,
+           (p.pauses)[(cardinality(p.pauses) + 1) / 2] as usual_pause_duration,
+           (p.pauses)[cardinality(p.pauses)] as longest_pause_duration,
+           p.pauses[1] < '1000 years' as is_unusually_silent
+    from ({sources}) s
+    left join (
+        select source_id, array_agg(pause order by pause) filter (where pause is not null) as pauses
+        from (
+            select source_id, lower(active) - lag(upper(active)) over (
+                partition by source_id order by active
+            ) as pause
+            from (
+                select p.source_id,
+                       unnest(range_agg(tstzrange(p.started_at, p.ended_at, '[]'))) as active
+                from periods p join ({sources}) s using (source_id)
+                where p.started_at >= s.last_event_at - interval '672 h' group by 1
+            ) merged
+        ) found
+        group by 1
+    ) p using (source_id)
+""".replace("{sources}", SOURCES)
+
+UNUSUAL_HOURS = """
+    select * from (with hours as (
+        select source_id, source_name, category, count(*) as event_count,
+               date_trunc('hour', t at time zone '{zone}') as hour
+        from visible where t >= (select max(t) - interval '1536 h' from visible) group by 1, 2, 3, 5
+    )
+    select c.source_id, c.source_name, c.category, hour as hour_started_at_local,
+           coalesce(h.event_count, 0) as event_count, cardinality(w.counts) as week_count,
+           (w.counts[(cardinality(w.counts) + 1) / 2] + w.counts[cardinality(w.counts) / 2 + 1])
+               / 2::double precision as usual_event_count
+    from (
+        select source_id, source_name, category, first_at,
+               generate_series(last_hour - interval '7 d', last_hour - interval '1 h', '1 h')
+                   as hour
+        from (select distinct source_id, source_name, category from hours) k
+        join (
+            select source_id, min(t) at time zone '{zone}' as first_at from visible group by 1
+        ) f using (source_id)
+        cross join (
+            select date_trunc('hour', max(t) at time zone '{zone}') as last_hour from visible
+        ) l
+    ) c
+    left join hours h using (source_id, category, hour)
+    cross join lateral (
+        select coalesce(array_agg(count order by count), '{{}}') as counts from (
+            select coalesce((
+                select p.event_count from hours p
+                where p.source_id = c.source_id and p.category = c.category
+                  and p.hour = c.hour - n * interval '7 d'
+            ), 0) as count
+            from generate_series(1, 8) n
+            where c.hour - n * interval '7 d' >= c.first_at
+        ) past
+    ) w
+    where c.hour >= date_trunc('hour', c.first_at)) unusual
+"""
+
 REPORTS = {
     "dim_hours": HOURS,
     "rpt_activity_periods": LOCAL_PERIODS,
@@ -311,11 +400,13 @@ REPORTS = {
     "rpt_daily_alerts": DAILY_ALERTS,
     "rpt_weekly_changes": WEEKLY_CHANGES,
     "rpt_source_activity": SOURCE_ACTIVITY,
+    "rpt_source_health": SOURCE_HEALTH,
+    "rpt_unusual_hours": UNUSUAL_HOURS,
 }
 LIVE_VIEWS = {
     "activity_periods_live": ACTIVITY_PERIODS,
     "category_activity_periods_live": CATEGORY_PERIODS,
-    "alerts_live": ALERTS,
+    "alerts_live": f"{ALERTS} union all {OPEN_ABSENCES}",
 }
 
 

@@ -2,7 +2,7 @@
 
 import json
 from datetime import timedelta
-from itertools import groupby
+from itertools import groupby, pairwise
 
 import numpy as np
 import pytest
@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loader.alerting.detector import Detector, Found, SourceState
-from loader.alerting.rules import ConsecutiveRule, Definitions, PresenceRule, read_definitions
+from loader.alerting.rules import (
+    AbsenceRule,
+    ConsecutiveRule,
+    Definitions,
+    PresenceRule,
+    Rule,
+    read_definitions,
+)
 from loader.errors import UsageError
 
 SECOND = 1_000_000
@@ -20,6 +27,8 @@ DEFINITIONS = Definitions(
         ConsecutiveRule(name="two unknown", category="other", threshold=2),
         PresenceRule(name="long people", category="people", min_duration=timedelta(seconds=5)),
         PresenceRule(name="any vehicle", category="vehicles", min_duration=timedelta(0)),
+        AbsenceRule(name="no people", category="people", min_duration=timedelta(seconds=4)),
+        AbsenceRule(name="no vehicle", category="vehicles", min_duration=timedelta(seconds=1)),
     ),
     categories={"pedestrian": "people", "bicycle": "people", "car": "vehicles"},
     gap=timedelta(seconds=3),
@@ -62,13 +71,16 @@ def expected(events: list[Event]) -> set[Found]:
                         periods[-1].append(t)
                     else:
                         periods.append([t])
+                if isinstance(rule, AbsenceRule):
+                    # From the end of a period to the start of the next.
+                    periods = [[a[-1], b[0]] for a, b in pairwise(periods)]
                 for times in periods:
                     if times[-1] - times[0] >= shortest:
                         found.add(alert(rule, source, times[0], times[0] + shortest))
     return found
 
 
-def alert(rule: ConsecutiveRule | PresenceRule, source: int, started: int, at: int) -> Found:
+def alert(rule: Rule, source: int, started: int, at: int) -> Found:
     return Found(
         triggered_at=at, source=source, rule_name=rule.name, category=rule.category,
         started_at=started,
@@ -136,7 +148,22 @@ def test_equal_times_stand_in_the_order_of_their_types() -> None:
 def test_exactly_one_gap_after_the_last_batch_begins_a_period(apart: int, periods: int) -> None:
     detector = Detector(DEFINITIONS)
     first = look(detector, [(0, 1, "car")])
-    assert len(first + look(restarted(detector), [(apart, 1, "car")])) == periods
+    found = first + look(restarted(detector), [(apart, 1, "car")])
+    names = ["any vehicle", "no vehicle", "any vehicle"]
+    assert [alert.rule_name for alert in found] == names[: 2 * periods - 1]
+
+
+def test_a_silence_is_told_once_as_soon_as_it_is_long_enough() -> None:
+    detector = Detector(DEFINITIONS)
+    look(detector, [(0, 1, "pedestrian")])
+    assert detector.absences(4 * SECOND - 1, [1]) == []
+    first = Found(4 * SECOND, 1, "no people", "people", 0)
+    assert detector.absences(4 * SECOND, [1]) == [first]
+    detector = restarted(detector)
+    assert detector.absences(9 * SECOND, [1]) == []
+    assert look(detector, [(9 * SECOND, 1, "bicycle")]) == []
+    second = Found(13 * SECOND, 1, "no people", "people", 9 * SECOND)
+    assert second in look(detector, [(20 * SECOND, 1, "bicycle")])
 
 
 def test_the_cooldown_is_kept_per_rule_and_source() -> None:

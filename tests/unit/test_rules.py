@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,9 +17,11 @@ from loader.errors import UsageError
 MACROS = Path(__file__).parents[2] / "macros" / "seeds"
 TYPES = "event_type,category\npedestrian,people\ncar,vehicles\n"
 RULES = "rule_name,kind,category,threshold,min_duration\n"
+CATEGORIES = "category,activity_gap,is_alerted,colour\n"
 COLUMNS = {
     "event_types": ("event_type", "category"),
     "alert_rules": ("rule_name", "kind", "category", "threshold", "min_duration"),
+    "categories": ("category", "activity_gap", "is_alerted", "colour"),
 }
 NEEDS = "needs a whole number from 1 to 1000000, such as 5, and has"
 LASTS = (
@@ -58,7 +61,7 @@ RULE_CASES = [
      ["it needs the columns rule_name, kind, category, threshold, min_duration; "
       "it has rule_name, kind, category, threshold"]),
     (RULES + "a,Consecutive,people,5,\n,presence,people,,5m\nA,presence,people,,5m\n",
-     ['line 2, a, kind: "Consecutive" is neither consecutive nor presence',
+     ['line 2, a, kind: "Consecutive" is neither consecutive, presence nor absence',
       "line 3, rule_name: it is empty",
       'line 4, A, rule_name: "A" is on line 2 already; keep one of the two']),
     (RULES + "a,consecutive,peopel,2,\nb,consecutive,people ,2,\nc,,people,2,\n",
@@ -78,16 +81,41 @@ RULE_CASES = [
         for text in ("", "0", "5", "0 minutes", "-5 minutes", "1 month", "1 year", "10:99", "1h30m",
                      "5 m 5 m", "5m 1h", "3651 days", "99999999:00", "soon", "PT5M")
     ),
-    (RULES + "a,consecutive,people,5,1 hour\nb,presence,people,5,1 hour\n",
+    (RULES + "a,consecutive,people,5,1 hour\nb,presence,people,5,1 hour\nc,absence,people,5,\n",
      ["line 2, a, min_duration: a consecutive rule has none; leave it empty",
-      "line 3, b, threshold: a presence rule has none; leave it empty"]),
+      "line 3, b, threshold: a presence rule has none; leave it empty",
+      f'line 4, c, min_duration: an absence rule {LASTS} ""',
+      "line 4, c, threshold: an absence rule has none; leave it empty"]),
+]  # fmt: skip
+
+GAPS = (
+    "it is a duration of no more than 3650 days, such as 30 seconds or 1 hour 30 minutes, or empty"
+)
+CATEGORY_CASES = [
+    (CATEGORIES, []),
+    (CATEGORIES + "people,1 minute,true,red\nother,00:30,FALSE,\nvehicles,,,\n", []),
+    ("category,activity_gap\npeople,1 minute\n",
+     ["it needs the columns category, activity_gap, is_alerted, colour; "
+      "it has category, activity_gap"]),
+    (CATEGORIES + "people,0 s,yes,\nPeople,,,\n,,true,\n",
+     [f'line 2, activity_gap: {GAPS}, and not "0 s"',
+      'line 2, is_alerted: it is true, false or empty, and not "yes"',
+      'line 3, category: "People" is on line 2 already; keep one of the two',
+      'line 3, category: "People" is no category of event_types.csv, '
+      "which has other, people, vehicles",
+      "line 4, category: it is empty"]),
+    (CATEGORIES + "people,1 month,true ,\n",
+     ['line 2, is_alerted: "true " has blanks around it; take them away',
+      f'line 2, activity_gap: {GAPS}, and not "1 month"',
+      'line 2, is_alerted: it is true, false or empty, and not "true "']),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("seed", "text", "slips"),
     [("event_types", *case) for case in TYPE_CASES]
-    + [("alert_rules", *case) for case in RULE_CASES],
+    + [("alert_rules", *case) for case in RULE_CASES]
+    + [("categories", *case) for case in CATEGORY_CASES],
 )
 def test_the_loader_and_dbt_say_the_same(
     seed: str, text: str, slips: list[str], tmp_path: Path
@@ -102,6 +130,19 @@ def test_the_loader_and_dbt_say_the_same(
     with pytest.raises(UsageError) as refusal:
         read_definitions(tmp_path, tmp_path)
     assert str(refusal.value) == "\n  ".join([f"{tmp_path / seed}.csv is refused:", *slips])
+
+
+def test_a_category_may_have_a_gap_of_its_own_and_no_alerts(tmp_path: Path) -> None:
+    (tmp_path / "event_types.csv").write_text(TYPES)
+    (tmp_path / "alert_rules.csv").write_text(
+        RULES + "a,consecutive,people,5,\nb,presence,vehicles,,1 hour\n"
+    )
+    (tmp_path / "categories.csv").write_text(
+        CATEGORIES + "people,30 seconds,False,\nvehicles,,True,\n"
+    )
+    found = read_definitions(tmp_path, tmp_path)
+    assert [rule.name for rule in found.rules] == ["b"]
+    assert (found.gap, found.gaps) == (timedelta(minutes=1), {"people": timedelta(seconds=30)})
 
 
 def slips_for_dbt(path: Path, seed: str) -> list[str]:

@@ -26,6 +26,8 @@ alerts as (
     {{ consecutive_alerts('runs', ref('int_event_runs')) | indent(4) }}
     union all
     {{ presence_alerts(ref('fct_activity_periods')) | indent(4) }}
+    union all
+    {{ absence_alerts(ref('fct_activity_periods')) | indent(4) }}
 ),
 
 final as (

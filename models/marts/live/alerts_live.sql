@@ -33,6 +33,18 @@ live_runs as not materialized (
     }}
 ),
 
+-- Not materialized either.
+live_periods as not materialized (
+    {{
+        with_changes(
+            stored=ref('fct_activity_periods'),
+            changes='newer_periods',
+            key=['source_id', 'category', 'started_at'],
+            columns=['source_id', 'category', 'event_count', 'started_at', 'ended_at'],
+        ) | indent(4)
+    }}
+),
+
 changes as materialized (
     {{
         changes_of_fct_alerts(
@@ -40,22 +52,33 @@ changes as materialized (
             batch=live_batch('fct_alerts'),
             runs='live_runs',
             newer_periods='newer_periods',
+            newest_periods='live_periods',
         ) | indent(4)
     }}
 ),
 
+open_absences as (
+    {{ open_absence_alerts('live_periods') | indent(4) }}
+),
+
 final as (
+    {%- set columns = [
+        'alert_id', 'rule_name', 'source_id', 'source_name', 'category',
+        'first_event_type', 'event_count', 'started_at', 'triggered_at', 'ended_at',
+    ] %}
     {{
         with_changes(
             stored=ref('fct_alerts'),
             changes='changes',
             key=['source_id', 'started_at', 'rule_name', 'first_event_type'],
-            columns=[
-                'alert_id', 'rule_name', 'source_id', 'source_name', 'category',
-                'first_event_type', 'event_count', 'started_at', 'triggered_at', 'ended_at',
-            ],
+            columns=columns,
         ) | indent(4)
     }}
+
+    union all
+
+    select {{ columns | join(', ') }}
+    from ({{ named_alerts('open_absences') | indent(4) }}) as named
 )
 
 select * from final

@@ -15,5 +15,7 @@ neighbours as (
     from {{ ref('fct_activity_periods') }}
 )
 
-select * from neighbours
-where started_at - previous_ended_at < {{ activity_gap() }}
+select neighbours.*
+from neighbours
+left join {{ ref('categories') }} as categories on neighbours.category = categories.category
+where neighbours.started_at - neighbours.previous_ended_at < {{ activity_gap('categories') }}

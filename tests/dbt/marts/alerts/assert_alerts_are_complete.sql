@@ -10,11 +10,20 @@ due as (
         periods.started_at,
         periods.ended_at
     from {{ ref('fct_activity_periods') }} as periods
-    inner join {{ ref('alert_rules') }} as rules
+    inner join {{ ref('stg_video_events__alert_rules') }} as rules
         on
             rules.kind = 'presence'
             and periods.category = rules.category
             and periods.ended_at - periods.started_at >= rules.min_duration
+
+    union all
+
+    select
+        absences.rule_name,
+        absences.source_id,
+        absences.started_at,
+        absences.ended_at
+    from ({{ absence_alerts(ref('fct_activity_periods')) | indent(4) }}) as absences
 
     union all
 
@@ -24,7 +33,7 @@ due as (
         runs.started_at,
         runs.ended_at
     from {{ ref('int_event_runs') }} as runs
-    inner join {{ ref('alert_rules') }} as rules
+    inner join {{ ref('stg_video_events__alert_rules') }} as rules
         on
             rules.kind = 'consecutive'
             and runs.category = rules.category
