@@ -13,8 +13,9 @@ from loader.version import __version__
 
 # Raised by one when a loader that does not know of a change would write, or read, what is wrong.
 # Tables and columns that others need not know of are no reason. See docs/decisions/0029.
-# 2: events in chunks, see docs/decisions/0033.
-SCHEMA_VERSION: Final = 2
+# 2: events in chunks, see docs/decisions/0033. 3: chunks of several loads, which a withdrawal takes
+# apart, see docs/decisions/0046.
+SCHEMA_VERSION: Final = 3
 # How long a change is tried; whoever runs a query of raw tables delays it.
 CHANGE_PATIENCE_SECONDS: Final = 60.0
 
@@ -57,11 +58,17 @@ def apply_schema(conn: Connection) -> None:
 
 
 def require_schema(conn: Connection) -> None:
-    """Fail with advice if nothing was ever loaded into this database, or by a newer loader."""
+    """Fail with advice if nothing was ever loaded into this database, or by another version."""
     if _mark(conn) is None:
         raise UsageError("there is nothing in this database yet; load something: loader load PATH")
-    _look_at_version(conn)
+    version = _look_at_version(conn)
     _refuse_older(conn)
+    if version is not None and version < SCHEMA_VERSION:
+        raise OlderSchemaError(
+            f"the tables of this database are those of an older loader (schema version {version}, "
+            f"and this is {SCHEMA_VERSION}); nothing was changed; bring them up to date with: "
+            "loader maintain (or load something)"
+        )
 
 
 def keep_schema(conn: Connection) -> None:
@@ -97,18 +104,19 @@ def _refuse_older(conn: Connection) -> None:
         )
 
 
-def _look_at_version(conn: Connection) -> None:
-    """Raise NewerSchemaError if need be; not where no loader has left a version yet.
+def _look_at_version(conn: Connection) -> int | None:
+    """Return the version, or raise NewerSchemaError; None where no loader has left one yet.
 
-    Nor for readers of the marts: dbt keeps what they see as it was.
+    And for readers of the marts: dbt keeps what they see as it was.
     """
     may_look = conn.execute(
         "select from pg_class where relname = 'schema_version'"
         " and relnamespace = (select oid from pg_namespace where nspname = 'raw')"
         " and has_schema_privilege(relnamespace, 'usage') and has_table_privilege(oid, 'select')"
     ).fetchone()
-    if may_look is not None:
-        _refuse_newer(conn.execute(_VERSION).fetchone())
+    found = None if may_look is None else conn.execute(_VERSION).fetchone()
+    _refuse_newer(found)
+    return None if found is None else int(found[0])
 
 
 def _mark_of(statements: str) -> str:

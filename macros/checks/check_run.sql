@@ -38,11 +38,15 @@
 
 {#- Stops where nothing was loaded, or by an older loader only. -#}
 {% macro _check_raw(loads, chunks) %}
-    {%- set found = run_query(
-        "select relations.relname from pg_catalog.pg_class as relations"
+    {%- set relations = run_query(
+        "select relations.relname, exists ("
+        ~ "select from pg_catalog.pg_attribute as columns"
+        ~ " where columns.attrelid = relations.oid and columns.attname = 'load_ids'"
+        ~ ") as is_known from pg_catalog.pg_class as relations"
         ~ " inner join pg_catalog.pg_namespace as namespaces on relations.relnamespace = namespaces.oid"
         ~ " where namespaces.nspname = " ~ dbt.string_literal(loads.schema)
-    ).columns['relname'].values() -%}
+    ) -%}
+    {%- set found = relations.columns['relname'].values() -%}
     {%- if loads.identifier not in found -%}
         {%- do exceptions.raise_compiler_error(
             "There is no " ~ loads.schema ~ "." ~ loads.identifier ~ " in database " ~ target.dbname
@@ -54,6 +58,11 @@
             "There is no " ~ chunks.schema ~ "." ~ chunks.identifier ~ " in database " ~ target.dbname
             ~ ": an older loader has stored its events, each in a row; nothing was changed. Bring them into"
             ~ " chunks: loader maintain --migrate"
+        ) -%}
+    {%- elif not (relations | selectattr('relname', 'equalto', chunks.identifier) | first)['is_known'] -%}
+        {%- do exceptions.raise_compiler_error(
+            "The tables in schema " ~ loads.schema ~ " of database " ~ target.dbname ~ " are those of an older loader;"
+            ~ " nothing was changed. Bring them up to date: loader maintain"
         ) -%}
     {%- endif -%}
 {% endmacro %}

@@ -22,7 +22,7 @@ Write = Callable[..., Path]
 Scalar = Callable[[str], object]
 Start = Callable[..., "subprocess.Popen[str]"]
 
-NEWER = "update raw.schema_version set version = 3, loader_version = '9.9.0'"
+NEWER = "update raw.schema_version set version = 4, loader_version = '9.9.0'"
 ACCOUNTS = (
     "select count(*) filter (where kind = 'load' and withdrawn_seq is null)::int,"
     " array_agg(load_seq::int order by load_seq), (select count(*)::int from raw.events"
@@ -87,7 +87,7 @@ def test_older_loaders_write_nothing_into_a_newer_schema(
     nothing_left: Callable[[], None],
     tmp_path: Path,
 ) -> None:
-    assert SCHEMA_VERSION == 2
+    assert SCHEMA_VERSION == 3
     assert run_loader("load", write_events("1.csv")).exit_code == 0
     inbox = tmp_path / "inbox"
     inbox.mkdir()
@@ -101,7 +101,7 @@ def test_older_loaders_write_nothing_into_a_newer_schema(
         conn.execute(NEWER)
     write_events("inbox/too-late.csv", start="2024-06-02T00")
 
-    refused = "loader 9.9.0 has changed how this database stores events (schema version 3)"
+    refused = "loader 9.9.0 has changed how this database stores events (schema version 4)"
     for process in (running, watching):
         _, said = process.communicate(timeout=PATIENCE)
         assert process.returncode == 1
@@ -120,6 +120,20 @@ def test_older_loaders_write_nothing_into_a_newer_schema(
         assert refused in outcome.stderr
     nothing_left()
     assert conn.execute(ACCOUNTS).fetchone() == (2, [1, 2], 6)
+
+
+def test_what_only_reads_asks_for_a_schema_that_it_knows(
+    conn: Connection, run_loader: Run, write_events: Write
+) -> None:
+    assert run_loader("load", write_events("1.csv")).exit_code == 0
+    conn.execute("alter table raw.partitioning drop column together_seq")
+    conn.execute("update raw.schema_version set version = 2")
+    conn.execute("comment on schema raw is 'video-events of before'")
+    outcome = run_loader("status")
+    assert (outcome.exit_code, outcome.stderr.count("\n")) == (1, 1)
+    assert "bring them up to date with: loader maintain" in outcome.stderr
+    assert run_loader("maintain").exit_code == 0
+    assert run_loader("status").exit_code == 0
 
 
 def test_a_change_of_the_schema_keeps_no_reader_waiting(

@@ -64,3 +64,7 @@ def test_marts_that_were_restored_alone(
     restore()
     assert "not apart from others" in ledger.run_loader("status").stderr
     assert f"has not taken note of load {newer}" in messages(dbt.attempt("run"))
+
+    # A schema raw of before, as a dump of it may bring one.
+    conn.execute("alter table raw.event_chunks rename column load_ids to of_another_version")
+    assert "Bring them up to date: loader maintain" in messages(dbt.attempt("run"))
