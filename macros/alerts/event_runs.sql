@@ -25,7 +25,7 @@
             array_agg(numbered.occurred_at order by numbered.occurred_at) filter (
                 where numbered.position < numbered.first_position + (
                     select coalesce(max(rules.threshold), 1)
-                    from {{ ref('alert_rules') }} as rules
+                    from {{ ref('stg_video_events__alert_rules') }} as rules
                     where rules.kind = 'consecutive'
                 )
             ) as first_event_times,

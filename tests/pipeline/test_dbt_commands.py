@@ -203,7 +203,8 @@ def fail_to_run(bench: Bench) -> None:
     """Let a run fail, and mend its cause."""
     bench.load()
     bench.conn.execute("alter table raw.retention rename to mislaid")
-    assert not bench.dbt.attempt("run", "--full-refresh").success
+    # What went wrong is written down for the retry.
+    assert not bench.dbt.attempt("run", "--full-refresh", "--write-json").success
     bench.conn.execute("alter table raw.mislaid rename to retention")
 
 
