@@ -57,7 +57,8 @@ def permitted(conn: Connection, *privileges: str) -> set[str]:
 
 def check_reader(dsn: str) -> None:
     """Read every mart and live view, and fail to do anything else."""
-    marts = {f"analytics.{n}" for n in (*MARTS, *REPORTS, *LIVE_VIEWS, "mart_freshness")}
+    views = ("mart_freshness", "dim_categories")
+    marts = {f"analytics.{n}" for n in (*MARTS, *REPORTS, *LIVE_VIEWS, *views)}
     with psycopg.connect(dsn, autocommit=True) as conn:
         readable = {f"analytics.stg_video_events__{name}" for name in ("events", "sources")}
         assert permitted(conn, "select") == marts | readable
