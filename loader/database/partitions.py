@@ -20,7 +20,7 @@ MAX_NEW_PARTITIONS: Final[dict[PartitionBy, int]] = {"month": 120, "week": 520, 
 
 # How many partitions one transaction creates or drops. Each means half a dozen locks, for which the
 # server has a table of 64 for each connection that it allows.
-PORTION: Final = 32
+PORTION: Final = 16
 
 # Of the arrays, which ANALYZE takes long for; a partition does not inherit that.
 KEEP_NO_STATISTICS: Final = (
