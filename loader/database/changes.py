@@ -8,6 +8,7 @@ from itertools import groupby
 from psycopg import Connection, errors, sql
 
 from loader.database.activity import asking
+from loader.database.connection import refusal
 from loader.database.ledger import LedgerRow
 from loader.database.queries import fetch
 from loader.errors import UsageError
@@ -79,7 +80,11 @@ def explain_load(conn: Connection, schema: str, load_id: int) -> list[Change]:
 
 
 def _find_load(conn: Connection, load_id: int) -> LedgerRow:
-    found = fetch(conn, LedgerRow, "find_load", {"load_id": load_id})
+    try:
+        found = fetch(conn, LedgerRow, "find_load", {"load_id": load_id})
+    except errors.InsufficientPrivilege as error:
+        # Who may read both the ledger and the marts.
+        raise refusal(error, "transformer", conn.info.user) from error
     if not found:
         raise UsageError(f"there is no load {load_id}; see: loader loads")
     return found[0]

@@ -177,6 +177,9 @@ def test_each_role_does_its_work_and_nothing_else(
     first = ledger.load([Event("gate", NOON, "car")])
     dbt("build")
     check_reader(dsns["reader"])
+    refused = ledger.run_loader("explain", str(first), "--dsn", dsns["reader"])
+    assert (refused.exit_code, refused.stderr.count("\n")) == (1, 1)
+    assert 'grant transformer to "a_reader"' in refused.stderr
     assert conn.execute("select distinct proconfig from pg_proc where prosecdef").fetchall() == [
         (["search_path=pg_catalog, pg_temp"],)
     ]
