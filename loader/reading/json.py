@@ -144,7 +144,8 @@ class JsonReader:
     def _batches(self, texts: Pieces, broken: Broken) -> Iterator[EventBatch]:
         """Read those that are uniform at once, and the others one by one."""
         are_regular = texts.are_regular(self._limits.line_bytes)
-        are_left = np.ones(len(texts), np.bool_)
+        # A gigabyte of empty lines is no work.
+        are_left = texts.sizes > 0
         regular = texts.alone(are_regular)
         if len(regular) and (look := self._look(regular)) is not None:
             values, kept, events, are_read = look.read(regular)
