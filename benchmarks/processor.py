@@ -2,6 +2,7 @@
 
 import os
 import resource
+from contextlib import suppress
 from pathlib import Path
 
 from loader.server.cluster import Cluster
@@ -18,8 +19,12 @@ def children_seconds() -> float:
 def server_seconds(server: Cluster) -> float:
     """Return what a PostgreSQL server has taken: backends, once ended, are its children."""
     postmaster = int((server.data_dir / "postmaster.pid").read_text().split()[0])
-    running = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
-    return seconds(postmaster, has_children=True) + sum(seconds(int(pid)) for pid in running)
+    while True:
+        running = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
+        # A backend that ends meanwhile would be counted twice or not at all: read again.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            ended = seconds(postmaster, has_children=True)
+            return ended + sum(seconds(int(pid)) for pid in running)
 
 
 def seconds(pid: int, *, has_children: bool = False) -> float:
