@@ -11,7 +11,7 @@
         select
             gaps.gap,
             gaps.gap * power(2, doublings.number) as length
-        from (select {{ any_activity_gap('greatest') }} as gap) as gaps
+        from ({{ any_activity_gap('greatest') | indent(8) }}) as gaps
         cross join generate_series(0, 60) as doublings (number)
     loop
         {{ end }} := {{ 'since - reach.length' if end == 'first_at' else 'until + reach.length' }};

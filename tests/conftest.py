@@ -4,10 +4,14 @@
 PostgreSQL 15, or any directory with its programs. Every pytest-xdist worker has its own.
 """
 
+import io
 import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
+import tarfile
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -32,7 +36,10 @@ from loader.server.embedded import ensure_system_user, find_programs, reachable_
 hypothesis.settings.register_profile("patient", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("patient")
 
+ROOT = Path(__file__).parents[1]
 TEMPLATE = "template_raw"
+# The version before, and the last one that did not look at raw.schema_version.
+PREVIOUS = "88292b17104f544d552f992ea4a5feb8572e7cfd"
 # Tests want speed, and their data does not outlive them. Compiling a query of a thousand
 # expressions takes seconds, on the builds of PostgreSQL that do it.
 UNSAFE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "jit": "off"}
@@ -195,6 +202,58 @@ def run_loader(
             exit_code = main([str(argument) for argument in arguments])
         captured = capsys.readouterr()
         return Outcome(exit_code=exit_code, stdout=captured.out, stderr=captured.err)
+
+    return run
+
+
+@pytest.fixture
+def start_loader(
+    pg_environment: dict[str, str],
+) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
+    """Start `loader ...` as a process of its own; those still running at the end are killed."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str | Path, **changes: str) -> "subprocess.Popen[str]":
+        process = subprocess.Popen(
+            [sys.executable, "-m", "loader", *map(str, arguments)],
+            env={**pg_environment, **changes},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+@pytest.fixture(scope="session")
+def previous(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the version before: the package and the dbt project."""
+    found = subprocess.run(["git", "archive", PREVIOUS], cwd=ROOT, capture_output=True, check=False)
+    if found.returncode != 0:
+        pytest.skip(f"this clone has no history back to {PREVIOUS[:7]}")
+    folder = tmp_path_factory.mktemp("previous")
+    with tarfile.open(fileobj=io.BytesIO(found.stdout)) as archive:
+        archive.extractall(folder, filter="data")
+    return folder
+
+
+@pytest.fixture
+def run_previous(
+    start_loader: Callable[..., subprocess.Popen[str]], previous: Path
+) -> Callable[..., tuple[int, str]]:
+    """Run a command of the version before; return its exit code and what it said."""
+
+    def run(*arguments: str | Path) -> tuple[int, str]:
+        process = start_loader(*arguments, PYTHONPATH=str(previous), PYTHONSAFEPATH="1")
+        said = "".join(process.communicate())
+        return process.returncode, said
 
     return run
 

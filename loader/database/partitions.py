@@ -166,6 +166,10 @@ def tidy_up(conn: Connection, partitions: Partitions, *, have_new_names: bool) -
     if have_new_names:
         conn.execute("analyze raw.sources, raw.event_types")
     analyze_parent_when_due(conn)
+    row = conn.execute(query("is_ledger_analyze_due")).fetchone()
+    if row is not None and row[0]:
+        with _unless_busy(conn):
+            conn.execute("analyze raw.loads")
 
 
 def analyze(conn: Connection, partition: str) -> bool:

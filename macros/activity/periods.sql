@@ -16,8 +16,11 @@
             category,
             occurred_at,
             {{ 'sign' if is_signed else '1 as sign' }},
-            date_bin({{ gap or any_activity_gap('least') }}, occurred_at, timestamptz '2000-01-01 00:00:00+00') as bucket
+            date_bin({{ gap or 'least_gap.gap' }}, occurred_at, timestamptz '2000-01-01 00:00:00+00') as bucket
         from {{ events }}
+        {%- if not gap %}
+        cross join ({{ any_activity_gap('least') | indent(8) }}) as least_gap
+        {%- endif %}
         {#- PostgreSQL would expect as many buckets as events, and sort instead of hash. #}
         {{ fence(in_parallel=not is_signed) }}
     ) as bucketed
@@ -59,7 +62,8 @@
                 ) as is_first
             from {{ parts }} as parts
             {%- if not gap %}
-            left join {{ ref('categories') }} as categories on parts.category = categories.category
+            {#- The fence: few rows, and not looked up one by one. #}
+            left join (select * from {{ ref('categories') }} {{ fence() }}) as categories on parts.category = categories.category
             {%- endif %}
         ) as gaps
     ) as numbered
@@ -74,14 +78,13 @@
 
 
 {% macro any_activity_gap(choice) -%}
-    {#- Asked once, and not for each row. -#}
-    {{ choice }}(
-        {{ activity_gap() }},
-        (
-            select {{ hours_of({'least': 'min', 'greatest': 'max'}[choice] ~ '(gaps.activity_gap)') }}
-            from {{ ref('categories') }} as gaps
-        )
-    )
+    {#- A query, not an expression: that would be worked out for each row, or keep all of them from parallel workers. -#}
+    select
+        {{ choice }}(
+            {{ activity_gap() }},
+            {{ hours_of({'least': 'min', 'greatest': 'max'}[choice] ~ '(gaps.activity_gap)') }}
+        ) as gap
+    from {{ ref('categories') }} as gaps
 {%- endmacro %}
 
 

@@ -38,7 +38,6 @@
 
 
 {% macro consecutive_alerts(runs, pieces) %}
-    {#- Each piece has an event, so the n-th one is in the first n pieces of the run. #}
     select
         rules.rule_name,
         runs.source_id,
@@ -55,34 +54,43 @@
             and runs.category = rules.category
             and runs.event_count >= rules.threshold
     cross join lateral (
-        select
-            first_pieces.*,
-            coalesce(
-                sum(first_pieces.event_count) over (
-                    order by first_pieces.started_at, first_pieces.first_event_type collate "C"
-                    rows between unbounded preceding and 1 preceding
-                ),
-                0
-            )::int as earlier_event_count
-        from (
-            select
-                pieces.first_event_type,
-                pieces.event_count,
-                pieces.first_event_times,
-                pieces.started_at
-            from {{ pieces }} as pieces
-            where
-                pieces.source_id = runs.source_id
-                and pieces.started_at >= runs.started_at
-                and (pieces.started_at, pieces.first_event_type collate "C")
-                >= (runs.started_at, runs.first_event_type collate "C")
-            order by pieces.started_at, pieces.first_event_type collate "C"
-            limit rules.threshold
-        ) as first_pieces
+        {{ first_pieces_of_run(pieces) | indent(8) }}
     ) as counted
     where
         counted.earlier_event_count < rules.threshold
         and counted.earlier_event_count + counted.event_count >= rules.threshold
+{% endmacro %}
+
+
+{#-
+    Query: the first pieces of a run `runs`, each with the number of events before it. Each piece has an event, so the n-th one,
+    at which an alert of `rules` is triggered, is in the first n pieces.
+-#}
+{% macro first_pieces_of_run(pieces) %}
+    select
+        first_pieces.*,
+        coalesce(
+            sum(first_pieces.event_count) over (
+                order by first_pieces.started_at, first_pieces.first_event_type collate "C"
+                rows between unbounded preceding and 1 preceding
+            ),
+            0
+        )::int as earlier_event_count
+    from (
+        select
+            pieces.first_event_type,
+            pieces.event_count,
+            pieces.first_event_times,
+            pieces.started_at
+        from {{ pieces }} as pieces
+        where
+            pieces.source_id = runs.source_id
+            and pieces.started_at >= runs.started_at
+            and (pieces.started_at, pieces.first_event_type collate "C")
+            >= (runs.started_at, runs.first_event_type collate "C")
+        order by pieces.started_at, pieces.first_event_type collate "C"
+        limit rules.threshold
+    ) as first_pieces
 {% endmacro %}
 
 

@@ -1,7 +1,7 @@
-{% macro complete_table(relation, unique_key) %}
+{% macro complete_table(relation, unique_key, lo, dropped_before) %}
     {#-
-        A table of an earlier version gets what its contract got since: columns, filled from its own, and
-        the primary key, which its unique index becomes. So nobody has to rebuild it for them. A column
+        A table of an earlier version gets what its contract got since: columns, filled from its own or from what they
+        are made of, and the primary key, which its unique index becomes. So nobody has to rebuild it for them. A column
         that nothing is known of stays missing, and dbt stops.
     -#}
     {%- set table = dbt.string_literal(relation | string) ~ "::regclass" -%}
@@ -9,6 +9,8 @@
         "select wanted.name from unnest(array['" ~ model.columns | join("', '") ~ "']) as wanted (name)"
         ~ " where not exists (select from pg_attribute where attrelid = " ~ table ~ " and attname = wanted.name)"
     ).columns[0].values() if model.columns else [] -%}
+    {%- set moment = dbt.string_literal(dropped_before or '-infinity') ~ '::timestamptz' -%}
+    {%- set alerts = _alerts_table() if dropped_before and 'first_event_times' in missing -%}
     {%- set additions, fillings, demands = [], [], [] -%}
     {%- for column in model.columns.values() if column.name in missing -%}
         {%- set length = column.name[:-8] -%}
@@ -21,6 +23,8 @@
             )
             {%- elif column.name.endswith('_seconds') and length in model.columns -%}
             {{ seconds_of(length) }}
+            {%- elif column.name == 'first_event_times' and (alerts or not dropped_before) -%}
+            {{ first_event_times_of_stored(lo, moment) }}
             {%- endif -%}
         {%- endset -%}
         {%- if filling -%}
@@ -43,8 +47,21 @@
         {%- do lock_against_readers(relation) -%}
         {%- if additions -%}
             {%- do run_query('alter table ' ~ relation ~ ' ' ~ additions | join(', ')) -%}
-            {%- do run_query('update ' ~ relation ~ ' set ' ~ fillings | join(', ')) -%}
+            {%- do run_query('update ' ~ relation ~ ' as stored set ' ~ fillings | join(', ')) -%}
+        {%- endif -%}
+        {%- if alerts -%}
+            {%- do keep_times_of_alerts(relation, alerts, moment) -%}
         {%- endif -%}
         {%- do run_query('alter table ' ~ relation ~ ' ' ~ demands | join(', ')) -%}
     {%- endif -%}
+{% endmacro %}
+
+
+{#- The table `fct_alerts`; none without one. Its model reads others, and `ref` would make a circle of them. -#}
+{% macro _alerts_table() %}
+    {%- for node in graph.nodes.values() if node.package_name == 'video_events' and node.name == 'fct_alerts' -%}
+        {{ return(existing_relation(
+            api.Relation.create(database=node.database, schema=node.schema, identifier=node.alias)
+        )) }}
+    {%- endfor -%}
 {% endmacro %}

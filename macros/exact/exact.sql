@@ -21,11 +21,11 @@
     {%- set hi = _last_load() -%}
     {%- do _refuse_doubled_seeds() -%}
     {%- if is_batch -%}
-        {%- do complete_table(table, config.get('unique_key')) -%}
-        {%- do _check_columns(table) -%}
         {%- do _check_definition(mark['load_seq'], mark['definition']) -%}
         {%- do _refuse_missed_rows(mark['load_seq']) -%}
         {%- do _check_ledger(mark['load_seq'], hi) -%}
+        {%- do complete_table(table, config.get('unique_key'), mark['load_seq'], dropped_before) -%}
+        {%- do _check_columns(table) -%}
     {%- elif changes_of_model -%}
         {%- do _refuse_history_loss(dropped_before) -%}
     {%- endif -%}

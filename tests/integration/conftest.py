@@ -1,7 +1,3 @@
-import io
-import subprocess
-import sys
-import tarfile
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -17,9 +13,6 @@ from tests.support.mock_brokers import MockBrokers
 from tests.support.topics import Running, Topic, start
 from tests.support.waits import wait_until
 
-ROOT = Path(__file__).parents[2]
-# The version before, and the last one that did not look at raw.schema_version.
-PREVIOUS = "88292b17104f544d552f992ea4a5feb8572e7cfd"
 HEADER = "time,type,source\n"
 _numbers = count(1)
 BOTH = """
@@ -50,60 +43,6 @@ def write_events(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
-
-
-@pytest.fixture
-def start_loader(
-    pg_environment: dict[str, str],
-) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
-    """Start `loader ...` as a process of its own; those still running at the end are killed."""
-    processes: list[subprocess.Popen[str]] = []
-
-    def start(*arguments: str | Path, **changes: str) -> "subprocess.Popen[str]":
-        process = subprocess.Popen(
-            [sys.executable, "-m", "loader", *map(str, arguments)],
-            env={**pg_environment, **changes},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        processes.append(process)
-        return process
-
-    yield start
-    for process in processes:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
-
-
-@pytest.fixture(scope="module")
-def previous(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the package of the version before."""
-    found = subprocess.run(
-        ["git", "archive", PREVIOUS, "loader"], cwd=ROOT, capture_output=True, check=False
-    )
-    if found.returncode != 0:
-        pytest.skip(f"this clone has no history back to {PREVIOUS[:7]}")
-    folder = tmp_path_factory.mktemp("previous")
-    with tarfile.open(fileobj=io.BytesIO(found.stdout)) as archive:
-        archive.extractall(folder, filter="data")
-    return folder
-
-
-@pytest.fixture
-def run_previous(
-    start_loader: Callable[..., subprocess.Popen[str]], previous: Path
-) -> Callable[..., tuple[int, str]]:
-    """Run a command of the version before; return its exit code and what it said."""
-
-    def run(*arguments: str | Path) -> tuple[int, str]:
-        process = start_loader(*arguments, PYTHONPATH=str(previous), PYTHONSAFEPATH="1")
-        said = "".join(process.communicate())
-        return process.returncode, said
-
-    return run
 
 
 @pytest.fixture

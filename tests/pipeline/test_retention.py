@@ -105,6 +105,9 @@ def test_marts_keep_what_raw_events_have_lost(
             done = drop_before(DROPS[number], conn)
             assert not done.dropped_partitions
             assert "take note" in str(done.drop_waits_for)
+        if number == 3:
+            # As an earlier version has left the table, and with it the view that reads it.
+            conn.execute("alter table analytics.int_event_runs drop first_event_times cascade")
         dbt("run", *VARS)
         if number in DROPS:
             # Killed wherever they are, those before leave nothing that is not exact.

@@ -64,9 +64,11 @@ class Dbt:
         return [*dbt_options(self.profiles, self.target, self.project), "--vars", self.variables]
 
     def parsed(self) -> Path:
-        """Return a file with the parsed project of this checkout: the first one to ask makes it."""
+        """Return a file with the parsed project: the first one to ask makes it."""
         names = [os.environ.get(name, "") for name in ("PGDATABASE", "DBT_SCHEMA")]
-        key = hashlib.sha256("\n".join([*names, self.variables]).encode()).hexdigest()
+        key = hashlib.sha256(
+            "\n".join([*names, str(self.project), self.variables]).encode()
+        ).hexdigest()
         file = self.manifests / key
         with file.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)

@@ -550,6 +550,14 @@ select
 from pg_class as parent
 where parent.oid = 'raw.event_chunks'::regclass
 
+-- name: is_ledger_analyze_due
+-- Autovacuum leaves a ledger of fewer than fifty loads alone; without statistics PostgreSQL takes it that hardly
+-- any load is visible, and reads all events of a full refresh with one process.
+select ledger.reltuples <= 0 or counter.load_seq > ledger.reltuples * 1.2
+from pg_class as ledger
+cross join raw.load_counter as counter
+where ledger.oid = 'raw.loads'::regclass
+
 
 -- ==== Chunks of several loads, see docs/decisions/0046
 
