@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from loader.reading.arrow import Array, RecordBatch, pa, pc
-from loader.reading.fields import ITEMS
 from loader.reading.plain import plain
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from loader.reading.fields import Node, Path
+    from loader.reading.fields import Node
 
 
 class Events:
@@ -43,9 +42,8 @@ class Events:
         self.levels = [one[are_kept] for one in self.levels]
         self.places = [one[are_kept] for one in self.places]
 
-    def spread(self, values: list[Any], path: Path) -> list[Any]:
-        """Give each event the value that stands above it, of those to which a path has led."""
-        level = path.count(ITEMS)
+    def spread(self, values: list[Any], level: int) -> list[Any]:
+        """Give each event the value that stands above it, inside of so many arrays."""
         if level == len(self.places):
             return values
         return [values[at] for at in self.levels[level].tolist()]

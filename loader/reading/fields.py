@@ -81,10 +81,9 @@ class Node:
     items: Node | None = None
 
     @property
-    def depth(self) -> int:
-        """How many arrays there are, one in the other."""
-        below = max((one.depth for one in self.keys.values()), default=0)
-        return below if self.items is None else max(below, 1 + self.items.depth)
+    def inner(self) -> list[Node]:
+        """What is wanted of what it has inside of it."""
+        return [*self.keys.values(), *([] if self.items is None else [self.items])]
 
     def add(self, name: str, path: Path) -> None:
         """Want what a path leads to, as a column."""

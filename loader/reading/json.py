@@ -19,19 +19,22 @@ import numpy as np
 
 from loader.errors import InputError
 from loader.reading import attributes, header, objects
-from loader.reading.arrow import Array, ArrowError, DataType, pa, pc
+from loader.reading.arrow import Array, ArrowError, pa, pc
 from loader.reading.batch import EventBatch, Reject
 from loader.reading.documents import Documents, is_document
-from loader.reading.extract import Events
+from loader.reading.extract import Events, extract
 from loader.reading.fields import ITEMS, Node, Path, alike, arrays, chain, tree
 from loader.reading.limits import too_long
 from loader.reading.lines import Blocks
 from loader.reading.pieces import Pieces
 from loader.reading.rows import Assembler, Broken, Origins, Rows
-from loader.reading.uniform import Uniform, Values, uniform
+from loader.reading.uniform import FRACTIONS, Uniform
+from loader.reading.unpack import NULL, Unpacker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from loader.reading.limits import Limits
     from loader.reading.mapping import Mapping as Meaning
@@ -39,14 +42,10 @@ if TYPE_CHECKING:
 
 # What the database may refuse, or what is no UTF-8.
 _SPECIAL: Final = re.compile(rb"\\u|[\x80-\xff]|\d{300}|[eE]\+?\d{3}")
-# Behind the name of a column, for the key that has the dots of the name in itself.
+# Behind the name of a column: for the key that has the dots of the name in itself; and for the text
+# of a value, as it is written.
 _LITERAL: Final = "\0"
-_NULL: Final = msgspec.Raw(b"null")
-# Of a block, so many texts say how the others may look; fewer, if they are so long.
-_LOOKED_AT: Final = 5
-_LOOKED_INTO: Final = 1 << 16
-# Units of which a binary fraction has all digits of a microsecond.
-_FRACTIONS: Final = 1_000_000
+_KEPT: Final = "\0\0"
 
 
 class JsonReader:
@@ -65,6 +64,7 @@ class JsonReader:
         self._limits = limits
         self._origin = origin
         self.assembler = Assembler(mapping, limits)
+        self._uniform = Uniform(mapping, self.assembler.clock.per_second)
         self._use({})
         self._is_started = False
 
@@ -107,13 +107,9 @@ class JsonReader:
         mapping = self._mapping
         self._paths = {name: _paths(name, example) for name in mapping.options}
         self._values = dict.fromkeys((*mapping.needed_columns, *mapping.compared_columns))
-        self._tree, self._needed, self._kept = (
-            tree(
-                {key: path for name in names for key, path in self._paths[name].items()},
-                self._origin,
-            )
-            for names in (mapping.options, self._values, mapping.attributes)
-        )
+        self._tree = self._node(mapping.options)
+        self._needed = self._node(self._values)
+        self._unpackers: dict[Path, Unpacker | None] = {}
         self._way = chain(path for paths in self._paths.values() for path in paths.values())
         self._keys = [
             _written(step)
@@ -122,6 +118,12 @@ class JsonReader:
             for step in path
             if isinstance(step, str)
         ]
+
+    def _node(self, names: Iterable[str], kept: Iterable[str] = ()) -> Node:
+        """Return what is wanted of an object: values, and texts as they are written."""
+        found = {key: path for name in names for key, path in self._paths[name].items()}
+        found |= {key + _KEPT: path for name in kept for key, path in self._paths[name].items()}
+        return tree(found, self._origin)
 
     def _start(self, texts: Pieces) -> None:
         """Look at the first objects, for how the keys are written."""
@@ -142,71 +144,65 @@ class JsonReader:
             raise InputError(f"{self._origin}: no line is a JSON object; {why}")
 
     def _batches(self, texts: Pieces, broken: Broken) -> Iterator[EventBatch]:
-        """Read those that are uniform at once, and the others one by one."""
+        """Read those that are plain all at once, and the others one by one."""
         are_regular = texts.are_regular(self._limits.line_bytes)
         # A gigabyte of empty lines is no work.
         are_left = texts.sizes > 0
         regular = texts.alone(are_regular)
-        if len(regular) and (look := self._look(regular)) is not None:
-            values, kept, events, are_read = look.read(regular)
-            if are_read.any():
-                yield self._together(regular[are_read], values, kept, events, broken)
+        if len(regular):
+            batch, are_read = self._together(regular, broken)
+            if batch is not None:
+                yield batch
                 broken = Broken()
             are_left[are_regular] = ~are_read
         if are_left.any() or broken.count or not len(texts):
             yield self._one_by_one(texts[are_left], broken)
 
-    def _look(self, texts: Pieces) -> Uniform | None:
-        """Tell from the first texts how all of them may look."""
-        sizes = np.cumsum(texts.sizes[:_LOOKED_AT])
-        count = 1 + int(np.searchsorted(sizes, _LOOKED_INTO))
-        found = [objects.read(text, self._needed, self._keys) for text in texts[:count]]
-        examples = [one for some in found for _, one in some or () if isinstance(one, dict)]
-        kinds = {
-            key: self._kind(name, examples) for name in self._values for key in self._paths[name]
-        }
-        needed, kept = (_inside(node, texts.around.way) for node in (self._needed, self._kept))
-        return uniform(needed, kept, kinds)
-
-    def _kind(self, name: str, examples: list[Any]) -> DataType | None:
-        """Tell of which type the values of a column are; None where they are of several."""
-        found = [objects.values_of(examples, path) for path in self._paths[name].values()]
-        kinds = {type(value) for values in found for value in values} - {type(None)}
-        are_numbers = kinds <= {int, objects.Number}
-        per_second = self.assembler.clock.per_second or 0
-        if kinds <= {str}:
-            return pa.string()
-        if (name,) == self._mapping.time_columns:
-            if kinds == {int} and per_second > 1:
-                return pa.int64()
-            return pa.float64() if are_numbers and 0 < per_second <= _FRACTIONS else None
-        if name in self._mapping.needed_columns:
-            return pa.int64() if kinds == {int} else None
-        if kinds == {bool}:
-            return pa.bool_()
-        return pa.float64() if are_numbers else None
-
     def _together(
-        self, texts: Pieces, values: Values, kept: Values, events: Events, broken: Broken
-    ) -> EventBatch:
-        """Return a batch of uniform objects."""
-        count, inside = len(events.levels[0]), texts.around.way
+        self, texts: Pieces, broken: Broken
+    ) -> tuple[EventBatch | None, NDArray[np.bool_]]:
+        """Return a batch of objects, and which of them it has."""
+        way = texts.around.way
+        found: Mapping[str, Any]
+        node = _inside(self._needed, way)
+        is_quick = not self._mapping.attributes
+        if is_quick and (batch := self._uniform.read(texts, node)) is not None:
+            found, events = extract(node, batch)
+            are_read = np.ones(len(texts), np.bool_)
+        elif (unpacker := self._unpacker(way)) is not None:
+            found, events, are_read = unpacker.read(texts)
+        else:
+            are_read = np.zeros(len(texts), np.bool_)
+        if not are_read.any():
+            return None, are_read
         # What stands around them all is read once.
-        document = [objects.document_of(texts[0])] if inside else []
+        document = [objects.document_of(texts[int(are_read.argmax())])] if way else []
+        count = len(events.levels[0])
 
-        def column(name: str, columns: Values) -> Any:
-            found = [
-                columns[key] if key in columns else objects.values_of(document, path) * count
+        def column(name: str, kept: str = "") -> Any:
+            columns = [
+                found[key + kept]
+                if key + kept in found
+                else objects.values_of(document, path) * count
                 for key, path in self._paths[name].items()
-                if inside or key in columns
             ]
-            return _either(found)
+            return _either([one for one in columns if len(one)] or [[None] * count])
 
-        columns = {name: column(name, values) for name in self._values}
-        members = {name: column(name, kept) for name in self._mapping.attributes}
-        events.places[:0] = [np.zeros(count, np.int64)] * inside.count(ITEMS)
+        columns = {name: column(name) for name in self._values}
+        members = {name: column(name, _KEPT) for name in self._mapping.attributes}
+        events.places[:0] = [np.zeros(count, np.int64)] * way.count(ITEMS)
         origins = _Origins(self._paths, self._way, texts, texts, events)
-        return self._batch(columns, members, origins, broken)
+        return self._batch(columns, members, origins, broken), are_read
+
+    def _unpacker(self, way: Path) -> Unpacker | None:
+        """Return what unpacks the items to which a way leads; None where nothing does."""
+        if way not in self._unpackers:
+            node = _inside(self._node(self._values, self._mapping.attributes), way)
+            self._unpackers[way] = None
+            # A key may be one that no class can have.
+            with suppress(ValueError):
+                self._unpackers[way] = Unpacker(node, lambda name: name.endswith(_KEPT))
+        return self._unpackers[way]
 
     def _one_by_one(self, texts: Pieces, broken: Broken) -> EventBatch:
         """Return a batch of objects of any kind, and of what is none."""
@@ -233,7 +229,10 @@ class JsonReader:
         events = objects.events_in(documents, self._way)
         values = {
             name: _either(
-                [events.spread(objects.values_of(documents, path), path) for path in paths.values()]
+                [
+                    events.spread(objects.values_of(documents, path), path.count(ITEMS))
+                    for path in paths.values()
+                ]
             )
             for name, paths in self._paths.items()
         }
@@ -269,7 +268,11 @@ class JsonReader:
         return self._batch(values, values, origins, broken + refusals)
 
     def _batch(
-        self, values: Values, members: Values, origins: Origins, broken: Broken
+        self,
+        values: Mapping[str, Any],
+        members: Mapping[str, Any],
+        origins: Origins,
+        broken: Broken,
     ) -> EventBatch:
         mapping = self._mapping
         columns = {name: _names(values[name]) for name in mapping.needed_columns}
@@ -284,13 +287,16 @@ class JsonReader:
         return self.assembler.batch(rows, broken)
 
     def _times(self, values: Sequence[Any] | Array) -> Array:
-        """Times as texts; as numbers, where they all are numbers of one kind and may be."""
+        """Times as texts; as numbers, where they all are numbers and may be."""
         kinds = set() if isinstance(values, pa.Array) else set(map(type, values)) - {type(None)}
-        if self.assembler.clock.per_second is not None and kinds == {objects.Number}:
-            return pa.array([None if one is None else float(one) for one in values], pa.float64())
-        if self.assembler.clock.per_second is not None and kinds == {int}:
-            with suppress(ArrowError, OverflowError):
+        per_second = self.assembler.clock.per_second
+        if per_second is None or not kinds or not kinds <= {int, float, objects.Number}:
+            return _names(values)
+        with suppress(ArrowError, OverflowError):
+            if kinds == {int}:
                 return pa.array(values, pa.int64())
+            if int not in kinds or per_second <= FRACTIONS:
+                return pa.array([None if one is None else float(one) for one in values])
         return _names(values)
 
 
@@ -346,9 +352,13 @@ def _either(columns: list[Any]) -> Any:
     first, *others = columns
     if not others:
         return first
-    if all(isinstance(one, pa.Array) for one in columns):
-        return pc.coalesce(*columns)
-    none = (None, _NULL)
+    if isinstance(first, pa.Array):
+        if first.null_count == len(first):
+            return others[0]
+        if first.type == others[0].type:
+            return pc.coalesce(*columns)
+        columns = [one.to_pylist() for one in columns]
+    none = (None, NULL)
     return [other if one in none else one for one, other in zip(*columns, strict=True)]
 
 

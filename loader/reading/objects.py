@@ -193,8 +193,9 @@ def text(value: object) -> bytes | None:
         return value.encode(errors="surrogatepass")
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         return None
-    if isinstance(value, Decimal):
-        value = int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, float | Decimal):
+        number = float(value)
+        value = int(Decimal(str(number))) if number.is_integer() else number
     return str(value).encode()
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from loader.reading.limits import DEEPEST
-from loader.reading.lines import LF
+from loader.reading.lines import LF, places
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,7 +124,7 @@ class Pieces(Sequence[bytes]):
             found &= seen[np.minimum(self.starts, len(seen) - 1)] == ord("{")
             found &= seen[self.ends - 1] == ord("}")
             # The brackets [ and { differ in one bit.
-            opened = np.flatnonzero((seen | 32) == ord("{"))
+            opened = places(self.data, lambda part: (part | 32) == ord("{"))
             many = opened[DEEPEST:] - opened[:-DEEPEST]
             if len(many) and many.min() < self.sizes.max():
                 counts = np.searchsorted(opened, self.ends) - np.searchsorted(opened, self.starts)
