@@ -52,6 +52,15 @@ import resource, subprocess, sys
 subprocess.run(sys.argv[1:], check=True)
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 """
+# What no reader of CSV that is built on Arrow can do without.
+_ARROW_ALONE = """
+import sys
+from pyarrow import csv, timestamp
+reading = csv.ReadOptions(use_threads=False)
+with csv.open_csv(sys.argv[1], read_options=reading) as file:
+    for batch in file:
+        batch.column("time").cast(timestamp("us", "UTC"))
+"""
 _SIZE = (
     "select sum(pg_total_relation_size(oid)) from pg_class"
     " where relname = 'plain' or relname ~ '^event_chunks_' and relkind = 'r'"
@@ -145,6 +154,7 @@ def usual_ways() -> Iterator[Way]:
     yield Way(name=INDEXED, run=with_kept_index)
     yield Way(name=r"psql \copy, index after, ANALYZE", run=with_indexed_psql)
     yield Way(name="psycopg, COPY of text", run=with_text_copy, share=0.1)
+    yield Way(name="pyarrow reads the CSV, and stores nothing", run=with_arrow_alone)
     for module, run in (("adbc_driver_postgresql", with_adbc), ("pgpq", with_pgpq)):
         if find_spec(module):
             yield Way(name=f"{module}, from Arrow, typed", run=run, format="parquet")
@@ -204,7 +214,7 @@ def cost(bench: Bench, way: Way, path: Path, count: int) -> Cost:
     elapsed = time.perf_counter() - begun
     client = children_seconds() + time.process_time() - client
     server = server_seconds(bench.cluster) - server
-    disk = float(bench.sql(_SIZE)[0][0])
+    disk = float(bench.sql(_SIZE)[0][0] or 0)
     say(f"{way.name}: {elapsed:.1f} s")
     millions = count / 1_000_000
     return Cost(
@@ -246,6 +256,11 @@ def with_kept_index(bench: Bench, path: Path) -> None:
         conn.execute(INDEX)
     psql(bench, rf"\copy plain from '{path}' with (format csv, header)")
     psql(bench, "analyze plain")
+
+
+def with_arrow_alone(bench: Bench, path: Path) -> None:  # noqa: ARG001
+    """Parse the file and its times, in one thread, as the loader has Arrow do it."""
+    subprocess.run([sys.executable, "-c", _ARROW_ALONE, str(path)], check=True)
 
 
 def with_adbc(bench: Bench, path: Path) -> None:

@@ -148,20 +148,29 @@ def concatenated(gathered: list[Rows]) -> Rows:
 
 def in_order(rows: Rows) -> Rows:
     """Return rows by source, those of a source by time and type, equal ones as they came."""
-    if len(rows.event_time) <= _GATHERED_ROWS:
-        ids = rows.source_id
-        # NumPy has a radix sort for 16 bits.
-        small = ids.astype(np.uint16) if ids.size and ids.min() >= 0 and ids.max() < 2**16 else ids
-        by_source = rows.take(np.argsort(small, kind="stable"))
-        # Mostly that is all: the input is in the order of time.
-        later, is_same_source = np.diff(by_source.event_time), np.diff(by_source.source_id) == 0
-        is_wrong = (later < 0) | (later == 0) & (np.diff(by_source.event_type_id) < 0)
-        if not (is_wrong & is_same_source).any():
-            return by_source
-    # More were gathered because they are in no order, and are too many to be copied often.
-    return _sorted_by_value(rows) or rows.take(
-        np.lexsort((rows.event_type_id, rows.event_time, rows.source_id))
+    if _are_in_order(rows):
+        return rows
+    ids = rows.source_id
+    # NumPy has a radix sort for 16 bits.
+    small = ids.astype(np.uint16) if ids.size and ids.min() >= 0 and ids.max() < 2**16 else ids
+    by_source = rows.take(np.argsort(small, kind="stable"))
+    # Mostly that is all: the input is in the order of time.
+    if _are_in_order(by_source):
+        return by_source
+    return _sorted_by_value(by_source) or by_source.take(
+        np.lexsort((by_source.event_type_id, by_source.event_time, by_source.source_id))
     )
+
+
+def _are_in_order(rows: Rows) -> bool:
+    previous, source, time = rows.source_id[:-1], rows.source_id[1:], rows.event_time
+    is_same = source == previous
+    is_right = (source > previous) | is_same & (time[1:] > time[:-1])
+    if is_right.all():
+        return True
+    equal = is_same & (time[1:] == time[:-1])
+    is_right |= equal & (rows.event_type_id[1:] >= rows.event_type_id[:-1])
+    return bool(is_right.all())
 
 
 def _sorted_by_value(rows: Rows) -> Rows | None:

@@ -44,8 +44,12 @@ class ParquetReader:
         self._origin = origin
         try:
             # An old time of 96 bits may lie further away than nanoseconds reach, which would wrap.
+            # Nor is more read ahead than is needed now, for memory.
             self._file = pq.ParquetFile(
-                file, coerce_int96_timestamp_unit="us", page_checksum_verification=True
+                file,
+                coerce_int96_timestamp_unit="us",
+                page_checksum_verification=True,
+                pre_buffer=False,
             )
             schema = self._file.schema_arrow
             len(schema.names)
@@ -67,7 +71,10 @@ class ParquetReader:
         # The sizes of columns are not asked for: where they are damaged, Arrow aborts the process.
         rows = self._file.metadata.num_rows
         try:
-            for batch in self._file.iter_batches(_ROWS_AT_ONCE, columns=self._columns.columns):
+            # Without threads of Arrow, each of which keeps memory: this is read in one of our own.
+            for batch in self._file.iter_batches(
+                _ROWS_AT_ONCE, columns=self._columns.columns, use_threads=False
+            ):
                 yield self._columns.batch(batch, first_row)
                 first_row += batch.num_rows
                 self._stored.count = self._size * (first_row - 1) // max(rows, 1)

@@ -112,6 +112,20 @@ class Clock:
     def settle(self, moments: Moments) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
         """Apply the zone to the times that have no offset, and check the range of all."""
         micros, fault = moments.micros, moments.fault
+        if not moments.has_offset.all():
+            self._apply_zone(moments)
+        if len(micros) and not (micros.min() >= FIRST and micros.max() < END):
+            outside = (micros < FIRST) | (micros >= END)
+            fault[outside & (fault == TimeFault.NONE)] = TimeFault.RANGE
+        if moments.leap.any():
+            # Leap seconds were only ever put in at the end of a UTC day; there the database
+            # has no place for them either, so they become the first moment of the next day.
+            within = micros % _DAY >= SECOND
+            fault[moments.leap & within & (fault == TimeFault.NONE)] = TimeFault.LEAP
+        return micros, fault
+
+    def _apply_zone(self, moments: Moments) -> None:
+        micros, fault = moments.micros, moments.fault
         local = ~moments.has_offset & (fault == TimeFault.NONE)
         if local.any():
             # No zone tells of years that are far away.
@@ -128,14 +142,6 @@ class Clock:
                 fault[rows[skipped]] = TimeFault.GAP
                 if self._repeated_hour == "reject":
                     fault[rows[twice]] = TimeFault.TWICE
-        outside = (micros < FIRST) | (micros >= END)
-        fault[outside & (fault == TimeFault.NONE)] = TimeFault.RANGE
-        if moments.leap.any():
-            # Leap seconds were only ever put in at the end of a UTC day; there the database
-            # has no place for them either, so they become the first moment of the next day.
-            within = micros % _DAY >= SECOND
-            fault[moments.leap & within & (fault == TimeFault.NONE)] = TimeFault.LEAP
-        return micros, fault
 
     def reason(self, fault: int, text: str) -> str:
         """Say what is wrong with a value."""
