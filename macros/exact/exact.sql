@@ -31,7 +31,10 @@
     {%- endif -%}
 
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
-    {%- if is_batch -%}
+    {%- if is_batch and mark['load_seq'] == hi -%}
+        {#- Nothing came, and nothing went. -#}
+        {%- call statement('main') -%} select 1 {%- endcall -%}
+    {%- elif is_batch -%}
         {%- set batch = _batch(mark['load_seq'], hi, dropped_before) -%}
         {%- do _apply_changes(table, changes_of_model(stored=table, batch=batch)) -%}
     {%- else -%}
@@ -43,7 +46,7 @@
     {%- do _analyze_when_due(table, is_batch) -%}
 
     {%- do apply_grants(table, config.get('grants'), should_revoke=existing is not none) -%}
-    {%- do persist_docs(table, model) -%}
+    {%- do keep_comments(table) -%}
     {{ run_hooks(post_hooks, inside_transaction=True) }}
     {%- do adapter.commit() -%}
     {{ run_hooks(post_hooks, inside_transaction=False) }}
@@ -65,13 +68,10 @@
 
 {#- The lock makes two runs of one model wait for each other. -#}
 {% macro _lock_mark() %}
-    {%- call statement('new_mark') -%}
-        insert into {{ progress_beside(this) }} (model_name)
-        values ({{ dbt.string_literal(this.identifier) }})
-        on conflict do nothing
-    {%- endcall -%}
     {{ return(run_query(
-        "select progress.load_seq, progress.definition from " ~ mark_of(this) ~ " for update"
+        "insert into " ~ progress_beside(this) ~ " (model_name)"
+        ~ " values (" ~ dbt.string_literal(this.identifier) ~ ") on conflict do nothing;"
+        ~ " select progress.load_seq, progress.definition from " ~ mark_of(this) ~ " for update"
     ) | list | first) }}
 {% endmacro %}
 
@@ -155,17 +155,25 @@
         delete from {{ changes }} where is_removed;
         alter table {{ changes }} drop column is_removed
     {%- endcall -%}
-    {%- if config.get('contract').enforced -%}
-        {%- do get_assert_columns_equivalent("select * from " ~ changes) -%}
+    {%- set names = [] -%}
+    {%- set is_contracted = config.get('contract').enforced -%}
+    {%- if is_contracted and run_query("select " ~ have_columns_of_contract([changes, table]))[0][0] -%}
+        {%- for name in model['columns'] -%}
+            {%- do names.append(adapter.quote(name)) -%}
+        {%- endfor -%}
+    {%- else -%}
+        {%- if is_contracted -%}
+            {%- do get_assert_columns_equivalent("select * from " ~ changes) -%}
+        {%- endif -%}
+        {%- if on_schema_change.endswith('_columns') and check_for_schema_changes(changes, table)['schema_changed'] -%}
+            {%- do lock_against_readers(table, and_its_views=true) -%}
+        {%- endif -%}
+        {%- set columns = process_schema_changes(on_schema_change, changes, table) or adapter.get_columns_in_relation(table) -%}
+        {%- do names.extend(columns | map(attribute='quoted')) -%}
     {%- endif -%}
-    {%- if on_schema_change.endswith('_columns') and check_for_schema_changes(changes, table)['schema_changed'] -%}
-        {%- do lock_against_readers(table, and_its_views=true) -%}
-    {%- endif -%}
-    {%- set columns = process_schema_changes(on_schema_change, changes, table) or adapter.get_columns_in_relation(table) -%}
-    {%- set names = columns | map(attribute='quoted') | join(', ') -%}
     {%- call statement('main') -%}
-        insert into {{ table }} ({{ names }})
-        select {{ names }} from {{ changes }}
+        insert into {{ table }} ({{ names | join(', ') }})
+        select {{ names | join(', ') }} from {{ changes }}
     {%- endcall -%}
 {% endmacro %}
 

@@ -27,16 +27,15 @@
         {%- do lock_against_readers(target) -%}
     {%- endif -%}
     {%- call statement('main') -%}
-        {%- if change == 'none' -%}
-            {#- A contract may be another one even so. -#}
-            select 1 {%- if config.get('contract').enforced %}{{ get_assert_columns_equivalent(sql) }}{% endif %}
+        {%- if change in ['none', 'contract'] -%}
+            select 1 {%- if change == 'contract' %}{{ get_assert_columns_equivalent(sql) }}{% endif %}
         {%- else -%}
             {{ get_replace_view_sql(target, sql) }}
         {%- endif -%}
     {%- endcall -%}
 
     {%- do apply_grants(target, grants, should_revoke=existing is not none) -%}
-    {%- do persist_docs(target, model) -%}
+    {%- do keep_comments(target) -%}
 
     {{ run_hooks(post_hooks, inside_transaction=True) }}
     {{ adapter.commit() }}
@@ -47,7 +46,8 @@
 
 {#-
     What must be done to a view so that it gives the query: `create`, `rebuild`, `replace` (its columns
-    are the first ones of the query) or `none` (it gives the query already).
+    are the first ones of the query), `none` (it gives the query already) or `contract` (it does, and the contract may be
+    another one even so).
 -#}
 {% macro _view_change(view, sql) %}
     {%- if view is none -%}
@@ -56,9 +56,6 @@
         {{ return('rebuild') }}
     {%- endif -%}
     {%- set candidate = make_temp_relation(view) -%}
-    {%- call statement('create_candidate') -%}
-        create temporary view {{ candidate }} as ({{ sql }})
-    {%- endcall -%}
     {%- set columns = [] -%}
     {%- for relation in [view, candidate] -%}
         {%- do columns.append(
@@ -70,9 +67,11 @@
     {%- endfor -%}
     {#- One query is one definition, whatever its layout: PostgreSQL writes both out itself. -#}
     {%- set compared = run_query(
-        "select case"
+        "create temporary view " ~ candidate ~ " as (" ~ sql ~ "\n); select case"
         ~ " when pg_get_viewdef(" ~ dbt.string_literal(view | string) ~ "::regclass)"
-        ~ " = pg_get_viewdef(" ~ dbt.string_literal(candidate | string) ~ "::regclass) then 'none'"
+        ~ " = pg_get_viewdef(" ~ dbt.string_literal(candidate | string) ~ "::regclass) then "
+        ~ ("case when " ~ have_columns_of_contract([view]) ~ " then 'none' else 'contract' end"
+            if config.get('contract').enforced else "'none'")
         ~ " when columns.current = columns.wanted[:cardinality(columns.current)] then 'replace'"
         ~ " else 'rebuild' end as change"
         ~ " from (select " ~ columns[0] ~ " as current, " ~ columns[1] ~ " as wanted) as columns"

@@ -66,7 +66,7 @@ def test_every_command_shown_works(page: Path, project: Checkout, broker: Broker
         f"set -x\n{shell}\nset +x\nloader db env > .env",
         LOADER_KAFKA_BROKERS=broker.address,
         # Those of the models say the same on every page; they are part of make test.
-        **({} if page == TESTING else {"DBT_EXCLUDE_RESOURCE_TYPES": "unit_test"}),
+        **({} if page == TESTING else {"DBT_EXCLUDE_RESOURCE_TYPES": "test unit_test"}),
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -172,7 +172,7 @@ def metricflow(dbt: Dbt, tmp_path: Path) -> Path:
     shutil.copy(PROJECT / "dbt_project.yml", directory)
     shutil.copy(dbt.profiles / "profiles.yml", directory)
     dbt.target = directory / "target"
-    dbt.variables = json.dumps({"report_timezone": ZONE})
+    dbt.variables = {"report_timezone": ZONE}
     return directory
 
 

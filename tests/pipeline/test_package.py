@@ -19,7 +19,7 @@ from tests.support.scenarios import Event
 
 OTHER = Path(__file__).parent / "other_project"
 NOON = datetime(2024, 5, 13, 12, tzinfo=UTC)
-AGAIN = ("--exclude-resource-type", "unit_test")
+WITHOUT_UNIT_TESTS = ("--exclude-resource-type", "unit_test")
 MARTS = (
     "fct_activity_periods", "fct_category_activity_periods", "fct_hourly_detections",
     "fct_daily_activity", "dim_sources", "dim_event_types",
@@ -85,12 +85,14 @@ def test_its_own_models_are_as_without_it_and_the_law_holds(
 ) -> None:
     monkeypatch.setenv("DBT_SCHEMA", "alone")
     alone = Other(dbt=without_package(other_dbt), schema="alone", conn=conn)
-    expected = [alone.build(), alone.build(*AGAIN), alone.build(*AGAIN, "--full-refresh")]
+    expected = [alone.build(), alone.build(), alone.build("--full-refresh")]
 
     monkeypatch.setenv("DBT_SCHEMA", "joint")
     joint = Other(dbt=with_package(other_dbt), schema="joint", conn=conn)
     ledger.load([Event("gate", NOON, "van"), Event("gate", NOON + timedelta(seconds=90), "van")])
-    found = [joint.build()]
+    found = [joint.build(*WITHOUT_UNIT_TESTS)]
+    # Those of one model show that they can be run here; its others are as in its own project.
+    joint.dbt("test", "--select", "fct_activity_periods,test_type:unit")
     # The gap is a var, the name that of `generate_alias_name` of the other project.
     assert conn.execute(
         "select event_count from joint_marts.ve_fct_activity_periods"
@@ -104,9 +106,9 @@ def test_its_own_models_are_as_without_it_and_the_law_holds(
         dispatch=[{"macro_namespace": "dbt", "search_order": ["other", "video_events", "dbt"]}],
     )
     joint = replace(joint, dbt=replace(joint.dbt, manifest=None))
-    found.append(joint.build(*AGAIN))
+    found.append(joint.build(*WITHOUT_UNIT_TESTS))
     incremental = marts(conn)
-    found.append(joint.build(*AGAIN, "--full-refresh"))
+    found.append(joint.build(*WITHOUT_UNIT_TESTS, "--full-refresh"))
 
     assert found == expected
     assert marts(conn) == incremental

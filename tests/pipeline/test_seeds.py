@@ -67,7 +67,7 @@ def test_a_seed_with_a_slip_is_refused_and_one_with_more_columns_taken(
 
     # Rows are replaced beside a transaction that reads them, columns not: that one is waited for.
     rules.write_text(good_rules)
-    impatient = replace(some, variables="lock_patience: 1 second", manifest=None)
+    impatient = replace(some, variables={"lock_patience": "1 second"})
     with connect(dsn) as reader, reader.transaction():
         reader.execute("select count(*) from analytics.stg_video_events__events")
         types.write_text(good_types)
@@ -94,8 +94,6 @@ def test_a_seed_with_a_slip_is_refused_and_one_with_more_columns_taken(
     rules.write_text(good_rules)
     some("seed", "--full-refresh")
     assert conn.execute(STATE.encode()).fetchone() == before
-    some("run")
-    assert Oracle(conn=conn).differences(MARTS | LIVE_VIEWS) == {}
 
     check_doubled_table(some, conn, ledger)
 

@@ -31,7 +31,7 @@ def dsn(dsn: str) -> str:
 def test_a_day_has_24_hours_in_every_zone(
     conn: Connection[TupleRow], dbt: Dbt, ledger: Ledger
 ) -> None:
-    dbt.variables = json.dumps({"activity_gap": "1 day"})
+    dbt.variables = {"activity_gap": "1 day"}
     oracle = Oracle(conn=conn, gap="1 day")
     dbt("seed")
     conn.execute(
@@ -80,11 +80,11 @@ def test_bad_vars_are_refused_before_anything_is_changed(
         ("allow_history_loss", "no", "true or false"),
     ]
     for name, value, wanted in refused:
-        dbt.variables = json.dumps({name: value})
+        dbt.variables = {name: value}
         result = dbt.attempt("seed", "--select", "event_types")
         assert not result.success, (name, value)
         assert f"{name} is {json.dumps(value)}, but must be {wanted}" in messages(result)
     assert conn.execute(RELATIONS).fetchall() == []
-    dbt.variables = json.dumps({"activity_gap": "1 day 12 hours", "report_timezone": "asia/tokyo"})
+    dbt.variables = {"activity_gap": "1 day 12 hours", "report_timezone": "asia/tokyo"}
     dbt("seed", "--select", "event_types")
     assert conn.execute(RELATIONS).fetchall() == [("event_types",)]

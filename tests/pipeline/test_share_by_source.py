@@ -1,6 +1,7 @@
 """An account that may see some sources only: its rows, its reports, and nothing of the others."""
 
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from tests.support.ledger import Ledger
 from tests.support.oracle import LIVE_VIEWS, MARTS, REPORTS, Oracle
 from tests.support.scenarios import Event
 
+FAILURES = int(os.environ.get("SHARE_FAILURES", "6"))
 MONDAY = datetime(2024, 5, 13, 12, tzinfo=UTC)
 SHARED = {
     **{name: query for name, query in MARTS.items() if name not in (
@@ -140,8 +142,8 @@ def shared(conn: Connection[TupleRow]) -> list[TupleRow]:
     ).fetchall()
 
 
-def check_all_or_nothing(dbt: Dbt, conn: Connection[TupleRow]) -> None:
-    """Check that nothing is changed when a statement fails, whichever it is."""
+def check_all_or_nothing(dbt: Dbt, conn: Connection[TupleRow], generator: random.Random) -> None:
+    """Check that nothing is changed when a statement fails: the first, the last, some between."""
     before = shared(conn)
     add_query = SQLConnectionManager.add_query
     sent = fails_at = 0
@@ -154,19 +156,21 @@ def check_all_or_nothing(dbt: Dbt, conn: Connection[TupleRow]) -> None:
 
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(SQLConnectionManager, "add_query", fail)
-        while sent >= fails_at:
+        dbt("run-operation", "share_by_source")
+        statements = sent
+        assert statements > len(SHARED)
+        assert shared(conn) == before
+        between = generator.sample(range(2, statements), k=min(FAILURES, statements - 2))
+        for fails_at in (1, *between, statements):
+            sent = 0
+            assert not dbt.attempt("run-operation", "share_by_source").success, fails_at
             assert shared(conn) == before, fails_at
-            sent, fails_at = 0, fails_at + 1
-            succeeded = dbt.attempt("run-operation", "share_by_source").success
-            assert succeeded == (sent < fails_at)
-    assert sent > len(SHARED)
-    assert shared(conn) == before
 
 
 def check_waiting(account: str, dbt: Dbt, conn: Connection[TupleRow]) -> None:
     """Check that who has left a transaction open is named, and waited for no longer than said."""
     before = shared(conn)
-    impatient = replace(dbt, variables="lock_patience: 1 second", manifest=None)
+    impatient = replace(dbt, variables={"lock_patience": "1 second"})
     with psycopg.connect(account) as tenant:
         tenant.execute("select count(*) from analytics_by_source.dim_sources")
         assert not impatient.attempt("run-operation", "share_by_source").success
@@ -180,6 +184,7 @@ def test_an_account_sees_its_sources_as_if_there_were_no_others(
     conn: Connection[TupleRow],
     dbt: Dbt,
     ledger: Ledger,
+    generator: random.Random,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     first = ledger.load([*events("gate", "yard"), *events("roof", week=1)])
@@ -189,7 +194,7 @@ def test_an_account_sees_its_sources_as_if_there_were_no_others(
     # However the search path of a role is set: names in the reports are written with their schema.
     conn.execute("alter role a_transformer set search_path = analytics, public")
     dbt("run-operation", "share_by_source")
-    check_all_or_nothing(dbt, conn)
+    check_all_or_nothing(dbt, conn, generator)
     with psycopg.connect(account, autocommit=True) as tenant:
         for name in SHARED:
             found = tenant.execute(f"select 1 from analytics_by_source.{name}".encode())

@@ -55,7 +55,7 @@ def test_every_readable_relation_is_read(
         for number in range(40)
     )
     ledger.load(Event("yard", MONDAY + timedelta(seconds=n), "car") for n in (0, 100, 100.000001))
-    dbt.variables = json.dumps({"report_timezone": ZONE})
+    dbt.variables = {"report_timezone": ZONE}
     dbt.build()
     queries, expected = {}, {}
     for name in readable(dbt):

@@ -356,12 +356,8 @@ UNUSUAL_HOURS = """
         select source_id, source_name, category, count(*) as event_count,
                date_trunc('hour', t at time zone '{zone}') as hour
         from visible where t >= (select max(t) - interval '1536 h' from visible) group by 1, 2, 3, 5
-    )
-    select c.source_id, c.source_name, c.category, hour as hour_started_at_local,
-           coalesce(h.event_count, 0) as event_count, cardinality(w.counts) as week_count,
-           (w.counts[(cardinality(w.counts) + 1) / 2] + w.counts[cardinality(w.counts) / 2 + 1])
-               / 2::double precision as usual_event_count
-    from (
+    ),
+    cells as (
         select source_id, source_name, category, first_at,
                generate_series(last_hour - interval '7 d', last_hour - interval '1 h', '1 h')
                    as hour
@@ -372,19 +368,23 @@ UNUSUAL_HOURS = """
         cross join (
             select date_trunc('hour', max(t) at time zone '{zone}') as last_hour from visible
         ) l
-    ) c
+    ),
+    weeks as (
+        select c.source_id, c.category, c.hour,
+               array_agg(coalesce(p.event_count, 0) order by p.event_count nulls first) as counts
+        from cells c cross join generate_series(1, 8) n
+        left join hours p on p.source_id = c.source_id and p.category = c.category
+         and p.hour = c.hour - n * interval '7 d'
+        where c.hour - n * interval '7 d' >= c.first_at group by 1, 2, 3
+    )
+    select c.source_id, c.source_name, c.category, hour as hour_started_at_local,
+           coalesce(h.event_count, 0) as event_count,
+           coalesce(cardinality(w.counts), 0) as week_count,
+           (w.counts[(cardinality(w.counts) + 1) / 2] + w.counts[cardinality(w.counts) / 2 + 1])
+               / 2::double precision as usual_event_count
+    from cells c
     left join hours h using (source_id, category, hour)
-    cross join lateral (
-        select coalesce(array_agg(count order by count), '{{}}') as counts from (
-            select coalesce((
-                select p.event_count from hours p
-                where p.source_id = c.source_id and p.category = c.category
-                  and p.hour = c.hour - n * interval '7 d'
-            ), 0) as count
-            from generate_series(1, 8) n
-            where c.hour - n * interval '7 d' >= c.first_at
-        ) past
-    ) w
+    left join weeks w using (source_id, category, hour)
     where c.hour >= date_trunc('hour', c.first_at)) unusual
 """
 
@@ -433,37 +433,49 @@ class Oracle:
         """Return, per relation, up to ten rows that are missing or too many; empty when exact."""
         # Prepared statements would not survive that the temporary tables change their columns.
         self.conn.prepare_threshold = None
+        # What all queries read is worked out once, and so is what two relations must hold.
+        self._keep("visible", f"with {EVENTS} table visible")
+        self.conn.execute("create index on visible (category, t)")
+        self._keep("periods", f"with {PERIODS} table periods")
         found = {}
-        for relation, query in relations.items():
-            text = f"with {EVENTS}, {PERIODS} {query}".format(
-                schema=self.schema, gap=self.gap, zone=self.zone, events=self.events
-            )
-            # Materialized once each: a live view is not cheap, and neither is this query.
-            self.conn.execute("drop table if exists expected, actual")
-            self.conn.execute(f"create temporary table expected as {text}".encode())
+        for query in dict.fromkeys(relations.values()):
+            self._keep("expected", query)
             columns = ", ".join(self.columns("expected"))
-            if self.shown_to:
-                self.conn.execute(f"set role {self.shown_to}".encode())
-            self.conn.execute(f"set timezone to '{self.clock}'".encode())
-            self.conn.execute(
-                f"create temporary table actual as select {columns} "
-                f"from {self.shown_in or self.schema}.{relation}".encode()
-            )
-            self.conn.execute("set timezone to 'UTC'")
-            if self.shown_to:
-                self.conn.execute("reset role")
-            rows = self.conn.execute(
-                b"""
-                (select 'missing' as verdict, * from (table expected except all table actual) m)
-                union all
-                (select 'too many', * from (table actual except all table expected) m)
-                order by 2, 1 limit 10
-                """
-            ).fetchall()
-            self.conn.execute("drop table expected, actual")
-            if rows:
-                found[relation] = rows
+            for relation in [name for name in relations if relations[name] == query]:
+                if rows := self._differences(relation, columns):
+                    found[relation] = rows
+        self.conn.execute("drop table visible, periods, expected, actual")
         return found
+
+    def _keep(self, name: str, query: str) -> None:
+        """Keep what a query gives in a temporary table."""
+        text = query.format(schema=self.schema, gap=self.gap, zone=self.zone, events=self.events)
+        self.conn.execute(f"drop table if exists {name}".encode())
+        self.conn.execute(f"create temporary table {name} as {text}".encode())
+        self.conn.execute(f"analyze {name}".encode())
+
+    def _differences(self, relation: str, columns: str) -> list[TupleRow]:
+        """Return up to ten rows of a relation that are missing or too many."""
+        # Materialized once: a live view is not cheap.
+        self.conn.execute("drop table if exists actual")
+        if self.shown_to:
+            self.conn.execute(f"set role {self.shown_to}".encode())
+        self.conn.execute(f"set timezone to '{self.clock}'".encode())
+        self.conn.execute(
+            f"create temporary table actual as select {columns} "
+            f"from {self.shown_in or self.schema}.{relation}".encode()
+        )
+        self.conn.execute("set timezone to 'UTC'")
+        if self.shown_to:
+            self.conn.execute("reset role")
+        return self.conn.execute(
+            b"""
+            (select 'missing' as verdict, * from (table expected except all table actual) m)
+            union all
+            (select 'too many', * from (table actual except all table expected) m)
+            order by 2, 1 limit 10
+            """
+        ).fetchall()
 
     def keep_copies(self, relations: Iterable[str]) -> None:
         """Remember the contents of relations, for ``changes_since_copies``."""
