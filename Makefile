@@ -123,6 +123,8 @@ pytest := pytest --durations 10 --dist loadgroup --no-loadscope-reorder
 waiting := -n 6
 # They work, but for some.
 working := -n 3
+# What takes longest comes first, so that nobody waits for it at the end.
+longest := $(addprefix tests/pipeline/test_,kafka_crashes.py readers.py concurrency.py dbt_commands.py law.py)
 # What people read and look at, tested as they see it; what takes longest comes first.
 pages := $(addprefix tests/pipeline/test_,docs.py site.py board.py odbc.py tools.py)
 
@@ -156,10 +158,10 @@ unit: .venv/dev ## the loader's parts, without a database
 	@$(pytest) -n 2 tests/unit
 
 integration: .venv/dev ## the loader against a real server
-	@$(pytest) $(waiting) tests/integration
+	@$(pytest) $(waiting) tests/integration/test_crashes.py tests/integration/test_retention_crashes.py tests/integration
 
 pipeline: .venv/dev ## loader and dbt together
-	@$(pytest) $(working) tests/pipeline $(addprefix --ignore ,$(pages))
+	@$(pytest) $(working) $(longest) tests/pipeline $(addprefix --ignore ,$(pages))
 
 docs-test: .venv/dev ## every page and command of the documentation, the site, the board
 	@$(pytest) $(working) $(pages)
@@ -174,7 +176,7 @@ models: .venv/dev .test/profiles.yml ## dbt build, with all of dbt's tests
 # What these are about may differ between servers: statements, locks, partitions, plans, roles, and TLS,
 # which the PostgreSQL that comes along does not have.
 # One test each of the models: those compare with what the law proves on the other server.
-on_every_server := $(addprefix tests/pipeline/test_, law.py share_by_source.py roles.py retention.py \
+on_every_server := $(addprefix tests/pipeline/test_, law.py share_by_source.py roles.py \
 		marts.py::test_build_gives_no_warning_on_an_empty_database_and_ever_after \
 		marts.py::test_a_batch_does_not_look_at_partitions_that_it_cannot_touch \
 		marts.py::test_every_look_up_of_events_is_bounded_by_source_or_load_and_time) \
