@@ -123,8 +123,6 @@ pytest := pytest --durations 10 --dist loadgroup --no-loadscope-reorder
 waiting := -n 6
 # They work, but for some.
 working := -n 3
-# What takes longest comes first, so that nobody waits for it at the end.
-longest := $(addprefix tests/pipeline/test_,kafka_crashes.py readers.py concurrency.py dbt_commands.py law.py)
 # What people read and look at, tested as they see it; what takes longest comes first.
 pages := $(addprefix tests/pipeline/test_,docs.py site.py board.py odbc.py tools.py)
 
@@ -158,10 +156,10 @@ unit: .venv/dev ## the loader's parts, without a database
 	@$(pytest) -n 2 tests/unit
 
 integration: .venv/dev ## the loader against a real server
-	@$(pytest) $(waiting) tests/integration/test_crashes.py tests/integration/test_retention_crashes.py tests/integration
+	@$(pytest) $(waiting) tests/integration
 
 pipeline: .venv/dev ## loader and dbt together
-	@$(pytest) $(working) $(longest) tests/pipeline $(addprefix --ignore ,$(pages))
+	@$(pytest) $(working) tests/pipeline $(addprefix --ignore ,$(pages))
 
 docs-test: .venv/dev ## every page and command of the documentation, the site, the board
 	@$(pytest) $(working) $(pages)
