@@ -159,12 +159,13 @@ def usual_ways() -> Iterator[Way]:
         if find_spec(module):
             yield Way(name=f"{module}, from Arrow, typed", run=run, format="parquet")
         else:
-            say(f"without {module}, which is not installed")
+            package = module.replace("_", "-")
+            say(f"without {module}, which is not installed: pip install {package}")
     with duckdb.connect() as conn, suppress(duckdb.Error):
         conn.execute("load postgres")
         yield Way(name="DuckDB, its extension postgres", run=with_duckdb)
         return
-    say("without DuckDB writing to PostgreSQL: its extension is not installed")
+    say("without DuckDB writing to PostgreSQL: its extension is not installed: install postgres")
 
 
 def our_ways() -> Iterator[Way]:

@@ -53,6 +53,10 @@
     where
         {{ chunks_between('events', since, [until]) }}
         and events.event_time between {{ since }} and {{ until }}
+        {#- All of them: the index of chunks begins with the source. #}
+        and events.source_id = any(
+            array(select sources.source_id from {{ ref('stg_video_events__sources') }} as sources)
+        )
 {% endmacro %}
 
 

@@ -87,10 +87,8 @@
     {%- endif -%}
     {%- set marks = [] -%}
     {%- for name in follows | sort -%}
-        {#- With `--defer` it may be one of an earlier version, whose marks are elsewhere. -#}
-        {%- for mark in (
-            run_query("select progress.load_seq from " ~ mark_of(ref(name)) ~ " for share")
-            if existing_relation(progress_beside(ref(name))) else []
+        {%- for mark in run_query(
+            "select progress.load_seq from " ~ mark_of(ref(name)) ~ " for share"
         ) if mark['load_seq'] is not none -%}
             {%- do marks.append(mark['load_seq']) -%}
         {%- endfor -%}
