@@ -174,7 +174,7 @@ models: .venv/dev .test/profiles.yml ## dbt build, with all of dbt's tests
 # What these are about may differ between servers: statements, locks, partitions, plans, roles, and TLS,
 # which the PostgreSQL that comes along does not have.
 # One test each of the models: those compare with what the law proves on the other server.
-on_every_server := $(addprefix tests/pipeline/test_, law.py share_by_source.py roles.py retention.py \
+on_every_server := $(addprefix tests/pipeline/test_, law.py share_by_source.py roles.py \
 		marts.py::test_build_gives_no_warning_on_an_empty_database_and_ever_after \
 		marts.py::test_a_batch_does_not_look_at_partitions_that_it_cannot_touch \
 		marts.py::test_every_look_up_of_events_is_bounded_by_source_or_load_and_time) \

@@ -95,7 +95,7 @@ def warm(bench: Bench) -> None:
         """
         select pg_prewarm(relations.oid) from pg_class as relations
         where relations.relkind in ('r', 'i')
-            and relations.relnamespace in ('raw'::regnamespace, 'analytics'::regnamespace)
+            and relations.relnamespace::regnamespace::text ~ '^(raw|analytics|analytics_internal)$'
         """
     )
 

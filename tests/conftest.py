@@ -38,6 +38,11 @@ hypothesis.settings.load_profile("patient")
 
 ROOT = Path(__file__).parents[1]
 TEMPLATE = "template_raw"
+LONGEST = (
+    "test_crashes", "test_retention_crashes", "test_silence", "test_cluster",
+    "test_kafka_crashes", "test_readers", "test_concurrency", "test_law", "test_dbt_commands",
+    "test_bombs", "test_site", "test_board",
+)  # fmt: skip
 # The version before, and the last one that did not look at raw.schema_version.
 PREVIOUS = "88292b17104f544d552f992ea4a5feb8572e7cfd"
 # Tests want speed, and their data does not outlive them. Compiling a query of a thousand
@@ -60,7 +65,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together, when tests are spread over workers, those that share something prepared."""
+    """Keep together, when tests are spread over workers, those that share something prepared.
+
+    What takes longest comes first, so that nobody waits for it at the end.
+    """
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
     for item in items:
         fixtures = getattr(item, "_fixtureinfo").name2fixturedefs.values()  # noqa: B009
         if any(one.scope == "module" for found in fixtures for one in found):

@@ -6,6 +6,7 @@ from psycopg import errors
 from loader.cli.options import with_one_destination
 from loader.cli.typed import Decorator, options_as
 from loader.database.connection import connect, database_dsn
+from loader.database.models import INTERNAL
 from loader.database.roles import Roles, set_up_roles
 from loader.errors import LoaderError
 from loader.settings import Settings
@@ -39,4 +40,7 @@ def roles(settings: Settings, schema: str | None, wanted: Roles) -> None:
                 "CREATEROLE"
             ) from error
     echo(f"new roles: {', '.join(created) or 'none'}")
-    echo(f"schema raw belongs to {wanted.loader}, {target} to {wanted.transformer}")
+    echo(
+        f"schema raw belongs to {wanted.loader}, {target} and {target}{INTERNAL} to "
+        f"{wanted.transformer}"
+    )

@@ -2,11 +2,16 @@
 
 import json
 from dataclasses import dataclass
+from typing import Final
 
 from psycopg import Connection, errors, sql
 
 from loader.database.locks import SHORT_TRY
 from loader.database.queries import query
+
+# The marks of the models in a schema, and what readers do not read, are in the one with this name
+# appended; those of earlier versions of the models are in the schema itself.
+INTERNAL: Final = "_internal"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,7 +19,7 @@ class ModelMark:
     """How far a model has come.
 
     Attributes:
-        schema: where it is.
+        schema: where the mark is.
         model_name: the model.
         load_seq: the position in the ledger up to which it holds everything; 0 for none.
         has_long_gap: whether its periods may hold pauses of more than a day.
@@ -28,6 +33,11 @@ class ModelMark:
 
 class ModelsBusyError(Exception):
     """Somebody may still need raw events as they are; says who."""
+
+
+def full_name(marks_schema: str, model_name: str) -> str:
+    """Return the name of a model with its schema, by the schema of its mark."""
+    return f"{marks_schema.removesuffix(INTERNAL)}.{model_name}"
 
 
 def progress_schemas(conn: Connection) -> dict[str, int]:

@@ -12,7 +12,7 @@ from typing import cast
 from psycopg import Connection, errors, sql
 
 from loader.database.locks import SCHEMA, holders, in_short_tries, lock_for_transaction
-from loader.database.models import ModelMark, ModelsBusyError, models_at_rest
+from loader.database.models import ModelMark, ModelsBusyError, full_name, models_at_rest
 from loader.database.partitions import PORTION, about_partitions
 from loader.database.queries import query, template
 from loader.database.waiting import now_and_then
@@ -67,7 +67,7 @@ def _check(conn: Connection, marks: list[ModelMark]) -> None:
     if unfinished is not None:
         raise ModelsBusyError(f"load {unfinished}, which began before")
     for mark in marks:
-        name = f"{mark.schema}.{mark.model_name}"
+        name = full_name(mark.schema, mark.model_name)
         if mark.load_seq < (load_seq or 0):
             raise ModelsBusyError(
                 f"model {name} to take note of loads up to {load_seq}, it is at {mark.load_seq}: "

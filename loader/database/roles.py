@@ -5,13 +5,18 @@ can then work on them, and people come and go. ADR 0009 says why.
 """
 
 from dataclasses import astuple, dataclass
+from typing import Final
 
 from psycopg import Connection, sql
 
 from loader.database.locks import SCHEMA, in_short_tries, lock_for_transaction
+from loader.database.models import INTERNAL
 from loader.database.queries import query, template
 from loader.database.schema import CHANGE_PATIENCE_SECONDS, ensure_schema
 from loader.errors import UsageError
+
+# PostgreSQL cuts off what is longer, in bytes.
+LONGEST_NAME: Final = 63
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +25,7 @@ class Roles:
 
     Attributes:
         loader: owns schema raw and loads into it.
-        transformer: owns dbt's target schema, and reads schema raw.
+        transformer: owns dbt's target schema and the one beside it, and reads schema raw.
         reader: reads the marts; dbt grants them to it, see ``+grants`` in ``dbt_project.yml``.
     """
 
@@ -38,32 +43,40 @@ def set_up_roles(conn: Connection, roles: Roles, schema: str) -> list[str]:
         conn: a connection in autocommit mode, of a superuser, or of the owner of the database
             who has CREATEROLE and becomes a member of the roles.
         roles: their names; those that exist already keep their attributes and members.
-        schema: dbt's target schema, created if need be.
+        schema: dbt's target schema; it, and the one beside it, are created if need be.
     """
+    internal = schema + INTERNAL
     names = astuple(roles)
     if len(set(names)) != len(names):
         raise UsageError("the loader, the transformer and the reader need names of their own")
     if schema == "raw":
         raise UsageError("schema raw is the loader's; dbt needs another one")
+    if len(internal.encode()) > LONGEST_NAME:
+        raise UsageError(
+            f"schema {schema} has too long a name: with {INTERNAL} appended it may have "
+            f"{LONGEST_NAME} bytes"
+        )
 
     def set_up() -> list[str]:
         lock_for_transaction(conn, SCHEMA)
-        _check_closed(conn, "raw", schema)
+        _check_closed(conn, "raw", schema, internal)
         created = [name for name in names if _create_role(conn, name)]
         ensure_schema(conn)
-        conn.execute(
-            sql.SQL("create schema if not exists {} authorization {}").format(
-                sql.Identifier(schema), sql.Identifier(roles.transformer)
-            )
-        )
         _hand_over(conn, "raw", roles.loader)
-        _hand_over(conn, schema, roles.transformer)
+        for name in (schema, internal):
+            conn.execute(
+                sql.SQL("create schema if not exists {} authorization {}").format(
+                    sql.Identifier(name), sql.Identifier(roles.transformer)
+                )
+            )
+            _hand_over(conn, name, roles.transformer)
         conn.execute(
             template("grants").format(
                 loader=sql.Identifier(roles.loader),
                 transformer=sql.Identifier(roles.transformer),
                 reader=sql.Identifier(roles.reader),
                 schema=sql.Identifier(schema),
+                internal=sql.Identifier(internal),
                 database=sql.Identifier(conn.info.dbname),
             )
         )

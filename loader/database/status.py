@@ -8,7 +8,7 @@ from typing import Final
 from psycopg import Connection, errors
 
 from loader.database.locks import SHORT_TRY
-from loader.database.models import copy_marks, progress_schemas
+from loader.database.models import copy_marks, full_name, progress_schemas
 from loader.database.queries import LEFT_OUT, fetch, query
 
 # Of the whole table, and each process that works on one has its own locks.
@@ -88,7 +88,7 @@ def models_status(conn: Connection) -> Models:
                 conn.execute(f"set local lock_timeout = '{SHORT_TRY}'".encode())
                 found = copy_marks(conn, schema, "updated_at")
             marks += [
-                (f"{schema}.{name}", load_seq, _moment(updated_at))
+                (full_name(schema, name), load_seq, _moment(updated_at))
                 for name, load_seq, updated_at in sorted(found)
             ]
         except errors.InsufficientPrivilege:

@@ -28,7 +28,7 @@ from loader.reading.limits import too_long
 from loader.reading.lines import Blocks
 from loader.reading.pieces import Pieces
 from loader.reading.rows import Assembler, Broken, Origins, Rows
-from loader.reading.uniform import FRACTIONS, Uniform
+from loader.reading.uniform import Uniform
 from loader.reading.unpack import NULL, Unpacker
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ _SPECIAL: Final = re.compile(rb"\\u|[\x80-\xff]|\d{300}|[eE]\+?\d{3}")
 # of a value, as it is written.
 _LITERAL: Final = "\0"
 _KEPT: Final = "\0\0"
+# Below it, a binary fraction has every whole number.
+_EXACT: Final = 1 << 53
 
 
 class JsonReader:
@@ -295,7 +297,7 @@ class JsonReader:
         with suppress(ArrowError, OverflowError):
             if kinds == {int}:
                 return pa.array(values, pa.int64())
-            if int not in kinds or per_second <= FRACTIONS:
+            if int not in kinds or all(one is None or abs(one) < _EXACT for one in values):
                 return pa.array([None if one is None else float(one) for one in values])
         return _names(values)
 

@@ -38,6 +38,7 @@ _SHOWN_KEYS: Final = 10
 _SHOWN_BYTES: Final = 60
 # Whole or not closed; never gives back what it took, so that it takes no more than one pass.
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_BYTES: Final = re.compile("[\udc80-\udcff]")
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
 
 
@@ -280,7 +281,8 @@ def why(  # noqa: PLR0911
     if value is None or isinstance(value, bool | list | dict):
         return f"{where} is {_kind(value)}"
     if isinstance(value, str) and not is_utf8(value):
-        return f"{where} is not UTF-8"
+        # Bytes, and not half of a pair that stands there in the letters of JSON.
+        return f"{where} is not UTF-8" + ("; see --encoding" if _BYTES.search(value) else "")
     return None
 
 

@@ -224,4 +224,7 @@ class _Check:
         value = None if self.values is None else value_at(self.values, row)
         if isinstance(value, bytes):
             value = value.decode(errors="replace")
+        if isinstance(value, float) and value.is_integer():
+            # With its digits, which tell the unit of a time.
+            value = int(value)
         return "" if value is None else str(value).strip()

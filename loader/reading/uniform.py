@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from loader.reading.mapping import Mapping
     from loader.reading.pieces import Pieces
 
-# Of such units, a binary fraction has all that are whole, in any year, and all digits.
-FRACTIONS: Final = 1000
+# Of such units, a binary fraction has all digits that count.
+FRACTIONS: Final = 1_000_000
 
 
 class Uniform:
@@ -84,8 +84,8 @@ class Uniform:
             return None
         is_whole = isinstance(value, int)
         if not names.isdisjoint(self._mapping.time_columns):
-            if is_whole and self._per_second > 1:
-                return pa.int64()
+            if is_whole:
+                return pa.int64() if self._per_second else None
             return pa.float64() if 0 < self._per_second <= FRACTIONS else None
         if not names.isdisjoint(self._mapping.needed_columns):
             return pa.int64() if is_whole else None

@@ -3,12 +3,19 @@
     {%- if '"' in target.schema -%}
         {%- do exceptions.raise_compiler_error("the schema of the target, " ~ target.schema ~ ", has a quotation mark: choose another DBT_SCHEMA") -%}
     {%- endif -%}
+    {%- if target.schema.endswith('_internal') or target.schema.encode('utf-8') | length > 54 -%}
+        {%- do exceptions.raise_compiler_error(
+            "the schema of the target is " ~ target.schema ~ ", but what readers do not read is in a schema with _internal"
+            ~ " appended: choose a DBT_SCHEMA of at most 54 bytes that does not end so, or rename it (alter schema)"
+        ) -%}
+    {%- endif -%}
     {%- if execute -%}
         {%- set selected, schemas = [], [] -%}
         {%- for unique_id in selected_resources -%}
             {%- set kind, package = unique_id.split('.')[:2] -%}
             {%- if package == 'video_events' and unique_id in graph.nodes -%}
-                {%- do schemas.append(graph.nodes[unique_id].schema) -%}
+                {%- set schema = graph.nodes[unique_id].schema -%}
+                {%- do schemas.extend([schema, schema.removesuffix('_internal') ~ '_internal']) -%}
             {%- endif -%}
             {%- if package == 'video_events' and kind != 'seed' -%}
                 {%- do selected.append(kind) -%}
@@ -28,9 +35,6 @@
         {#- To describe what may become takes no data. -#}
         {%- if selected and flags.WHICH not in ['compile', 'generate'] -%}
             {%- do _check_raw(source('raw', 'loads'), source('raw', 'event_chunks')) -%}
-        {%- endif -%}
-        {%- if 'model' in selected and flags.WHICH in ['run', 'build'] and not invocation_args_dict.get('defer') -%}
-            {%- do _check_seeds() -%}
         {%- endif -%}
     {%- endif -%}
 {% endmacro %}
@@ -68,16 +72,18 @@
 {% endmacro %}
 
 
-{#- Stops where a model reads a seed that was never loaded, and this run does not load. -#}
-{% macro _check_seeds() %}
+{% macro check_seeds() %}
     {%- set inputs = [] -%}
-    {%- for unique_id in selected_resources if unique_id in graph.nodes -%}
-        {%- do inputs.extend(graph.nodes[unique_id].depends_on.nodes) -%}
-    {%- endfor -%}
-    {%- for seed in graph.nodes.values()
+    {%- if execute and flags.WHICH in ['run', 'build'] and not invocation_args_dict.get('defer') -%}
+        {%- for unique_id in selected_resources if unique_id.startswith('model.video_events.') -%}
+            {%- do inputs.extend(graph.nodes[unique_id].depends_on.nodes) -%}
+        {%- endfor -%}
+    {%- endif -%}
+    {%- for seed in (graph.nodes.values() if inputs else [])
         if seed.resource_type == 'seed' and seed.package_name == 'video_events'
         and seed.unique_id in inputs and seed.unique_id not in selected_resources -%}
-        {%- if not adapter.get_relation(seed.database, seed.schema, seed.alias) -%}
+        {#- dbt's cache does not know what was moved. -#}
+        {%- if not existing_relation(api.Relation.create(database=seed.database, schema=seed.schema, identifier=seed.alias)) -%}
             {%- if seed.name == 'categories' -%}
                 {#- It came later than the models: as long as nobody fills it, all is as it was. -#}
                 {%- do run_query(
@@ -96,7 +102,7 @@
 
 {#-
     Statement: raises an error when everybody may create in one of these schemas, or in one of the search
-    path.
+    path, or when one that is beside ours is a stranger's.
 -#}
 {% macro _check_schemas(schemas) %}
     {#-
@@ -109,6 +115,7 @@
         usual constant text := pg_catalog.current_setting('search_path');
         places constant pg_catalog.name[] := pg_catalog.current_schemas(false);
         open_schema pg_catalog.name;
+        stranger pg_catalog.name;
     begin
         perform pg_catalog.set_config('search_path', 'pg_catalog', true);
         select nspname into open_schema
@@ -126,6 +133,32 @@
             raise insufficient_privilege using
                 message = format('everybody may create in schema %I, and what they put there may run with the rights of %I; nothing was changed', open_schema, current_user),
                 hint = format('revoke create on schema %I from public; where it is only in the search path, this does too: alter role %I set search_path = ''''', open_schema, session_user);
+        end if;
+        {#- Who owns a schema may put anything in the place of what is there. #}
+        select
+            namespaces.nspname,
+            roles.rolname
+        into open_schema, stranger
+        from pg_namespace as namespaces
+        inner join pg_roles as roles on namespaces.nspowner = roles.oid
+        where
+            namespaces.nspname like '%\_internal'
+            and namespaces.nspname in ({% for schema in schemas %}{{ dbt.string_literal(schema) }}{{ ', ' if not loop.last }}{% endfor %})
+            and not roles.rolsuper
+            and roles.rolname <> current_user
+            and namespaces.nspowner not in (
+                select beside.nspowner
+                from pg_namespace as beside
+                where beside.nspname || '_internal' = namespaces.nspname
+                union all
+                select datdba
+                from pg_database
+                where datname = current_database()
+            );
+        if found then
+            raise insufficient_privilege using
+                message = format('schema %I belongs to %I, and what they put there may run with the rights of %I; nothing was changed', open_schema, stranger, current_user),
+                hint = format('alter schema %I owner to %I', open_schema, current_user);
         end if;
         perform set_config('search_path', usual, true);
     end

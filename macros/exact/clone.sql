@@ -1,4 +1,10 @@
 {% macro can_clone_table() -%}
+    {%- for progress in earlier_marks() -%}
+        {%- do exceptions.raise_compiler_error(
+            "Schema " ~ progress.schema ~ " is one of an earlier version of this project; nothing was changed."
+            ~ " Bring it up to date first: dbt seed"
+        ) -%}
+    {%- endfor -%}
     {%- if is_stored(model) and not load_cached_relation(defer_relation) -%}
         {%- do exceptions.raise_compiler_error(
             "There is no table " ~ defer_relation ~ " to clone. Build it first, or leave " ~ model.name ~ " out"

@@ -87,8 +87,10 @@
     {%- endif -%}
     {%- set marks = [] -%}
     {%- for name in follows | sort -%}
-        {%- for mark in run_query(
-            "select progress.load_seq from " ~ mark_of(ref(name)) ~ " for share"
+        {#- With `--defer` it may be one of an earlier version, whose marks are elsewhere. -#}
+        {%- for mark in (
+            run_query("select progress.load_seq from " ~ mark_of(ref(name)) ~ " for share")
+            if existing_relation(progress_beside(ref(name))) else []
         ) if mark['load_seq'] is not none -%}
             {%- do marks.append(mark['load_seq']) -%}
         {%- endfor -%}

@@ -5,8 +5,9 @@
 
 
 {% macro progress_beside(relation) -%}
-    {#- In the schema of the model: with `--defer` or `+schema` that is another one than the target's. -#}
-    {{ return(relation.incorporate(path={'identifier': 'model_progress'}, type='table')) }}
+    {#- By the schema of the model: with `--defer` or `+schema` that is another one than the target's. -#}
+    {%- set inside = relation.schema.removesuffix('_internal') ~ '_internal' -%}
+    {{ return(relation.incorporate(path={'schema': inside, 'identifier': 'model_progress'}, type='table')) }}
 {%- endmacro %}
 
 
@@ -28,8 +29,8 @@
     {%- set found = {} -%}
     {%- if execute and flags.WHICH in ['run', 'build'] -%}
         {%- for model in graph.nodes.values() if is_stored(model) and model.unique_id in selected_resources -%}
-            {%- set table = api.Relation.create(database=model.database, schema=model.schema, identifier=model.alias) -%}
-            {%- do found.update({model.schema: progress_beside(table)}) -%}
+            {%- set progress = progress_beside(api.Relation.create(database=model.database, schema=model.schema)) -%}
+            {%- do found.update({progress.schema: progress}) -%}
         {%- endfor -%}
     {%- endif -%}
     {{ return(found.values() | list) }}
@@ -37,7 +38,15 @@
 
 
 {% macro create_progress_table(progress) -%}
-    create schema if not exists {{ progress.without_identifier().include(database=false) }};
+    {%- set schema = progress.without_identifier().include(database=false) %}
+    do $$
+    begin
+        {#- It asks for the right to create one, also where it is there. #}
+        if to_regnamespace({{ dbt.string_literal(schema | string) }}) is null then
+            create schema if not exists {{ schema }};
+        end if;
+    end
+    $$;
     {#- Two that create it at once would fail without this lock. -#}
     select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('video-events model_progress', 0));
     create table if not exists {{ progress }} (

@@ -1,4 +1,9 @@
 {% macro create_csv_table(model, agate_table) %}
+    {#- dbt's cache does not know what was moved, or made by somebody who seeds as well. -#}
+    {%- set existing = existing_relation() -%}
+    {%- if existing -%}
+        {{ return(reset_csv_table(model, false, existing, agate_table)) }}
+    {%- endif -%}
     {%- do check_seed(agate_table) -%}
     {{ return(default__create_csv_table(model, agate_table)) }}
 {% endmacro %}

@@ -28,13 +28,14 @@ def test_status_tells_what_is_loaded_and_how_far_behind_models_are(
     run_loader("load", write_events("1.csv", count=3, bad=1))
     run_loader("load", write_events("2.csv", count=2))
     run_loader("withdraw", "2")
-    conn.execute("create schema analytics")
+    conn.execute("create schema analytics_internal")
     conn.execute(
-        "create table analytics.model_progress"
+        "create table analytics_internal.model_progress"
         " (model_name text, load_seq bigint, definition jsonb, updated_at timestamptz)"
     )
     conn.execute(
-        "insert into analytics.model_progress values ('a', 1, '{}', now()), ('b', null, null, null)"
+        "insert into analytics_internal.model_progress"
+        " values ('a', 1, '{}', now()), ('b', null, null, null)"
     )
     outcome = run_loader("status", "--json")
     assert outcome.exit_code == 0
@@ -51,10 +52,10 @@ def test_status_tells_what_is_loaded_and_how_far_behind_models_are(
     assert "analytics.a" in text
     with conn.transaction():
         # As VACUUM FULL keeps it.
-        conn.execute("lock table analytics.model_progress in access exclusive mode")
+        conn.execute("lock table analytics_internal.model_progress in access exclusive mode")
         outcome = run_loader("status", PGOPTIONS="-c video_events.lock_timeout=1s")
     assert outcome.exit_code == 0
-    assert "not shown: somebody keeps analytics.model_progress locked" in outcome.stdout
+    assert "not shown: somebody keeps analytics_internal.model_progress locked" in outcome.stdout
 
 
 def test_loads_are_listed_newest_first(run_loader: Run, write_events: Write) -> None:

@@ -134,6 +134,7 @@ def test_what_was_there_is_handed_over_once(
 ) -> None:
     conn.execute("reset role")
     conn.execute("create table analytics.mine as select 1 as one")
+    conn.execute("create table analytics_internal.mine as select 1 as one")
     conn.execute("create function analytics.two() returns int language sql as 'select 2'")
     with (
         psycopg.connect(cluster.dsn(conn.info.dbname), autocommit=True) as busy,
@@ -142,7 +143,8 @@ def test_what_was_there_is_handed_over_once(
         outcome = run_loader("roles", *people.options())
         assert outcome.exit_code == 0, outcome.stderr
         assert outcome.stdout.startswith("new roles: none\n")
-        assert owners(conn, "analytics") == {people.roles["transformer"]}
+        for schema in ("analytics", "analytics_internal"):
+            assert owners(conn, schema) == {people.roles["transformer"]}
         # Nothing is left to change, so nobody has to wait for anybody.
         busy.execute("lock table raw.events, analytics.mine in access share mode")
         assert run_loader("roles", *people.options()).exit_code == 0

@@ -36,9 +36,10 @@ def test_what_was_reported_is_reported_again(
 ) -> None:  # fmt: skip
     """For any moment and stretch, and a load is explained by the difference of two of them."""
     dbt("seed")
-    conn.execute("insert into analytics.categories values ('other', '2 min')")
+    conn.execute("insert into analytics_internal.categories values ('other', '2 min')")
     conn.execute(
-        "insert into analytics.alert_rules values ('a', 'absence', 'people', null, '2 min')"
+        "insert into analytics_internal.alert_rules"
+        " values ('a', 'absence', 'people', null, '2 min')"
     )
     dbt("build", "--exclude-resource-type", "test", "unit_test", "seed")
     visible: list[int] = []
@@ -106,7 +107,7 @@ def test_what_was_reported_is_reported_again(
     for events in batch:
         ledger.load([replace(one, time=one.time + timedelta(seconds=1)) for one in events])
         keep_what_is_shown(conn, seq := seq + 1)
-    conn.execute("update analytics.model_progress set load_seq = %s", [seq])
+    conn.execute("update analytics_internal.model_progress set load_seq = %s", [seq])
     ledger.purge()
     assert conn.execute(
         "select count(*) from raw.event_chunks where %s = any(load_ids)", [newest_load(conn)]

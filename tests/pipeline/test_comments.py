@@ -18,7 +18,7 @@ Comments = dict[tuple[str, str], dict[str | None, str | None]]
 
 
 def comments_of(conn: Connection[TupleRow]) -> Comments:
-    """Return the comments on all relations of the two schemas and on their columns."""
+    """Return the comments on all relations of the three schemas and on their columns."""
     found: Comments = {}
     for schema, relation, column, comment in conn.execute(
         """
@@ -33,7 +33,7 @@ def comments_of(conn: Connection[TupleRow]) -> Comments:
             where attrelid = c.oid and attnum > 0 and not attisdropped
         ) a
         where c.relkind in ('r', 'p', 'v') and not c.relispartition
-          and c.relnamespace::regnamespace::text in ('raw', 'analytics')
+          and c.relnamespace::regnamespace::text in ('raw', 'analytics', 'analytics_internal')
         """
     ):
         found.setdefault((schema, relation), {})[column] = comment
@@ -71,8 +71,8 @@ def test_every_relation_and_column_is_described_in_the_database_too(
         assert dbt.manifest is not None
         described = descriptions_in(dbt.manifest)
         there = comments_of(conn)
-        assert {name for name in there if name[0] == "analytics"} - set(described) == {
-            ("analytics", "model_progress")
+        assert {name for name in there if name[0] != "raw"} - set(described) == {
+            ("analytics_internal", "model_progress")
         }
         for relation, descriptions in described.items():
             assert all(descriptions.values()), (relation, descriptions)

@@ -78,7 +78,7 @@ def test_a_run_is_not_in_the_way_of_one_that_has_not_cleaned_up(
 ) -> None:
     # dbt looks for the old table of an earlier swap at its start, and drops its own at its end.
     with connect(dsn) as other, other.transaction():
-        other.execute("select 1 from analytics.model_progress for update")
+        other.execute("select 1 from analytics_internal.model_progress for update")
         run = processes.start_dbt("run", "--select", "dim_event_types")
         while number_of_waiting(conn) < 1:
             assert not run.wait(timeout=0.05)

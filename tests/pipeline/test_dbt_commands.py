@@ -91,10 +91,10 @@ class Bench:
             "select oid, relfilenode, relname, xmin::text from pg_class"
             " where relnamespace::regnamespace::text !~ '^pg_' order by oid"
         )
-        is_built = self.rows("select to_regclass('analytics.model_progress') is not null")
+        is_built = self.rows("select to_regclass('analytics_internal.model_progress') is not null")
         return [
             *relations,
-            *(self.rows("table analytics.model_progress") if is_built[0][0] else []),
+            *(self.rows("table analytics_internal.model_progress") if is_built[0][0] else []),
         ]
 
 
@@ -156,7 +156,7 @@ def hide_raw(bench: Bench) -> None:
 
 def show_raw(bench: Bench) -> None:
     """Undo it."""
-    assert bench.rows("select count(*) from analytics.event_types") > [(0,)]
+    assert bench.rows("select count(*) from analytics_internal.event_types") > [(0,)]
     bench.conn.execute("alter schema hidden rename to raw")
 
 
@@ -173,24 +173,28 @@ def show_chunks(bench: Bench) -> None:
 
 def make_older(bench: Bench) -> None:
     """Have a table lack a column that its model has now."""
-    bench.conn.execute("alter table analytics.int_event_runs rename first_event_times to mislaid")
+    bench.conn.execute(
+        "alter table analytics_internal.int_event_runs rename first_event_times to mislaid"
+    )
 
 
 def make_newer(bench: Bench) -> None:
     """Undo it."""
     unchanged(bench)
-    bench.conn.execute("alter table analytics.int_event_runs rename mislaid to first_event_times")
+    bench.conn.execute(
+        "alter table analytics_internal.int_event_runs rename mislaid to first_event_times"
+    )
 
 
 def hide_seed(bench: Bench) -> None:
     """Make the target one that was never seeded."""
-    bench.conn.execute("alter table analytics.event_types rename to mislaid")
+    bench.conn.execute("alter table analytics_internal.event_types rename to mislaid")
 
 
 def show_seed(bench: Bench) -> None:
     """Undo it."""
     unchanged(bench)
-    bench.conn.execute("alter table analytics.mislaid rename to event_types")
+    bench.conn.execute("alter table analytics_internal.mislaid rename to event_types")
 
 
 def keep_state(bench: Bench) -> None:
@@ -229,13 +233,14 @@ def is_documented(bench: Bench) -> None:
 
 def is_copied(bench: Bench) -> None:
     """Demand tables with the rows and marks of production, and views that show what it shows."""
-    for name in (*MARTS, *LIVE_VIEWS, "int_event_runs", "event_types"):
+    inside = (f"_internal.{name}" for name in ("int_event_runs", "event_types"))
+    for name in (*(f".{name}" for name in (*MARTS, *LIVE_VIEWS)), *inside):
         production, copy = (
-            bench.rows(f"select * from {schema}.{name} as relation order by relation::text")
+            bench.rows(f"select * from {schema}{name} as relation order by relation::text")
             for schema in ("analytics", "dev")
         )
         assert copy == production != [], name
-    marks = "select model_name, load_seq, definition from {}.model_progress order by model_name"
+    marks = "select model_name, load_seq, definition from {}_internal.model_progress order by 1"
     assert bench.rows(marks.format("dev")) == bench.rows(marks.format("analytics"))
     keep_dev_file(bench)
 

@@ -49,11 +49,13 @@ def test_incremental_equals_recomputation_and_full_refresh(
     dbt("seed")
     # Other gaps of their own, on the lattice of the events.
     conn.execute(
-        "update analytics.categories set activity_gap = '2 min' where category = 'vehicles'"
+        "update analytics_internal.categories set activity_gap = '2 min'"
+        " where category = 'vehicles'"
     )
-    conn.execute("insert into analytics.categories values ('other', '30 s', false)")
+    conn.execute("insert into analytics_internal.categories values ('other', '30 s', false)")
     conn.execute(
-        "insert into analytics.alert_rules values ('a', 'absence', 'people', null, '2 min'),"
+        "insert into analytics_internal.alert_rules"
+        " values ('a', 'absence', 'people', null, '2 min'),"
         " ('b', 'absence', 'vehicles', null, '1 s'), ('never', 'consecutive', 'other', 1, null)"
     )
     dbt("run")

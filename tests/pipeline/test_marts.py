@@ -80,8 +80,13 @@ def test_a_batch_does_not_look_at_partitions_that_it_cannot_touch(
     with conn.transaction():
         conn.execute("lock table raw.event_chunks_2023_05 in access exclusive mode")
         dbt("run", "--select", *models)
+    with conn.transaction():
+        # One to which nothing is new looks at none.
+        conn.execute("lock table raw.event_chunks in access exclusive mode")
+        dbt("run", "--select", *models)
     marks = conn.execute(
-        "select load_seq from analytics.model_progress where model_name = any(%s)", [models]
+        "select load_seq from analytics_internal.model_progress where model_name = any(%s)",
+        [models],
     ).fetchall()
     assert marks == [(2,)] * len(models)
 
@@ -275,14 +280,14 @@ def test_a_changed_definition_stops_the_run_and_a_full_refresh_takes_it(
     conn: Connection[TupleRow], dbt: Dbt, ledger: Ledger
 ) -> None:
     complaints = {
-        "update analytics.event_types set category = 'wheels' where event_type = 'car'":
+        "update analytics_internal.event_types set category = 'wheels' where event_type = 'car'":
             "event_types: car is now wheels, was vehicles",
-        "delete from analytics.event_types where event_type = 'car'":
+        "delete from analytics_internal.event_types where event_type = 'car'":
             "event_types: car is now other, was vehicles",
-        "update analytics.alert_rules set threshold = 4 where kind = 'consecutive'":
+        "update analytics_internal.alert_rules set threshold = 4 where kind = 'consecutive'":
             "alert_rules: person_in_5_consecutive_events is now consecutive people 4, "
             "was consecutive people 5",
-        "delete from analytics.alert_rules where kind = 'presence'":
+        "delete from analytics_internal.alert_rules where kind = 'presence'":
             "alert_rules: person_present_for_10_minutes is gone",
     }  # fmt: skip
     ledger.load([Event("gate", NOON, "car")])
@@ -312,7 +317,7 @@ def test_another_gap_stops_the_run_and_a_full_refresh_takes_it(
 ) -> None:
     """Of all categories, or of one; and a database without that seed goes on."""
     ledger.load([Event("gate", NOON + timedelta(seconds=90 * n), "car") for n in range(4)])
-    conn.execute("drop table analytics.categories cascade")
+    conn.execute("drop table analytics_internal.categories cascade")
     dbt("run")
     result = dbt.attempt("run", "--vars", "activity_gap: 2 minutes")
     assert not result.success
@@ -320,7 +325,7 @@ def test_another_gap_stops_the_run_and_a_full_refresh_takes_it(
     dbt("run", "--vars", "activity_gap: 2 minutes", "--full-refresh")
     assert Oracle(conn=conn, gap="2 minutes").differences(MARTS | LIVE_VIEWS) == {}
     conn.execute(
-        "insert into analytics.categories values ('people', '2 min'), ('vehicles', '90 s')"
+        "insert into analytics_internal.categories values ('people', '2 min'), ('vehicles', '90 s')"
     )
     result = dbt.attempt("run", "--vars", "activity_gap: 2 minutes")
     # What is as the usual gap is no change.
@@ -336,7 +341,7 @@ def test_tables_of_an_earlier_version_are_completed_by_the_next_run(
     primary_keys = """
         select conrelid::regclass::text, conname, pg_get_constraintdef(oid) from pg_constraint
         where contype = 'p' and connamespace = 'analytics'::regnamespace
-          and conrelid <> 'analytics.model_progress'::regclass
+          and conrelid <> 'analytics_internal.model_progress'::regclass
     """
     events = [event for number in range(6) for event in scenario(number, generator)]
     ledger.load(events[::2])
@@ -485,7 +490,7 @@ def test_marts_of_another_ledger_stop_the_run_and_a_full_refresh_takes_them(
         for number in range(4 * (1 - loads)):
             ledger.load([Event("gate", NOON + timedelta(hours=5 + number), "van")])
     marks = conn.execute(
-        "select distinct load_seq from analytics.model_progress"
+        "select distinct load_seq from analytics_internal.model_progress"
         " where model_name <> 'dim_event_types'"
     )
     assert marks.fetchall() == [(3,)]

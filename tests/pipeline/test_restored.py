@@ -26,11 +26,11 @@ def test_marts_that_were_restored_alone(
     dbt("seed")
     before = [ledger.load(events) for events in batch[:3]]
     dbt("run")
-    command = [str(cluster.bin_dir / "pg_dump"), "--schema=analytics", f"--dbname={dsn}"]
+    command = [str(cluster.bin_dir / "pg_dump"), "--schema=analytics*", f"--dbname={dsn}"]
     dump = subprocess.run(command, check=True, capture_output=True).stdout
 
     def restore() -> None:
-        conn.execute("drop schema analytics cascade")
+        conn.execute("drop schema analytics, analytics_internal cascade")
         command = [
             str(cluster.bin_dir / "psql"),
             "--quiet",
@@ -59,7 +59,7 @@ def test_marts_that_were_restored_alone(
     # Nothing is gone, but what the models know and what they do not stands together.
     dump = subprocess.run(command, check=True, capture_output=True).stdout
     newer = ledger.load(batch[1])
-    conn.execute("update analytics.model_progress set load_seq = load_seq + 1")
+    conn.execute("update analytics_internal.model_progress set load_seq = load_seq + 1")
     ledger.purge()
     restore()
     assert "not apart from others" in ledger.run_loader("status").stderr

@@ -18,6 +18,14 @@ from tests.support.scenarios import Event
 NOON = datetime(2024, 5, 13, 12, tzinfo=UTC)
 ROLES = ("loader", "transformer", "reader")
 FUNCTION = "activity_periods_between(interval '5 minutes', '2024-05-13', '2024-05-14')"
+# Of those that read what was, each is there twice.
+SPAN = "'2024-05-13', '2024-05-14'"
+AS_OF = [
+    f"{what}_as_of({at}, {SPAN})"
+    for what in ("activity_periods", "category_activity_periods", "alerts", "hourly_detections")
+    for at in ("0::bigint", "now()")
+]
+CALLS = (FUNCTION, f"events_between({SPAN})", *AS_OF)
 HOURLY_INDEXES = (
     "select regexp_replace(indexdef, 'INDEX \\S+', '') from pg_indexes"
     " where tablename = 'fct_hourly_detections' order by 1"
@@ -44,36 +52,59 @@ def dsns(
 
 
 def permitted(conn: Connection, *privileges: str) -> set[str]:
-    """Return to which relations of the two schemas a session has one of these privileges."""
+    """Return to which relations of all schemas a session has one of these privileges."""
     rows = conn.execute(
         "select relnamespace::regnamespace || '.' || relname from pg_class"
         " where relkind in ('r', 'p', 'v', 'm') and relnamespace::regnamespace::text"
-        " in ('raw', 'analytics') and has_schema_privilege(relnamespace, 'usage')"
+        " in ('raw', 'analytics', 'analytics_internal')"
+        " and has_schema_privilege(relnamespace, 'usage')"
         " and has_table_privilege(oid, %s)",
         [", ".join(privileges)],
     )
     return {name for (name,) in rows}
 
 
+def relations_of(conn: Connection, schema: str) -> set[str]:
+    """Return what tools list: all that has rows, in a schema."""
+    rows = conn.execute(
+        "select relnamespace::regnamespace || '.' || relname from pg_class"
+        " where relkind in ('r', 'p', 'v', 'm') and relnamespace = %s::regnamespace",
+        [schema],
+    )
+    return {name for (name,) in rows}
+
+
+def functions_of(conn: Connection, schema: str) -> set[str]:
+    """Return the functions of a schema."""
+    rows = conn.execute(
+        "select distinct pronamespace::regnamespace || '.' || proname from pg_proc"
+        " where pronamespace = %s::regnamespace",
+        [schema],
+    )
+    return {name for (name,) in rows}
+
+
 def check_reader(dsn: str) -> None:
-    """Read every mart and live view, and fail to do anything else."""
+    """Read all that is in the schema of the target, call every function, and do nothing else."""
     views = ("mart_freshness", "dim_categories")
-    marts = {f"analytics.{n}" for n in (*MARTS, *REPORTS, *LIVE_VIEWS, *views)}
+    staging = (f"stg_video_events__{name}" for name in ("events", "sources"))
+    marts = {f"analytics.{n}" for n in (*MARTS, *REPORTS, *LIVE_VIEWS, *views, *staging)}
     with psycopg.connect(dsn, autocommit=True) as conn:
-        readable = {f"analytics.stg_video_events__{name}" for name in ("events", "sources")}
-        assert permitted(conn, "select") == marts | readable
+        assert permitted(conn, "select") == marts == relations_of(conn, "analytics")
         assert permitted(conn, "insert", "update", "delete", "truncate", "trigger") == set()
         for relation in marts:
             conn.execute(f"select * from {relation}".encode())
-        found = conn.execute(f"select distinct category from analytics.{FUNCTION}".encode())
-        assert ("vehicles",) in found.fetchall()
-        events = "analytics.events_between('-infinity', 'infinity')"
-        found = conn.execute(f"select distinct category from {events}".encode())
-        assert ("vehicles",) in found.fetchall()
+        for call in CALLS:
+            conn.execute(f"select * from analytics.{call}".encode())
+        called = {f"analytics.{call.partition('(')[0]}" for call in CALLS}
+        assert called == functions_of(conn, "analytics")
+        for call in (FUNCTION, "events_between('-infinity', 'infinity')"):
+            found = conn.execute(f"select distinct category from analytics.{call}".encode())
+            assert ("vehicles",) in found.fetchall()
         for statement in (
             "select * from raw.events",
-            "select * from analytics.stg_video_events__event_history",
-            "select * from analytics.int_event_runs",
+            "select * from analytics_internal.stg_video_events__event_history",
+            "select * from analytics_internal.int_event_runs",
             "delete from analytics.fct_alerts",
             "create table analytics.mine (x int)",
         ):
@@ -184,6 +215,8 @@ def test_each_role_does_its_work_and_nothing_else(
         (["search_path=pg_catalog, pg_temp"],)
     ]
 
+    # Where an administrator makes the schemas, dbt need not be able to.
+    conn.execute("revoke create on database events from transformer")
     # By hand, and so not for long: what dbt_project.yml says is the truth.
     conn.execute("grant select on analytics.dim_sources, analytics.alerts_live to a_loader")
     ledger.load([Event("gate", NOON.replace(hour=13), "pedestrian")])
@@ -198,15 +231,19 @@ def test_each_role_does_its_work_and_nothing_else(
             with pytest.raises(errors.InsufficientPrivilege):
                 loader.execute(statement.encode())
         readable = {name for name in permitted(loader, "select") if not name.startswith("raw.")}
-        assert readable == {"analytics.model_progress"}
+        assert readable == {"analytics_internal.model_progress"}
 
     check_rebuild_below_views_of_others(conn, dsns["reader"], dbt)
     check_reader(dsns["reader"])
     assert oracle.differences({**MARTS, **LIVE_VIEWS}) == {}
     found = conn.execute(
         "select distinct relnamespace::regnamespace::text, pg_get_userbyid(relowner) from pg_class"
-        " where relnamespace::regnamespace::text in ('raw', 'analytics')"
+        " where relnamespace::regnamespace::text in ('raw', 'analytics', 'analytics_internal')"
     ).fetchall()
-    assert sorted(found) == [("analytics", "transformer"), ("raw", "loader")]
+    assert sorted(found) == [
+        ("analytics", "transformer"),
+        ("analytics_internal", "transformer"),
+        ("raw", "loader"),
+    ]
     check_that_a_superuser_runs_nobodys_functions(conn, dsns["reader"], dbt, monkeypatch)
     check_that_everybody_can_put_nothing_in_its_way(conn, dbt, monkeypatch)

@@ -22,10 +22,10 @@ LABELLED = "category,label,event_type,weight\npeople,a,pedestrian,1\nvehicles,b,
 STATE = """
 select
     (select jsonb_agg(jsonb_build_array(oid, relname, relacl, relkind) order by oid)
-     from pg_class where relnamespace = 'analytics'::regnamespace),
-    (select jsonb_agg(types order by event_type) from analytics.event_types as types),
-    (select jsonb_agg(rules order by rule_name) from analytics.alert_rules as rules),
-    (select jsonb_agg(marks order by model_name) from analytics.model_progress as marks)
+     from pg_class where relnamespace::regnamespace::text in ('analytics', 'analytics_internal')),
+    (select jsonb_agg(types order by event_type) from analytics_internal.event_types as types),
+    (select jsonb_agg(rules order by rule_name) from analytics_internal.alert_rules as rules),
+    (select jsonb_agg(marks order by model_name) from analytics_internal.model_progress as marks)
 """
 
 
@@ -44,7 +44,7 @@ def test_a_seed_with_a_slip_is_refused_and_one_with_more_columns_taken(
 
     types.write_text(DOUBLED)
     assert "line 5, event_type" in refused(some, "seed")
-    found = conn.execute("select to_regclass('analytics.event_types')").fetchone()
+    found = conn.execute("select to_regclass('analytics_internal.event_types')").fetchone()
     assert found == (None,)
     types.write_text(good_types)
     some.build()
@@ -85,9 +85,9 @@ def test_a_seed_with_a_slip_is_refused_and_one_with_more_columns_taken(
     some("seed")
     assert view_ids(conn) == views
     assert conn.execute(
-        "select label, weight from analytics.event_types where category = 'animals'"
+        "select label, weight from analytics_internal.event_types where category = 'animals'"
     ).fetchall() == [("c", 3)]
-    conn.execute("create view public.labels as select label from analytics.event_types")
+    conn.execute("create view public.labels as select label from analytics_internal.event_types")
     types.write_text(good_types)
     assert "gets other columns" in refused(some, "seed")
     conn.execute("drop view public.labels")
@@ -100,8 +100,8 @@ def test_a_seed_with_a_slip_is_refused_and_one_with_more_columns_taken(
 
 def check_doubled_table(dbt: Dbt, conn: Connection[TupleRow], ledger: Ledger) -> None:
     """Check that no model is built on a seed that an older version, or a hand, has doubled."""
-    conn.execute("drop index analytics.event_types_event_type_key")
-    conn.execute("insert into analytics.event_types values ('car', 'vehicles')")
+    conn.execute("drop index analytics_internal.event_types_event_type_key")
+    conn.execute("insert into analytics_internal.event_types values ('car', 'vehicles')")
     ledger.load([Event("gate", NOON, "car")])
     for flags in ([], ["--full-refresh"]):
         said = refused(dbt, "run", "--select", "fct_activity_periods", *flags)
@@ -120,6 +120,6 @@ def refused(dbt: Dbt, *arguments: str) -> str:
 def view_ids(conn: Connection[TupleRow]) -> Any:
     """Return the identities of all views of the models: one that was made anew has another one."""
     return conn.execute(
-        "select oid from pg_class"
-        " where relnamespace = 'analytics'::regnamespace and relkind = 'v' order by oid"
+        "select oid from pg_class where relkind = 'v'"
+        " and relnamespace::regnamespace::text in ('analytics', 'analytics_internal') order by oid"
     ).fetchall()

@@ -16,8 +16,8 @@ from tests.support.scenarios import Event
 from tests.support.settings import ZONES, set_oddly
 
 RELATIONS = (
-    "select relname from pg_class"
-    " where relnamespace = to_regnamespace('analytics') and relkind = 'r'"
+    "select oid::regclass::text from pg_class where relkind = 'r'"
+    " and relnamespace::regnamespace::text in ('analytics', 'analytics_internal')"
 )
 
 
@@ -35,7 +35,7 @@ def test_a_day_has_24_hours_in_every_zone(
     oracle = Oracle(conn=conn, gap="1 day")
     dbt("seed")
     conn.execute(
-        "insert into analytics.alert_rules values"
+        "insert into analytics_internal.alert_rules values"
         " ('stay_a_day', 'presence', 'people', null, '1 day')"
     )
     noon = datetime(2024, 3, 31, 12, tzinfo=UTC)
@@ -87,4 +87,4 @@ def test_bad_vars_are_refused_before_anything_is_changed(
     assert conn.execute(RELATIONS).fetchall() == []
     dbt.variables = {"activity_gap": "1 day 12 hours", "report_timezone": "asia/tokyo"}
     dbt("seed", "--select", "event_types")
-    assert conn.execute(RELATIONS).fetchall() == [("event_types",)]
+    assert conn.execute(RELATIONS).fetchall() == [("analytics_internal.event_types",)]

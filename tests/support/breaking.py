@@ -43,7 +43,7 @@ SINGULAR: dict[str, list[str]] = {
         "update analytics.fct_alerts set category = 'none'",
         "update analytics.fct_alerts set rule_name = 'none'",
         "update analytics.fct_alerts set event_count = 1",
-        "update analytics.alert_rules set min_duration = '1 year'",
+        "update analytics_internal.alert_rules set min_duration = '1 year'",
     ],
     "assert_alerts_are_complete": [
         "delete from analytics.fct_alerts where first_event_type = ''",
@@ -55,7 +55,7 @@ SINGULAR: dict[str, list[str]] = {
         "delete from raw.load_counter",
         "update raw.loads set load_seq = null",
     ],
-    "assert_event_types_have_a_category": ["delete from analytics.event_types"],
+    "assert_event_types_have_a_category": ["delete from analytics_internal.event_types"],
 }
 VALUES = {"text": "'no such value'", "integer": "-1", "smallint": "-1", "bigint": "-1"}
 

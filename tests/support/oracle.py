@@ -19,8 +19,8 @@ EVENTS = """
         join raw.loads l on l.load_id = e.load_id
         join raw.sources s on s.source_id = e.source_id
         join raw.event_types t on t.event_type_id = e.event_type_id
-        left join {schema}.event_types c on c.event_type = t.event_type
-        left join {schema}.categories own on own.category = coalesce(c.category, 'other')
+        left join {schema}_internal.event_types c on c.event_type = t.event_type
+        left join {schema}_internal.categories own on own.category = coalesce(c.category, 'other')
         where l.load_seq is not null and l.withdrawn_seq is null
     )
 """
@@ -85,11 +85,12 @@ SOURCES = """
 
 EVENT_TYPES = """
     select t.event_type_id, t.event_type, coalesce(c.category, 'other') as category
-    from raw.event_types t left join {schema}.event_types c using (event_type)
+    from raw.event_types t left join {schema}_internal.event_types c using (event_type)
 """
 
 RULES = """(
-        select r.* from {schema}.alert_rules r left join {schema}.categories c using (category)
+        select r.* from {schema}_internal.alert_rules r
+        left join {schema}_internal.categories c using (category)
         where coalesce(c.is_alerted, true)
     )"""
 

@@ -1035,8 +1035,10 @@ grant usage on schema raw to {transformer};
 grant select on all tables in schema raw to {transformer};
 alter default privileges for role {loader} in schema raw grant select on tables to {transformer};
 
--- The loader looks up, in the one table that dbt grants it, what the models have taken note of.
+-- The loader looks up, in the one table that dbt grants it, what the models have taken note of; those of
+-- earlier versions have it beside the marts.
 grant usage on schema {schema} to {loader}, {reader};
+grant usage on schema {internal} to {loader};
 
 -- name: hand_over
 -- The statements that give a schema and what is in it to its owner. Indexes and the sequences of

@@ -18,7 +18,7 @@ from loader.reading.limits import Limits
 from tests.unit.conftest import Outcome, Read, shown
 
 LONG = settings(
-    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "300")),
+    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "100")),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )

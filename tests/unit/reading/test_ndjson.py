@@ -76,7 +76,7 @@ def test_a_line_with_many_brackets_need_not_be_deep(read: Read, text: str) -> No
         (with_keys(source="")[:-1], "source", "empty"),
         (with_keys(type="\0")[:-1], "type", "control character"),
         (with_keys(type="\ud800")[:-1], "type", "not UTF-8"),
-        (ROW[:-1].replace(b"car", b"\xff"), "type", "not UTF-8"),
+        (ROW[:-1].replace(b"car", b"\xff"), "type", "not UTF-8; see --encoding"),
         (ROW[:-1].replace(b"car", b"c\tar"), None, "is not JSON"),
         (ROW[:-1].replace(b"2024", b"\xff024"), "time", "not UTF-8"),
         (ROW[:-2] + b', "type": "car"}', None, '"type" is there twice'),
@@ -164,6 +164,19 @@ def test_epochs(read: Read, unit: str, time: object) -> None:
     found = read(line + b"x\n" + line * 2 + with_keys(time=None), NAME, time_format=unit)
     assert found.events == [EVENT] * 3
     assert set(found.raws) == {with_keys(time=None)[:-1], b"x"}
+
+
+@pytest.mark.parametrize("unit", ["epoch_s", "epoch_ms", "epoch_us"])
+@pytest.mark.parametrize("others", [(), (1715612400.5,), (1715612400,), ("x",), (1.5, "x")])
+def test_times_of_another_unit_say_which_they_seem_to_be(
+    read: Read, unit: str, others: tuple[object, ...]
+) -> None:
+    nanoseconds = with_keys(time=1704067200123456789)
+    rows = [nanoseconds, *(with_keys(time=one) for one in others)]
+    for content in (b"".join(rows), b"".join(reversed(rows))):
+        found = read(content, NAME, time_format=unit)
+        (reason,) = [reason for reason in found.reasons if "170406720012345" in reason]
+        assert "if these are nanoseconds: --time-format epoch_ns" in reason
 
 
 def test_keys_may_be_written_differently(read: Read) -> None:
