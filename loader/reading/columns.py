@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from loader.errors import InputError
-from loader.reading import attributes, header, objects
+from loader.reading import attributes, header, rejected
 from loader.reading.arrow import Array, DataType, RecordBatch, Schema, pa
 from loader.reading.extract import Events, extract
 from loader.reading.fields import Path, Step, alike, chain, parse, shown, tree
@@ -157,13 +157,13 @@ class _Rows(Origins):
         mine, places = self.events.stood(row)
         raw = json.dumps(self._document(mine), ensure_ascii=False)
         text = raw.encode("utf-8", "backslashreplace")
-        return text if self.events.is_alone(row) else objects.cut(text, self.way, places)
+        return text if self.events.is_alone(row) else rejected.cut(text, self.way, places)
 
     def reason(self, row: int, column_name: str) -> str | None:
         if self.columns[column_name][row].is_valid:
             return None
         mine, places = self.events.stood(row)
-        return objects.why(self._document(mine), self.paths[column_name], places)
+        return rejected.why(self._document(mine), self.paths[column_name], places)
 
     def _document(self, row: int) -> dict[str, object]:
         values = self.batch.slice(row, 1)

@@ -7,20 +7,17 @@ items of the array that the columns lie in, each with what stands around it.
 
 from __future__ import annotations
 
-import json
 import re
 import tempfile
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 import numpy as np
 
 from loader.errors import InputError
-from loader.reading import attributes, objects
+from loader.reading import attributes, brackets, objects
 from loader.reading.batch import Reject
 from loader.reading.fields import ITEMS, Node, Path
-from loader.reading.header import BOM
 from loader.reading.lines import LF
 from loader.reading.pieces import Around, Pieces, between, blanked
 
@@ -34,7 +31,6 @@ if TYPE_CHECKING:
     from loader.reading.streams import ByteSource
 
 _PIECE: Final = re.compile(rb'(?:"(?:[^"\\]++|\\.)*+"?|[^",\s\[\]]\s*+)++', re.DOTALL)
-_TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"(?:\s*(?P<colon>:))?|[\[\]{}]', re.DOTALL)
 # Of a document that is cut itself: so much may stand before the array, and behind it.
 _LARGEST_HEAD: Final = 64 << 20
 _HERE: Final = "\0here"
@@ -42,37 +38,6 @@ _HERE_WRITTEN: Final = b'"\\u0000here"'
 # What may stand between objects.
 _IS_BETWEEN: Final = np.zeros(256, np.bool_)
 _IS_BETWEEN[list(b" \t\r\n,[]")] = True
-
-
-def looks_like_json(start: bytes) -> bool:
-    """Tell from its first bytes whether content is rather JSON than anything else."""
-    return start.removeprefix(BOM).lstrip().startswith((b"{", b"["))
-
-
-def is_document(start: bytes, longest: int) -> bool:
-    """Tell whether content has something else than objects on its lines.
-
-    Args:
-        start: how the content begins, at least two lines of it or all.
-        longest: bytes that a line may have.
-    """
-    lines = start.lstrip().split(b"\n", 2)
-    if lines[0].startswith(b"["):
-        return True
-    if not lines[0].startswith(b"{"):
-        return False
-    if len(lines[0]) > longest:
-        return True
-    # An object that the line does not end, and the next one goes on with.
-    return len(lines) > 1 and _is_begun(lines[0]) and _is_begun(b"\n".join(lines[:2]), whole=True)
-
-
-def _is_begun(text: bytes, *, whole: bool = False) -> bool:
-    try:
-        msgspec.json.decode(text, type=msgspec.Raw)
-    except (msgspec.DecodeError, RecursionError) as error:
-        return "truncated" in str(error)
-    return whole
 
 
 class Documents:
@@ -142,7 +107,7 @@ class Documents:
 
     def _cut(self) -> tuple[Pieces, int]:
         """Find the objects that are whole; and where to go on."""
-        at, steps, are_braces = _brackets(self._data)[:3]
+        at, steps, are_braces = brackets.find_all(self._data)[:3]
         braces = np.where(are_braces, steps, 0)
         depth = np.cumsum(braces)
         arrays = self._arrays + np.cumsum(np.where(are_braces | (depth > 0), 0, steps))
@@ -203,7 +168,7 @@ class Documents:
     def _enter(self) -> bool:
         """Go into the array of a document where the columns lie, if it is there."""
         keys = self.way[: self.way.index(ITEMS)]
-        while (found := _find(self._data, keys)) is None:
+        while (found := brackets.find_array(self._data, keys)) is None:
             if self._is_ended or len(self._data) > _LARGEST_HEAD:
                 return False
             self._read()
@@ -247,7 +212,7 @@ class Documents:
             self._copy = copy
             self._skip(1)
             depth = len(closing) - 1
-            while not (ends := _ends(self._data, depth)):
+            while not (ends := brackets.ends(self._data, depth)):
                 if self._is_ended or len(self._data) > _LARGEST_HEAD:
                     raise self._damaged("what stands behind its array does not end, or is too long")
                 self._read()
@@ -266,11 +231,11 @@ class Documents:
         """Be done with all up to the bracket that closes so many; return how many bytes it was."""
         line, size, is_inside = self._line, 0, False
         while True:
-            at, steps, _, is_inside = _brackets(self._data, is_inside=is_inside)
+            at, steps, _, is_inside = brackets.find_all(self._data, is_inside=is_inside)
             after = depth + np.cumsum(steps)
             ends = np.flatnonzero(after == 0)
             # The first half of an escape is looked at together with the other.
-            end = len(self._data) - _run(self._data, len(self._data)) % 2
+            end = len(self._data) - brackets.run(self._data, len(self._data)) % 2
             end = int(at[ends[0]]) + 1 if len(ends) else end
             size += end
             self._drop(end)
@@ -311,74 +276,6 @@ class _Again:
             self._kept.close()
             data += self._content.read(size - len(data))
         return data
-
-
-def _brackets(
-    data: bytes, *, is_inside: bool = False
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_], bool]:
-    """Find the brackets that are not inside of a text.
-
-    Returns:
-        Where they are, 1 or -1 for each as it opens or closes, which are of objects, and whether
-        the data end inside of a text.
-    """
-    seen = np.frombuffer(data, np.uint8)
-    quotes = np.flatnonzero(seen == ord('"'))
-    after_escape = quotes[(quotes > 0) & (seen[np.maximum(quotes - 1, 0)] == ord("\\"))]
-    if len(after_escape):
-        # After an odd number of them, that is.
-        is_odd = [_run(data, at) % 2 == 1 for at in after_escape.tolist()]
-        quotes = np.setdiff1d(quotes, after_escape[is_odd], assume_unique=True)
-    # Both opening brackets, and both closing ones, differ in one bit.
-    kinds = seen | 32
-    at = np.flatnonzero((kinds == ord("{")) | (kinds == ord("}")))
-    at = at[(np.searchsorted(quotes, at) + is_inside) % 2 == 0]
-    steps = np.where(kinds[at] == ord("{"), 1, -1)
-    return at, steps, kinds[at] == seen[at], bool((len(quotes) + is_inside) % 2)
-
-
-def _ends(data: bytes, depth: int) -> int:
-    """Return the place behind the bracket that closes so many; 0 when there is none."""
-    at, steps, _, _ = _brackets(data)
-    ends = at[depth + np.cumsum(steps) == 0]
-    return int(ends[0]) + 1 if len(ends) else 0
-
-
-def _run(data: bytes, end: int) -> int:
-    """Count the backslashes before a place."""
-    begin = end
-    while begin and data[begin - 1] == ord("\\"):
-        begin -= 1
-    return end - begin
-
-
-def _find(data: bytes, keys: Path) -> tuple[int, bytes] | None:
-    """Find the array of an object to which keys lead.
-
-    Returns:
-        The place behind its bracket, and what closes everything that is open there.
-    """
-    inside: list[str | None] = []
-    closing = b""
-    key: str | None = None
-    for token in _TOKEN.finditer(data):
-        text = token[0]
-        if text in (b"{", b"["):
-            inside.append(key)
-            key = None
-            closing = (b"}" if text == b"{" else b"]") + closing
-            if text == b"[" and inside[1:] == list(keys):
-                return token.end(), closing
-        elif text in (b"}", b"]"):
-            if not inside:
-                return None
-            key = None
-            inside.pop()
-            closing = closing[1:]
-        elif token["colon"]:
-            key = text[: text.rindex(b'"') + 1].decode(errors="replace")
-            key = json.loads(key, strict=False) if "\\" in key else key[1:-1]
-    return None
 
 
 def _pruned(value: Any, node: Node, keys: list[Any]) -> Any:

@@ -15,8 +15,8 @@ from typing import BinaryIO, Final, Protocol, cast
 from loader.errors import InputError
 from loader.reading.batch import EventBatch
 from loader.reading.bounds import Gate
+from loader.reading.brackets import looks_like_json
 from loader.reading.csv import CsvReader
-from loader.reading.documents import looks_like_json
 from loader.reading.json import JsonReader
 from loader.reading.limits import Limits
 from loader.reading.mapping import Mapping

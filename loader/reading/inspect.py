@@ -21,7 +21,7 @@ import numpy as np
 from loader.errors import InputError, LoaderError
 from loader.reading import attributes, fields, header, inputs
 from loader.reading.arrow import ArrowError, pa, pq
-from loader.reading.documents import is_document
+from loader.reading.brackets import is_document
 from loader.reading.known import mapping_of
 from loader.reading.limits import DEEPEST, Limits
 from loader.reading.mapping import Mapping

@@ -8,28 +8,25 @@ are read one by one (`objects`).
 from __future__ import annotations
 
 import json
-import re
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import compress
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 import numpy as np
 
 from loader.errors import InputError
-from loader.reading import attributes, header, objects
-from loader.reading.arrow import Array, ArrowError, pa, pc
+from loader.reading import header, lists, objects, rejected
 from loader.reading.batch import EventBatch, Reject
-from loader.reading.documents import Documents, is_document
-from loader.reading.extract import Events, extract
+from loader.reading.brackets import is_document
+from loader.reading.documents import Documents
+from loader.reading.extract import extract
 from loader.reading.fields import ITEMS, Node, Path, alike, arrays, chain, tree
 from loader.reading.limits import too_long
 from loader.reading.lines import Blocks
 from loader.reading.pieces import Pieces
 from loader.reading.rows import Assembler, Broken, Origins, Rows
 from loader.reading.uniform import Uniform
-from loader.reading.unpack import NULL, Unpacker
+from loader.reading.unpack import Unpacker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -40,14 +37,10 @@ if TYPE_CHECKING:
     from loader.reading.mapping import Mapping as Meaning
     from loader.reading.streams import ByteSource
 
-# What the database may refuse, or what is no UTF-8.
-_SPECIAL: Final = re.compile(rb"\\u|[\x80-\xff]|\d{300}|[eE]\+?\d{3}")
 # Behind the name of a column: for the key that has the dots of the name in itself; and for the text
 # of a value, as it is written.
 _LITERAL: Final = "\0"
 _KEPT: Final = "\0\0"
-# Below it, a binary fraction has every whole number.
-_EXACT: Final = 1 << 53
 
 
 class JsonReader:
@@ -188,12 +181,12 @@ class JsonReader:
                 else objects.values_of(document, path) * count
                 for key, path in self._paths[name].items()
             ]
-            return _either([one for one in columns if len(one)] or [[None] * count])
+            return lists.either([one for one in columns if len(one)] or [[None] * count])
 
         columns = {name: column(name) for name in self._values}
         members = {name: column(name, _KEPT) for name in self._mapping.attributes}
         events.places[:0] = [np.zeros(count, np.int64)] * way.count(ITEMS)
-        origins = _Origins(self._paths, self._way, texts, texts, events)
+        origins = rejected.Stood(self._paths, self._way, texts, texts, events)
         return self._batch(columns, members, origins, broken), are_read
 
     def _unpacker(self, way: Path) -> Unpacker | None:
@@ -230,7 +223,7 @@ class JsonReader:
                 at.append(number)
         events = objects.events_in(documents, self._way)
         values = {
-            name: _either(
+            name: lists.either(
                 [
                     events.spread(objects.values_of(documents, path), path.count(ITEMS))
                     for path in paths.values()
@@ -250,12 +243,12 @@ class JsonReader:
             values = {name: list(compress(one, are_good)) for name, one in values.items()}
             events.keep(are_good)
         stood = texts[np.array(at, np.int64)]
-        origins = _Origins(self._paths, self._way, stood, kept, events)
+        origins = rejected.Stood(self._paths, self._way, stood, kept, events)
 
         def reject(number: int, reason: str | None, text: bytes, places: Sequence[int]) -> Reject:
             is_cut = int(texts.sizes[number]) > limits.line_bytes
-            within = text.count(b"\n", 0, objects.offset(text, self._way, places) if places else 0)
-            raw = objects.cut(text, self._way, places)
+            within = text.count(b"\n", 0, rejected.offset(text, self._way, places) if places else 0)
+            raw = rejected.cut(text, self._way, places)
             return Reject(
                 line_number=int(texts.lines[number]) + within,
                 column_name=None,
@@ -277,64 +270,19 @@ class JsonReader:
         broken: Broken,
     ) -> EventBatch:
         mapping = self._mapping
-        columns = {name: _names(values[name]) for name in mapping.needed_columns}
+        columns = {name: lists.names(values[name]) for name in mapping.needed_columns}
         if len(mapping.time_columns) == 1:
-            columns[mapping.time_column] = self._times(values[mapping.time_columns[0]])
+            columns[mapping.time_column] = lists.times(
+                values[mapping.time_columns[0]],
+                is_number=self.assembler.clock.per_second is not None,
+            )
         rows = Rows(
             columns=columns,
-            compared={name: _texts(values[name]) for name in mapping.compared_columns},
-            members={name: _members(members[name]) for name in mapping.attributes},
+            compared={name: lists.texts(values[name]) for name in mapping.compared_columns},
+            members={name: lists.members(members[name]) for name in mapping.attributes},
             origins=origins,
         )
         return self.assembler.batch(rows, broken)
-
-    def _times(self, values: Sequence[Any] | Array) -> Array:
-        """Times as texts; as numbers, where they all are numbers and may be."""
-        kinds = set() if isinstance(values, pa.Array) else set(map(type, values)) - {type(None)}
-        per_second = self.assembler.clock.per_second
-        if per_second is None or not kinds or not kinds <= {int, float, objects.Number}:
-            return _names(values)
-        with suppress(ArrowError, OverflowError):
-            if kinds == {int}:
-                return pa.array(values, pa.int64())
-            if int not in kinds or all(one is None or abs(one) < _EXACT for one in values):
-                return pa.array([None if one is None else float(one) for one in values])
-        return _names(values)
-
-
-@dataclass(frozen=True)
-class _Origins(Origins):
-    """Rows that are objects, or items of arrays in them."""
-
-    paths: Mapping[str, Mapping[str, Path]]
-    way: Path
-    pieces: Pieces
-    texts: Sequence[bytes]
-    events: Events
-
-    def line_number(self, row: int) -> int:
-        """Return the line of a row, counted from 1 in the input."""
-        mine, places = self.events.stood(row)
-        text = self.texts[mine]
-        within = text.count(b"\n", 0, objects.offset(text, self.way, places))
-        return int(self.pieces.lines[mine]) + within
-
-    def raw(self, row: int) -> bytes:
-        """Return the object as it was read; of arrays with several items only this one."""
-        mine, places = self.events.stood(row)
-        text = self.texts[mine]
-        return text if self.events.is_alone(row) else objects.cut(text, self.way, places)
-
-    def reason(self, row: int, column_name: str) -> str | None:
-        """Return what is wrong with a value that its column does not tell."""
-        mine, places = self.events.stood(row)
-        document = objects.document_of(self.texts[mine])
-        *others, path = self.paths[column_name].values()
-        if others and objects.value_of(document, others[0], ()) is not None:
-            path = others[0]
-        numbers, is_one = self.pieces.numbers, self.pieces.around.way.count(ITEMS) == 1
-        first = int(numbers[mine]) if numbers is not None and is_one else 0
-        return objects.why(document, path, places, first)
 
 
 def _paths(name: str, example: Mapping[str, Any]) -> dict[str, Path]:
@@ -349,57 +297,9 @@ def _written(key: Any) -> bytes:
     return json.dumps(key, ensure_ascii=False).encode(errors="replace")
 
 
-def _either(columns: list[Any]) -> Any:
-    """Return one column of those that may have its values."""
-    first, *others = columns
-    if not others:
-        return first
-    if isinstance(first, pa.Array):
-        if first.null_count == len(first):
-            return others[0]
-        if first.type == others[0].type:
-            return pc.coalesce(*columns)
-        columns = [one.to_pylist() for one in columns]
-    none = (None, NULL)
-    return [other if one in none else one for one, other in zip(*columns, strict=True)]
-
-
 def _inside(node: Node, way: Path) -> Node:
     """Return what is wanted of the items to which a way leads."""
     for step in way:
         found = node.items if step is ITEMS else node.keys.get(step)
         node = found or Node()
     return node
-
-
-def _names(values: Sequence[Any] | Array) -> Array:
-    if isinstance(values, pa.Array):
-        return values
-    try:
-        return pa.array(values, pa.string())
-    except (ArrowError, TypeError, UnicodeEncodeError):
-        return pa.array([objects.text(value) for value in values], pa.binary())
-
-
-def _texts(values: Sequence[Any] | Array) -> Array:
-    """Values as texts to compare with; what is true or false too."""
-    if isinstance(values, pa.Array):
-        return values
-    return _names([str(one).lower() if isinstance(one, bool) else one for one in values])
-
-
-def _members(values: Sequence[Any]) -> attributes.Member:
-    """Return values as JSON, null for those that are, and which of them cannot be kept."""
-    texts = [
-        bytes(one)
-        if type(one) is msgspec.Raw
-        else attributes.dump(one).encode("utf-8", "surrogatepass")
-        for one in values
-    ]
-    faulty: Array | None = None
-    if _SPECIAL.search(b"\n".join(texts)):
-        kept = [attributes.kept(one) if _SPECIAL.search(one) else one for one in texts]
-        faulty = pa.array([one is None for one in kept])
-        texts = [one or b"null" for one in kept]
-    column = pa.array(texts, pa.binary()).cast(pa.string())
-    return pc.if_else(pc.equal(column, "null"), pa.scalar(None, pa.string()), column), faulty

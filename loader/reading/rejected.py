@@ -1,0 +1,151 @@
+"""Rejected objects: what is wrong with one, where it stands, and what is kept of it."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import numpy as np
+
+from loader.reading.fields import ITEMS, Path, place
+from loader.reading.objects import ERRORS, document_of, value_of
+from loader.reading.rows import Origins
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from loader.reading.extract import Events
+    from loader.reading.pieces import Pieces
+
+_JSON_NAMES: Final = {
+    bool: "true or false", list: "an array", dict: "an object", str: "a text",
+    int: "a number", float: "a number", Decimal: "a number",
+}  # fmt: skip
+_ARRAYS: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_MEMBERS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_SHOWN_KEYS: Final = 10
+_BYTES: Final = re.compile("[\udc80-\udcff]")
+
+
+@dataclass(frozen=True)
+class Stood(Origins):
+    """Rows that are objects, or items of arrays in them."""
+
+    paths: Mapping[str, Mapping[str, Path]]
+    way: Path
+    pieces: Pieces
+    texts: Sequence[bytes]
+    events: Events
+
+    def line_number(self, row: int) -> int:
+        """Return the line of a row, counted from 1 in the input."""
+        mine, places = self.events.stood(row)
+        text = self.texts[mine]
+        within = text.count(b"\n", 0, offset(text, self.way, places))
+        return int(self.pieces.lines[mine]) + within
+
+    def raw(self, row: int) -> bytes:
+        """Return the object as it was read; of arrays with several items only this one."""
+        mine, places = self.events.stood(row)
+        text = self.texts[mine]
+        return text if self.events.is_alone(row) else cut(text, self.way, places)
+
+    def reason(self, row: int, column_name: str) -> str | None:
+        """Return what is wrong with a value that its column does not tell."""
+        mine, places = self.events.stood(row)
+        document = document_of(self.texts[mine])
+        *others, path = self.paths[column_name].values()
+        if others and value_of(document, others[0], ()) is not None:
+            path = others[0]
+        numbers, is_one = self.pieces.numbers, self.pieces.around.way.count(ITEMS) == 1
+        first = int(numbers[mine]) if numbers is not None and is_one else 0
+        return why(document, path, places, first)
+
+
+def why(  # noqa: PLR0911
+    document: Any, path: Path, places: Sequence[int], first: int = 0
+) -> str | None:
+    """Say why there is no usable value; None when the value itself is at fault.
+
+    Args:
+        document: where it should be.
+        path: the way to it.
+        places: which item to take of each array on the way.
+        first: number of the first item that there is of the outermost array.
+    """
+    named = [number + (0 if at else first) for at, number in enumerate(places)]
+    for at, step in enumerate(path):
+        where = place(path[:at], named)
+        value = value_of(document, path[:at], places)
+        if not isinstance(step, str):
+            if not isinstance(value, list):
+                return f"{where} is {_kind(value)}, not an array"
+            if step is not ITEMS and step >= len(value):
+                return f"there is no {place(path[: at + 1], named)}: {where} has {len(value)} items"
+        elif not isinstance(value, dict):
+            return f"{where} is {_kind(value)}, not an object"
+        elif step not in value:
+            there = ", ".join(f'"{one}"' for one in list(value)[:_SHOWN_KEYS])
+            within = f" in {where}" if where else ""
+            return f'there is no key "{step}"{within}' + (f", only {there}" if there else "")
+    value = value_of(document, path, places)
+    where = f"the value of {place(path, named)}" if len(path) > 1 else "the value"
+    if value is None or isinstance(value, bool | list | dict):
+        return f"{where} is {_kind(value)}"
+    if isinstance(value, str) and not is_utf8(value):
+        # Bytes, and not half of a pair that stands there in the letters of JSON.
+        return f"{where} is not UTF-8" + ("; see --encoding" if _BYTES.search(value) else "")
+    return None
+
+
+def cut(text: bytes, way: Path, places: Sequence[int]) -> bytes:
+    """Return a text that has of each array on the way only one item, counted from 0."""
+    if not places:
+        return text
+    step, rest = way[0], way[1:]
+    try:
+        if isinstance(step, str):
+            members = _MEMBERS.decode(text)
+            members[step] = msgspec.Raw(cut(bytes(members[step]), rest, places))
+            return msgspec.json.encode(members)
+        items = _ARRAYS.decode(text)
+        if step is ITEMS:
+            return b"[" + cut(bytes(items[places[0]]), rest, places[1:]) + b"]"
+        items[step] = msgspec.Raw(cut(bytes(items[step]), rest, places))
+        return msgspec.json.encode(items)
+    except (*ERRORS, KeyError, IndexError):
+        # The array is none, or the text is one that only Python reads.
+        return text
+
+
+def offset(text: bytes, way: Path, places: Sequence[int]) -> int:
+    """Return where in a text an item begins."""
+    numbers = iter(places)
+    part: Any = text
+    with suppress(*ERRORS, KeyError, IndexError, StopIteration):
+        for step in way:
+            if isinstance(step, str):
+                part = _MEMBERS.decode(part)[step]
+            else:
+                part = _ARRAYS.decode(part)[next(numbers) if step is ITEMS else step]
+    # What was decoded lies in the text itself.
+    begin, end = (np.frombuffer(one, np.uint8).ctypes.data for one in (text, part))
+    return int(end - begin)
+
+
+def is_utf8(value: str) -> bool:
+    """Whether a text that was read is one."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _kind(value: Any) -> str:
+    kinds = (name for kind, name in _JSON_NAMES.items() if isinstance(value, kind))
+    return next(kinds, "null")
