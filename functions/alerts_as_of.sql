@@ -54,6 +54,10 @@ runs as (
         in_order as (whole_run order by occurred_at, event_type collate "C")
 ),
 
+hours as (
+    {{ hourly_counts('events') | indent(4) }}
+),
+
 alerts as (
     select
         rules.rule_name,
@@ -74,6 +78,8 @@ alerts as (
     {{ presence_alerts('periods') | indent(4) }}
     union all
     {{ absence_alerts('periods') | indent(4) }}
+    union all
+    select * from ({{ unusual_alerts('hours') | indent(4) }}) as unusual
 ),
 
 final as (

@@ -69,7 +69,7 @@ class Definitions:
     """What alerts mean.
 
     Attributes:
-        rules: in the order of the seed.
+        rules: in the order of the seed; without those of the kind ``unusual``.
         categories: the category of each event type; all others are of the category ``other``.
         gap: events of a category less than this apart belong to one period.
         gaps: the gap of a category that has one of its own.
@@ -115,7 +115,12 @@ def read_definitions(project: Path, seeds: Path | None = None) -> Definitions:
     )
     unalerted = {r.values["category"] for r in rows if r.values["is_alerted"].lower() == "false"}
     return Definitions(
-        rules=tuple(_rule(row.values) for row in rules if row.values["category"] not in unalerted),
+        # What is unusual takes the weeks before, which a loader does not look at.
+        rules=tuple(
+            _rule(row.values)
+            for row in rules
+            if row.values["category"] not in unalerted and row.values["kind"] != "unusual"
+        ),
         categories=categories,
         gap=_gap(project / "dbt_project.yml"),
         gaps={
@@ -223,8 +228,12 @@ def _slips_of_kind(values: Mapping[str, str]) -> Iterator[str]:
             )
         if threshold:
             yield f"threshold: {rule} has none; leave it empty"
+    elif kind == "unusual":
+        for name in ("threshold", "min_duration"):
+            if values[name]:
+                yield f"{name}: an unusual rule has none; leave it empty"
     elif kind:
-        yield f'kind: "{kind}" is neither consecutive, presence nor absence'
+        yield f'kind: "{kind}" is neither consecutive, presence, absence nor unusual'
 
 
 def _is_duration(text: str) -> bool:

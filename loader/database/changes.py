@@ -1,6 +1,6 @@
 """What a load, or a withdrawal, changed: periods and alerts before it beside those after it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from itertools import groupby
@@ -95,11 +95,18 @@ def _changes(rows: Iterable[_Row]) -> Iterator[Change]:
     for _, same in groupby(rows, lambda row: (row.rule_name, row.source_name, row.category)):
         together: list[_Row] = []
         for row in same:
-            if together and row.started_at > max(one.ended_at for one in together):
+            if together and _is_apart(together, row):
                 yield _change(together)
                 together = []
             together.append(row)
         yield _change(together)
+
+
+def _is_apart(together: Sequence[_Row], row: _Row) -> bool:
+    last_at = max(one.ended_at for one in together)
+    # Alerts may touch and be two: of one hour and the next, of a silence and the next.
+    is_next = row.rule_name is not None and row.started_at > together[-1].started_at
+    return row.started_at > last_at or (is_next and row.started_at == last_at)
 
 
 def _change(together: list[_Row]) -> Change:

@@ -94,13 +94,15 @@
 {% endmacro %}
 
 
-{#- SQL condition: a run has a first event, an absence has no event at all. -#}
+{#- SQL condition; asked once, and not for each alert. -#}
 {% macro is_of_kind(alerts, kind) -%}
-    {%- if kind == 'consecutive' -%}
-    {{ alerts }}.first_event_type <> ''
-    {%- else -%}
-    {{ alerts }}.first_event_type = '' and {{ alerts }}.event_count {{ '=' if kind == 'absence' else '>' }} 0
-    {%- endif -%}
+    {{ alerts }}.rule_name = any(
+        array(
+            select rules.rule_name
+            from {{ ref('stg_video_events__alert_rules') }} as rules
+            where rules.kind = '{{ kind }}'
+        )
+    )
 {%- endmacro %}
 
 

@@ -1,4 +1,5 @@
-{% macro changes_of_fct_alerts(stored, batch, runs=none, newer_periods=none, newest_periods=none) %}
+{% macro changes_of_fct_alerts(stored, batch, runs=none, newer_periods=none, newest_periods=none, newer_hours=none, newest_hours=none) %}
+    {%- set kinds = _kinds_of_rules(batch) -%}
     {%- set runs = runs or ref('int_event_runs') -%}
     {%- set periods = ref('fct_activity_periods') -%}
     with
@@ -84,16 +85,39 @@
         {{ joined_runs('pieces') | indent(8) }}
     ),
 
+    {%- if 'absence' in kinds %}
+
     absence_extents as materialized (
         {{ _absence_extents('islands', newest_periods or periods) | indent(8) }}
     ),
+    {%- endif %}
+    {%- if 'unusual' in kinds %}
+
+    changed_hours as materialized (
+        {{ changed_hours('changed_events', batch) | indent(8) }}
+    ),
+
+    changed_sources as (
+        select distinct source_id from changed_hours
+    ),
+
+    ends as materialized (
+        {{ ends_of_sources('changed_sources', newest_hours or ref('fct_hourly_detections')) | indent(8) }}
+    ),
+    {%- endif %}
 
     alerts as (
         {{ consecutive_alerts('runs', runs) | indent(8) }}
         union all
         {{ presence_alerts('changed_periods') | indent(8) }}
+        {%- if 'absence' in kinds %}
         union all
         {{ _absences_within('absence_extents', newest_periods or periods) | indent(8) }}
+        {%- endif %}
+        {%- if 'unusual' in kinds %}
+        union all
+        select * from ({{ unusual_alerts_within('changed_hours', 'ends', newer_hours) | indent(8) }}) as unusual
+        {%- endif %}
     ),
 
     {#- Where a stored presence alert may be outdated. #}
@@ -135,6 +159,7 @@
                 and alerts.started_at between period_extents.started_at and period_extents.ended_at
             {{ fence() }}
         ) as stored
+        {%- if 'absence' in kinds %}
 
         union all
 
@@ -150,6 +175,23 @@
                 and alerts.ended_at >= absence_extents.started_at
             {{ fence() }}
         ) as stored
+        {%- endif %}
+        {%- if 'unusual' in kinds %}
+
+        union all
+
+        select stored.*
+        from changed_hours
+        cross join lateral (
+            select alerts.*
+            from {{ stored }} as alerts
+            where
+                {{ is_of_kind('alerts', 'unusual') }}
+                and {{ same_key('alerts', 'changed_hours', ['source_id', 'category']) }}
+                and alerts.started_at = {{ local_hour_started_at('changed_hours.local_hour') | indent(16) }}
+            {{ fence() }}
+        ) as stored
+        {%- endif %}
     )
 
     {% for alerts in ['alerts', 'outdated'] -%}
@@ -159,6 +201,17 @@
         {{ 'true' if alerts == 'outdated' else 'false' }} as is_removed
     from ({{ named_alerts(alerts) | indent(4) }}) as named
     {% endfor %}
+{% endmacro %}
+
+
+{#- What takes time only where a rule asks for it. A live view has all kinds: rules may come after it. -#}
+{% macro _kinds_of_rules(batch) %}
+    {%- if not execute or not batch.since -%}
+        {{ return(['absence', 'unusual']) }}
+    {%- endif -%}
+    {{ return(run_query(
+        "select distinct rules.kind from " ~ ref('stg_video_events__alert_rules') ~ " as rules"
+    ).columns[0].values()) }}
 {% endmacro %}
 
 

@@ -111,7 +111,13 @@
         {%- endif %}
         {%- if 'alert_rules' in parts %}
         'alert_rules', (
-            select coalesce(jsonb_object_agg(rules.rule_name, concat_ws(' ', rules.kind, rules.category, rules.threshold, rules.min_duration)), '{}')
+            select coalesce(
+                jsonb_object_agg(rules.rule_name, concat_ws(
+                    ' ', rules.kind, rules.category, rules.threshold, rules.min_duration,
+                    case when rules.kind = 'unusual' then {{ report_timezone() }} end
+                )),
+                '{}'
+            )
             from {{ ref('stg_video_events__alert_rules') }} as rules
         ),
         {%- endif %}

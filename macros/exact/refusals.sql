@@ -5,7 +5,7 @@
     {%- if missing and config.get('contract').enforced and not config.get('on_schema_change', '').endswith('_columns') -%}
         {%- do exceptions.raise_compiler_error(
             model.name ~ " was built by an earlier version of the model, and lacks " ~ missing | join(", ")
-            ~ ". Nothing was changed. Rebuild it: dbt build --full-refresh --select " ~ model.name ~ "+"
+            ~ ". Nothing was changed. Bring these up to date first (dbt run), or rebuild it: dbt build --full-refresh --select " ~ model.name ~ "+"
         ) -%}
     {%- endif -%}
 {% endmacro %}

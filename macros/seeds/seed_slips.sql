@@ -83,8 +83,12 @@
                 {%- if row['threshold'] -%}
                     {%- do slips.append(at ~ 'threshold: ' ~ rule ~ ' has none; leave it empty') -%}
                 {%- endif -%}
+            {%- elif row['kind'] == 'unusual' -%}
+                {%- for name in ['threshold', 'min_duration'] if row[name] -%}
+                    {%- do slips.append(at ~ name ~ ': an unusual rule has none; leave it empty') -%}
+                {%- endfor -%}
             {%- elif row['kind'] -%}
-                {%- do slips.append(at ~ 'kind: "' ~ row['kind'] ~ '" is neither consecutive, presence nor absence') -%}
+                {%- do slips.append(at ~ 'kind: "' ~ row['kind'] ~ '" is neither consecutive, presence, absence nor unusual') -%}
             {%- endif -%}
         {%- endif -%}
     {%- endfor -%}

@@ -39,7 +39,8 @@ def test_what_was_reported_is_reported_again(
     conn.execute("insert into analytics_internal.categories values ('other', '2 min')")
     conn.execute(
         "insert into analytics_internal.alert_rules"
-        " values ('a', 'absence', 'people', null, '2 min')"
+        " values ('a', 'absence', 'people', null, '2 min'),"
+        " ('odd', 'unusual', 'people', null, null)"
     )
     dbt("build", "--exclude-resource-type", "test", "unit_test", "seed")
     visible: list[int] = []

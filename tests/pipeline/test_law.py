@@ -56,7 +56,8 @@ def test_incremental_equals_recomputation_and_full_refresh(
     conn.execute(
         "insert into analytics_internal.alert_rules"
         " values ('a', 'absence', 'people', null, '2 min'),"
-        " ('b', 'absence', 'vehicles', null, '1 s'), ('never', 'consecutive', 'other', 1, null)"
+        " ('b', 'absence', 'vehicles', null, '1 s'), ('never', 'consecutive', 'other', 1, null),"
+        " ('odd', 'unusual', 'people', null, null)"
     )
     dbt("run")
     visible: list[int] = []
@@ -70,8 +71,8 @@ def test_incremental_equals_recomputation_and_full_refresh(
         reader = replace(oracle, clock=ZONES[number % 3])
         assert reader.differences(LIVE_VIEWS) == {}, f"live, round {number}"
         if number == ROUNDS // 2:
-            oracle = replace(oracle, gap="1 day")
-            dbt.variables = {"activity_gap": oracle.gap}
+            oracle = replace(oracle, gap="1 day", zone="Europe/Berlin")
+            dbt.variables = {"activity_gap": oracle.gap, "report_timezone": oracle.zone}
             dbt("run", "--full-refresh")
         else:
             dbt("run")
@@ -84,6 +85,16 @@ def test_incremental_equals_recomputation_and_full_refresh(
         "select bool_or(load_ids is not null), bool_or(load_ids is null) from raw.event_chunks"
     ).fetchone() == (True, True)
     assert oracle.differences(REPORTS) == {}
+    # What a rule alerts of is what the report shows, also where nothing came later yet.
+    assert conn.execute(
+        """
+        select
+            count(*) filter (where ended_at is not null) > 9,
+            count(*) filter (where ended_at is null) > 0,
+            count(*) filter (where event_count = 0) > 0
+        from analytics.alerts_live where rule_name = 'odd'
+        """
+    ).fetchone() == (True, True, True)
     oracle.keep_copies(MARTS)
     dbt("run", "--full-refresh")
     assert oracle.changes_since_copies(MARTS) == {}

@@ -14,7 +14,8 @@ EVENTS = """
     visible as (
         select e.source_id, s.source_name, t.event_type_id, t.event_type,
                coalesce(c.category, 'other') as category, e.event_time as t,
-               coalesce(own.activity_gap, '{gap}') as gap
+               coalesce(own.activity_gap, '{gap}') as gap, l.load_id, l.load_seq, l.rows_rejected,
+               l.rows_duplicate
         from {events} e
         join raw.loads l on l.load_id = e.load_id
         join raw.sources s on s.source_id = e.source_id
@@ -94,6 +95,51 @@ RULES = """(
         where coalesce(c.is_alerted, true)
     )"""
 
+# Hours by the clock as it strikes. After eight weeks of nothing, nothing is as usual.
+UNUSUAL = """(with hours as (
+        select source_id, source_name, category, count(*) as event_count,
+               date_trunc('hour', t at time zone '{zone}') as hour
+        from visible group by 1, 2, 3, 5
+    ),
+    clock as (
+        select date_trunc('hour', strike at time zone '{zone}') as hour, min(strike) as started_at,
+               max(strike) + interval '1 h' as ended_at
+        from (
+            select generate_series(date_trunc('hour', min(t), 'UTC'), max(t), '1 h') as strike
+            from visible
+        ) strikes group by 1
+    ),
+    spans as (
+        select source_id, date_trunc('hour', min(t) at time zone '{zone}') as first_hour,
+               date_trunc('hour', max(t) at time zone '{zone}') as last_hour,
+               max(date_trunc('hour', max(t) at time zone '{zone}')) over () as last_hour_of_all
+        from visible group by 1
+    ),
+    due as (
+        select distinct source_id, source_name, category, hour + n * interval '7 d' as hour
+        from hours, generate_series(0, 8) n
+    ),
+    usual as (
+        select due.source_id, due.category, due.hour, count(*) as weeks,
+               percentile_cont(0.25) within group (order by coalesce(past.event_count, 0)) as low,
+               percentile_cont(0.75) within group (order by coalesce(past.event_count, 0)) as high
+        from due join spans using (source_id) cross join generate_series(1, 8) n
+        left join hours past on past.source_id = due.source_id and past.category = due.category
+         and past.hour = due.hour - n * interval '7 d'
+        where due.hour - n * interval '7 d' > spans.first_hour group by 1, 2, 3
+    )
+    select rule_name, source_id, due.source_name, category, coalesce(event_count, 0) as event_count,
+           started_at, ended_at, hour < last_hour as is_over, hour
+    from due join spans using (source_id) join clock using (hour)
+    join usual using (source_id, category, hour)
+    left join hours using (source_id, category, hour)
+    join {rules} r using (category)
+    where r.kind = 'unusual' and hour > first_hour and hour < last_hour_of_all and weeks >= 4 and (
+        coalesce(event_count, 0) < low - 1.5 * greatest(high - low, 1)
+        or coalesce(event_count, 0) > high + 1.5 * greatest(high - low, 1)
+    )) unusual
+""".replace("{rules}", RULES)
+
 ALERTS = """
     select r.rule_name, runs.source_id, runs.source_name, runs.category, runs.event_count,
            runs.times[1] as started_at, runs.times[r.threshold] as triggered_at,
@@ -133,16 +179,22 @@ ALERTS = """
     ) p
     join {rules} r
       on r.kind = 'absence' and r.category = p.category and p.next_at - p.ended_at >= r.min_duration
-""".replace("{rules}", RULES)
+    union all
+    select rule_name, source_id, source_name, category, event_count, started_at, ended_at, ended_at
+    from {unusual} where is_over
+""".replace("{rules}", RULES).replace("{unusual}", UNUSUAL)
 
-OPEN_ABSENCES = """
+OPEN_ALERTS = """
     select r.rule_name, p.source_id, p.source_name, p.category, 0, max(p.ended_at),
            max(p.ended_at) + r.min_duration, null
     from periods p
     join {rules} r on r.kind = 'absence' and r.category = p.category
     group by r.rule_name, r.min_duration, 2, 3, 4
     having now() >= max(p.ended_at) + r.min_duration
-""".replace("{rules}", RULES)
+    union all
+    select rule_name, source_id, source_name, category, event_count, started_at, ended_at, null
+    from {unusual} where not is_over
+""".replace("{rules}", RULES).replace("{unusual}", UNUSUAL)
 
 BUSY_HOURS = """
     select p.source_id, p.source_name, p.category, w.weekday, w.hour_of_day,
@@ -328,13 +380,36 @@ LOCAL_ALERTS = """
     from ({alerts}) alerts
 """.replace("{alerts}", ALERTS)
 
-# What came late, and rows beside events, are told by load, and maintenance brings loads together.
 SOURCE_HEALTH = """
+    select * from (with latest as (
+        select source_id, load_id, load_seq, max(t) as t from visible group by 1, 2, 3
+    ),
+    known as (
+        select one.source_id, one.load_id, max(other.t) as until
+        from latest one
+        left join latest other
+          on other.source_id = one.source_id and other.load_seq < one.load_seq
+        group by 1, 2
+    )
     select s.source_id, s.source_name, s.last_event_at,
            (p.pauses)[(cardinality(p.pauses) + 1) / 2] as usual_pause_duration,
            (p.pauses)[cardinality(p.pauses)] as longest_pause_duration,
-           p.pauses[1] < '1000 years' as is_unusually_silent
+           p.pauses[1] < '1000 years' as is_unusually_silent, a.late_event_count,
+           a.late_event_count / s.event_count::float8 as late_event_share, a.rejected_row_count,
+           a.duplicate_row_count, greatest(a.delay, '0') as longest_delay_duration
     from ({sources}) s
+    join (
+        select source_id, sum(late_count)::bigint as late_event_count,
+               sum(rows_rejected)::bigint as rejected_row_count,
+               sum(rows_duplicate)::bigint as duplicate_row_count, max(delay) as delay
+        from (
+            select v.source_id, v.load_id, v.rows_rejected, v.rows_duplicate,
+                   count(*) filter (where v.t < known.until) as late_count,
+                   max(known.until - v.t) as delay
+            from visible v join known using (source_id, load_id) group by 1, 2, 3, 4
+        ) loads
+        group by 1
+    ) a using (source_id)
     left join (
         select source_id, array_agg(pause order by pause) filter (where pause is not null) as pauses
         from (
@@ -349,7 +424,7 @@ SOURCE_HEALTH = """
             ) merged
         ) found
         group by 1
-    ) p using (source_id)
+    ) p using (source_id)) health
 """.replace("{sources}", SOURCES)
 
 UNUSUAL_HOURS = """
@@ -364,7 +439,8 @@ UNUSUAL_HOURS = """
                    as hour
         from (select distinct source_id, source_name, category from hours) k
         join (
-            select source_id, min(t) at time zone '{zone}' as first_at from visible group by 1
+            select source_id, date_trunc('hour', min(t) at time zone '{zone}') as first_at
+            from visible group by 1
         ) f using (source_id)
         cross join (
             select date_trunc('hour', max(t) at time zone '{zone}') as last_hour from visible
@@ -376,7 +452,7 @@ UNUSUAL_HOURS = """
         from cells c cross join generate_series(1, 8) n
         left join hours p on p.source_id = c.source_id and p.category = c.category
          and p.hour = c.hour - n * interval '7 d'
-        where c.hour - n * interval '7 d' >= c.first_at group by 1, 2, 3
+        where c.hour - n * interval '7 d' > c.first_at group by 1, 2, 3
     )
     select c.source_id, c.source_name, c.category, hour as hour_started_at_local,
            coalesce(h.event_count, 0) as event_count,
@@ -386,7 +462,7 @@ UNUSUAL_HOURS = """
     from cells c
     left join hours h using (source_id, category, hour)
     left join weeks w using (source_id, category, hour)
-    where c.hour >= date_trunc('hour', c.first_at)) unusual
+    where c.hour >= c.first_at) unusual
 """
 
 REPORTS = {
@@ -407,7 +483,7 @@ REPORTS = {
 LIVE_VIEWS = {
     "activity_periods_live": ACTIVITY_PERIODS,
     "category_activity_periods_live": CATEGORY_PERIODS,
-    "alerts_live": f"{ALERTS} union all {OPEN_ABSENCES}",
+    "alerts_live": f"{ALERTS} union all {OPEN_ALERTS}",
 }
 
 

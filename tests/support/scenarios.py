@@ -61,17 +61,37 @@ def scenario(number: int, generator: random.Random, *, is_slow: bool = False) ->
     return events
 
 
+def weekly_scenario(number: int, generator: random.Random) -> list[Event]:
+    """Return the events of ten weeks, most of them in one hour of the week, as usual or not."""
+    start = BASE + (number // 3) * timedelta(hours=5)
+    events = []
+    for week in range(10):
+        time = (
+            start + week * timedelta(days=7) + generator.choice([0, 0, 0, 1]) * timedelta(hours=1)
+        )
+        for _ in range(generator.choice([0, 3, 3, 3, 3, 4, 9])):
+            time += generator.choice(STEPS[:4])
+            events.append(Event(f"scenario {number}", time, generator.choice(TYPES[:4])))
+    # Where a source begins and ends counts too.
+    for at in generator.sample([-8, -1, 20, 69, 90], k=2):
+        events.append(Event(f"scenario {number}", start + timedelta(days=at), "car"))
+    return sorted(events)
+
+
 def rounds(
     scenarios: int, generator: random.Random, *, count: int, loads: int
 ) -> Iterator[list[list[Event]]]:
     """Yield, for each round, its loads: every event of every scenario in one of them.
 
     A scenario's events come in order, or shuffled, or one load late by several rounds. Every third
-    scenario is a slow one.
+    scenario is a slow one, every tenth goes by the week.
     """
     slots: list[list[Event]] = [[] for _ in range(count * loads)]
     for number in range(scenarios):
-        events = scenario(number, generator, is_slow=number % 3 == 0)
+        if number % 10 == 1:
+            events = weekly_scenario(number, generator)
+        else:
+            events = scenario(number, generator, is_slow=number % 3 == 0)
         match generator.choice(["in order", "shuffled", "few loads"]):
             case "in order":
                 cuts = sorted(generator.randrange(len(slots)) for _ in events)

@@ -61,7 +61,7 @@ RULE_CASES = [
      ["it needs the columns rule_name, kind, category, threshold, min_duration; "
       "it has rule_name, kind, category, threshold"]),
     (RULES + "a,Consecutive,people,5,\n,presence,people,,5m\nA,presence,people,,5m\n",
-     ['line 2, a, kind: "Consecutive" is neither consecutive, presence nor absence',
+     ['line 2, a, kind: "Consecutive" is neither consecutive, presence, absence nor unusual',
       "line 3, rule_name: it is empty",
       'line 4, A, rule_name: "A" is on line 2 already; keep one of the two']),
     (RULES + "a,consecutive,peopel,2,\nb,consecutive,people ,2,\nc,,people,2,\n",
@@ -86,6 +86,10 @@ RULE_CASES = [
       "line 3, b, threshold: a presence rule has none; leave it empty",
       f'line 4, c, min_duration: an absence rule {LASTS} ""',
       "line 4, c, threshold: an absence rule has none; leave it empty"]),
+    (RULES + "a,unusual,people,,\n", []),
+    (RULES + "a,unusual,people,5,1 hour\n",
+     ["line 2, a, threshold: an unusual rule has none; leave it empty",
+      "line 2, a, min_duration: an unusual rule has none; leave it empty"]),
 ]  # fmt: skip
 
 GAPS = (
@@ -135,12 +139,13 @@ def test_the_loader_and_dbt_say_the_same(
 def test_a_category_may_have_a_gap_of_its_own_and_no_alerts(tmp_path: Path) -> None:
     (tmp_path / "event_types.csv").write_text(TYPES)
     (tmp_path / "alert_rules.csv").write_text(
-        RULES + "a,consecutive,people,5,\nb,presence,vehicles,,1 hour\n"
+        RULES + "a,consecutive,people,5,\nb,presence,vehicles,,1 hour\nc,unusual,vehicles,,\n"
     )
     (tmp_path / "categories.csv").write_text(
         CATEGORIES + "people,30 seconds,False,\nvehicles,,True,\n"
     )
     found = read_definitions(tmp_path, tmp_path)
+    # Nor has a loader rules that need the weeks before.
     assert [rule.name for rule in found.rules] == ["b"]
     assert (found.gap, found.gaps) == (timedelta(minutes=1), {"people": timedelta(seconds=30)})
 

@@ -4,7 +4,7 @@
         indexes=[{'columns': ['triggered_at']}],
         meta={
             'defined_by': ['event_types', 'activity_gap', 'alert_rules'],
-            'follows': ['fct_activity_periods', 'int_event_runs'],
+            'follows': ['fct_activity_periods', 'fct_hourly_detections', 'int_event_runs'],
         },
     )
 }}
@@ -28,6 +28,8 @@ alerts as (
     {{ presence_alerts(ref('fct_activity_periods')) | indent(4) }}
     union all
     {{ absence_alerts(ref('fct_activity_periods')) | indent(4) }}
+    union all
+    select * from ({{ unusual_alerts(ref('fct_hourly_detections')) | indent(4) }}) as unusual
 ),
 
 final as (

@@ -21,69 +21,80 @@ recent_loads as (
 
 deliveries as (
     select
-        chunks.source_id,
-        chunks.load_id,
-        chunks.load_seq,
-        sum(chunks.event_count) as event_count,
-        min(chunks.chunk_started_at) as first_event_at,
-        max(chunks.chunk_ended_at) as last_event_at
-    from {{ ref('stg_video_events__event_chunks') }} as chunks
-    where
-        chunks.load_id >= (select min(recent_loads.load_id) from recent_loads)
-        and chunks.load_id in (select recent_loads.load_id from recent_loads)
+        parts.source_id,
+        parts.load_id,
+        recent_loads.load_seq,
+        sum(parts.event_count) as event_count,
+        parts.chunk_started_at,
+        parts.chunk_ended_at,
+        min(parts.first_event_at) as first_event_at,
+        max(parts.last_event_at) as last_event_at
+    from {{ ref('stg_video_events__deliveries') }} as parts
+    inner join recent_loads on parts.load_id = recent_loads.load_id
+    where parts.last_load_id >= (select min(recent_loads.load_id) from recent_loads)
     group by
-        chunks.source_id,
-        chunks.load_id,
-        chunks.load_seq
+        parts.source_id,
+        parts.load_id,
+        recent_loads.load_seq,
+        parts.chunk_started_at,
+        parts.chunk_ended_at
 ),
 
 -- An event is late when an earlier load had brought a later one of its source.
 known as (
     select
-        *,
-        max(last_event_at) over (
+        source_id,
+        load_id,
+        sum(event_count)::bigint as event_count,
+        min(first_event_at) as first_event_at,
+        max(last_event_at) as last_event_at,
+        max(max(last_event_at)) over (
             partition by source_id
             order by load_seq
             rows between unbounded preceding and 1 preceding
         ) as known_until
     from deliveries
+    group by
+        source_id,
+        load_id,
+        load_seq
+),
+
+late as (
+    select
+        deliveries.source_id,
+        sum(coalesce(parts.event_count, deliveries.event_count))::bigint as event_count
+    from deliveries
+    inner join known
+        on
+            deliveries.source_id = known.source_id
+            and deliveries.load_id = known.load_id
+            and deliveries.first_event_at < known.known_until
+    -- Only what lies across the end of what was known is counted event by event.
+    left join lateral (
+        select count(*) as event_count
+        from {{ ref('stg_video_events__events') }} as events
+        where
+            events.source_id = deliveries.source_id
+            and events.load_id = deliveries.load_id
+            and events.chunk_started_at = deliveries.chunk_started_at
+            and events.chunk_ended_at = deliveries.chunk_ended_at
+            and events.occurred_at < known.known_until
+        {{ fence() }}
+    ) as parts on deliveries.last_event_at >= known.known_until
+    group by deliveries.source_id
 ),
 
 arrivals as (
     select
         known.source_id,
         sum(known.event_count)::bigint as event_count,
-        sum(coalesce(whole.event_count, 0) + coalesce(parts.event_count, 0))::bigint
-            as late_event_count,
         sum(recent_loads.rows_duplicate)::bigint as duplicate_row_count,
         sum(recent_loads.rows_rejected)::bigint as rejected_row_count,
         max(known.known_until - known.first_event_at) as longest_delay_duration,
         max(known.last_event_at - recent_loads.published_at) as clock_ahead_duration
     from known
     inner join recent_loads on known.load_id = recent_loads.load_id
-    left join lateral (
-        select sum(chunks.event_count) as event_count
-        from {{ ref('stg_video_events__event_chunks') }} as chunks
-        where
-            chunks.load_id = known.load_id
-            and chunks.source_id = known.source_id
-            and chunks.chunk_started_at >= known.first_event_at
-            and chunks.chunk_ended_at < known.known_until
-        {{ fence() }}
-    ) as whole on known.first_event_at < known.known_until
-    -- Only what lies across the end of what was known is counted event by event.
-    left join lateral (
-        select count(*) as event_count
-        from {{ ref('stg_video_events__event_history') }} as history
-        where
-            history.load_id = known.load_id
-            and history.source_id = known.source_id
-            and history.chunk_started_at >= known.first_event_at
-            and history.chunk_started_at < known.known_until
-            and history.chunk_ended_at >= known.known_until
-            and history.occurred_at < known.known_until
-        {{ fence() }}
-    ) as parts on known.first_event_at < known.known_until
     group by known.source_id
 ),
 
@@ -118,8 +129,8 @@ measured as (
     select
         sources.source_id,
         sources.source_name,
-        coalesce(arrivals.late_event_count, 0) as late_event_count,
-        coalesce(arrivals.late_event_count / nullif(arrivals.event_count, 0)::double precision, 0)
+        coalesce(late.event_count, 0) as late_event_count,
+        coalesce(late.event_count / nullif(arrivals.event_count, 0)::double precision, 0)
             as late_event_share,
         coalesce(arrivals.duplicate_row_count, 0) as duplicate_row_count,
         coalesce(arrivals.rejected_row_count, 0) as rejected_row_count,
@@ -132,6 +143,7 @@ measured as (
     from sources
     left join pauses on sources.source_id = pauses.source_id
     left join arrivals on sources.source_id = arrivals.source_id
+    left join late on sources.source_id = late.source_id
 ),
 
 final as (

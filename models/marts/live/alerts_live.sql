@@ -45,6 +45,42 @@ live_periods as not materialized (
     }}
 ),
 
+hour_changes as materialized (
+    {{
+        changes_of_fct_hourly_detections(
+            stored=ref('fct_hourly_detections'), batch=live_batch('fct_hourly_detections')
+        ) | indent(4)
+    }}
+),
+
+-- Nor this one.
+live_hours as not materialized (
+    {{
+        with_changes(
+            stored=ref('fct_hourly_detections'),
+            changes='hour_changes',
+            key=['source_id', 'hour_started_at', 'event_type'],
+            columns=['source_id', 'category', 'event_count', 'hour_started_at'],
+        ) | indent(4)
+    }}
+),
+
+-- What is looked up in many weeks: there it is a join.
+newer_hours as materialized (
+    select
+        changes.source_id,
+        changes.category,
+        sum(changes.event_count - coalesce(stored.event_count, 0))::bigint as event_count,
+        {{ local_hour('changes.hour_started_at') }} as local_hour
+    from hour_changes as changes
+    left join {{ ref('fct_hourly_detections') }} as stored
+        on {{ same_key('changes', 'stored', ['source_id', 'hour_started_at', 'event_type']) }}
+    group by
+        changes.source_id,
+        changes.category,
+        {{ local_hour('changes.hour_started_at') }}
+),
+
 changes as materialized (
     {{
         changes_of_fct_alerts(
@@ -53,12 +89,16 @@ changes as materialized (
             runs='live_runs',
             newer_periods='newer_periods',
             newest_periods='live_periods',
+            newer_hours='newer_hours',
+            newest_hours='live_hours',
         ) | indent(4)
     }}
 ),
 
-open_absences as (
+open_alerts as (
     {{ open_absence_alerts('live_periods') | indent(4) }}
+    union all
+    select * from ({{ open_unusual_alerts('live_hours', 'newer_hours') | indent(4) }}) as unusual
 ),
 
 final as (
@@ -78,7 +118,7 @@ final as (
     union all
 
     select {{ columns | join(', ') }}
-    from ({{ named_alerts('open_absences') | indent(4) }}) as named
+    from ({{ named_alerts('open_alerts') | indent(4) }}) as named
 )
 
 select * from final

@@ -28,6 +28,15 @@ due as (
     union all
 
     select
+        unusual.rule_name,
+        unusual.source_id,
+        unusual.started_at,
+        unusual.ended_at
+    from ({{ unusual_alerts(ref('fct_hourly_detections')) | indent(4) }}) as unusual
+
+    union all
+
+    select
         rules.rule_name,
         runs.source_id,
         runs.started_at,
@@ -43,7 +52,7 @@ due as (
 marks as (
     select count(distinct load_seq) as mark_count
     from {{ source('progress', 'model_progress') }}
-    where model_name in ('fct_alerts', 'fct_activity_periods', 'int_event_runs')
+    where model_name in ('fct_alerts', 'fct_activity_periods', 'fct_hourly_detections', 'int_event_runs')
 )
 
 select due.*
