@@ -76,7 +76,11 @@ rush_hour := --since 2024-05-13T08:00Z --until 2024-05-13T09:00Z
 
 PORT ?= 8520
 
-demo: .venv/runtime profiles.yml .demo/events.csv ## load a day of made-up events and show what happened
+# The colours of the seed, where it was changed.
+charts/_colours.yml: seeds/categories.csv charts/colours.py .venv/runtime
+	@python charts/colours.py $< >$@.new && { cmp -s $@.new $@ && rm $@.new && touch $@ || mv $@.new $@; }
+
+demo: .venv/runtime profiles.yml .demo/events.csv charts/_colours.yml ## load a day of made-up events and show what happened
 	@loader load .demo/events.csv
 	@$(use_server) dbt --quiet build --exclude-resource-type unit_test && { ! command -v dct >/dev/null || dct render \
 		charts/activity.yml --format html --output .demo/board.html --no-cache --no-warnings \
@@ -94,7 +98,7 @@ demo: .venv/runtime profiles.yml .demo/events.csv ## load a day of made-up event
 		echo "The whole day is on a board: open .demo/board.html in a browser. With filters:"; \
 		echo "  make board                 then open http://localhost:$(PORT)/activity/"; }
 
-board: .venv/runtime profiles.yml ## serve the board of what is in the database, on PORT=8520
+board: .venv/runtime profiles.yml charts/_colours.yml ## serve the board of what is in the database, on PORT=8520
 	@command -v dct >/dev/null || { echo "dbt Charts needs Python 3.11 to 3.13" >&2; exit 1; }
 	@loader maintain --quiet
 	@$(use_server) dbt --quiet build --exclude-resource-type test unit_test && \
