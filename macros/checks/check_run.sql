@@ -10,17 +10,21 @@
         ) -%}
     {%- endif -%}
     {%- if execute -%}
-        {%- set selected, schemas = [], [] -%}
+        {%- set selected, schemas, kinds = [], [], [] -%}
         {%- for unique_id in selected_resources -%}
             {%- set kind, package = unique_id.split('.')[:2] -%}
             {%- if package == 'video_events' and unique_id in graph.nodes -%}
                 {%- set schema = graph.nodes[unique_id].schema -%}
                 {%- do schemas.extend([schema, schema.removesuffix('_internal') ~ '_internal']) -%}
             {%- endif -%}
+            {%- do kinds.append(kind) -%}
             {%- if package == 'video_events' and kind != 'seed' -%}
                 {%- do selected.append(kind) -%}
             {%- endif -%}
         {%- endfor -%}
+        {%- if 'seed' in kinds -%}
+            {%- do _refuse_empty_seeds() -%}
+        {%- endif -%}
         {%- if schemas -%}
             {%- do run_query(_check_schemas(schemas | unique | list)) -%}
         {%- endif -%}
@@ -37,6 +41,24 @@
             {%- do _check_raw(source('raw', 'loads'), source('raw', 'event_chunks')) -%}
         {%- endif -%}
     {%- endif -%}
+{% endmacro %}
+
+
+{#- A seed without a first line, of which dbt says StopIteration when it reads it. -#}
+{% macro _refuse_empty_seeds() %}
+    {#- SHA-256 of nothing, and of a byte order mark. -#}
+    {%- set nothing = [
+        'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855',
+        'f1945cd6c19e56b3c1c78943ef5ec18116907a4ca1efc40a57d48ab1db7adfc5',
+    ] -%}
+    {%- for seed in graph.nodes.values()
+        if seed.resource_type == 'seed' and seed.package_name == 'video_events' and seed.checksum.checksum in nothing -%}
+        {%- set slips = [] -%}
+        {%- do seed_slips(slips, seed.name, [], []) -%}
+        {%- do exceptions.raise_compiler_error(
+            seed.original_file_path ~ " is refused, and nothing was changed:\n  " ~ slips | join("\n  ")
+        ) -%}
+    {%- endfor -%}
 {% endmacro %}
 
 

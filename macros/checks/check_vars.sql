@@ -1,5 +1,8 @@
 {% macro check_vars() %}
-    {#- What PostgreSQL says of a value that it cannot use names no var, and comes when tables change. -#}
+    {#-
+        What PostgreSQL says of a value that it cannot use names no var, and comes when tables change. The offset of a
+        zone is asked for in each month: it may be whole hours in summer only.
+    -#}
     {%- set wanted = {
         'activity_gap': 'an interval above zero and without months, such as "1 minute" or "1 day 12 hours"',
         'report_timezone': 'the name of a zone whose offset is whole hours, such as "UTC" or "Europe/Berlin"',
@@ -10,7 +13,9 @@
         'activity_gap': "{0}::interval > interval '0' and {0}::interval < interval '1000 years'"
             ~ " and extract(year from {0}::interval) = 0 and extract(month from {0}::interval) = 0",
         'report_timezone': "not exists (select from pg_timezone_abbrevs where abbrev = upper({0}) and upper({0}) not in ('UTC', 'GMT'))"
-            ~ " and extract(minute from now() at time zone {0} - now() at time zone 'UTC') = 0",
+            ~ " and not exists (select from generate_series(0, 11) as months (number)"
+            ~ " where extract(minute from (now() + number * interval '1 month') at time zone {0}"
+            ~ " - (now() + number * interval '1 month') at time zone 'UTC') <> 0)",
         'full_refresh_work_mem': "set_config('work_mem', {0}, true) is not null",
     } -%}
     {%- if execute -%}

@@ -50,6 +50,10 @@ def test_a_seed_with_a_slip_is_refused_and_one_with_more_columns_taken(
     some.build()
 
     before = conn.execute(STATE.encode()).fetchone()
+    types.write_text("\ufeff")
+    assert "it needs the columns event_type, category; it has none" in refused(
+        replace(some, manifest=None), "seed", "--select", "alert_rules"
+    )
     for text, arguments, slip in (
         (DOUBLED, ["seed"], 'line 5, event_type: "car" is on line 3 already'),
         (DOUBLED, ["seed", "--full-refresh"], 'line 5, event_type: "car" is on line 3 already'),

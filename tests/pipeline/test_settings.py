@@ -75,7 +75,10 @@ def test_bad_vars_are_refused_before_anything_is_changed(
             ("activity_gap", gap, GAP)
             for gap in ("0 seconds", "-1 minute", "0.4 us", "1 month", "abc", "", None, 60, "1.5")
         ),
-        *(("report_timezone", zone, ZONE) for zone in ("Europe/Berln", "CEST", "Asia/Kolkata", 1)),
+        *(
+            ("report_timezone", zone, ZONE)
+            for zone in ("Europe/Berln", "CEST", "Asia/Kolkata", "Australia/Lord_Howe", 1)
+        ),
         ("full_refresh_work_mem", "lots", "an amount of memory, such as"),
         ("allow_history_loss", "no", "true or false"),
     ]
