@@ -31,7 +31,7 @@ deliveries as (
         max(parts.last_event_at) as last_event_at
     from {{ ref('stg_video_events__deliveries') }} as parts
     inner join recent_loads on parts.load_id = recent_loads.load_id
-    where parts.last_load_id >= (select min(recent_loads.load_id) from recent_loads)
+    where parts.last_load_id >= (select min(bounds.load_id) from recent_loads as bounds)
     group by
         parts.source_id,
         parts.load_id,

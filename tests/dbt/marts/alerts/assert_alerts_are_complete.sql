@@ -52,7 +52,10 @@ due as (
 marks as (
     select count(distinct load_seq) as mark_count
     from {{ source('progress', 'model_progress') }}
-    where model_name in ('fct_alerts', 'fct_activity_periods', 'fct_hourly_detections', 'int_event_runs')
+    where
+        model_name in (
+            'fct_alerts', 'fct_activity_periods', 'fct_hourly_detections', 'int_event_runs'
+        )
 )
 
 select due.*
