@@ -238,13 +238,30 @@
         from own_ends
     ),
 
+    {#- Nothing is usual where three of eight weeks have nothing, so one of the last three must have something. #}
     wanted as (
-        select
+        select distinct
             ends.source_id,
-            rules.category,
-            {{ eight_weeks_of_hours('ends.own_last_hour', 'ends.last_hour') }} as local_hour
+            recent.category,
+            {{ local_hour('recent.hour_started_at') }} + numbers.weeks * interval '7 days' as local_hour
         from ends
-        inner join {{ ref('stg_video_events__alert_rules') }} as rules on rules.kind = 'unusual'
+        cross join lateral (
+            select
+                hours.category,
+                hours.hour_started_at
+            from {{ hours }} as hours
+            where
+                hours.source_id = ends.source_id
+                and hours.hour_started_at >= {{ local_hour_started_at("ends.own_last_hour - interval '21 days'") | indent(16) }}
+            {{ fence() }}
+        ) as recent
+        inner join {{ ref('stg_video_events__alert_rules') }} as rules
+            on
+                rules.kind = 'unusual'
+                and recent.category = rules.category
+        cross join generate_series(0, 3) as numbers (weeks)
+        where
+            {{ local_hour('recent.hour_started_at') }} + numbers.weeks * interval '7 days' >= ends.own_last_hour
     )
 
     select
@@ -258,12 +275,6 @@
         null::timestamptz as ended_at
     from ({{ unusual_alerts_within('wanted', 'ends', newer_hours) | indent(4) }}) as alerts
 {% endmacro %}
-
-
-{#- SQL expression (set of timestamp): hours from one on; later ones have nothing to be compared with. -#}
-{% macro eight_weeks_of_hours(since, until) -%}
-    generate_series({{ since }}, least({{ until }}, {{ since }} + interval '56 days'), interval '1 hour')
-{%- endmacro %}
 
 
 {#-
@@ -340,7 +351,7 @@
     select
         ends.source_id,
         rules.category,
-        {{ eight_weeks_of_hours('ends.first_hour', "timestamp 'infinity'") }}
+        generate_series(ends.first_hour, ends.first_hour + interval '56 days', interval '1 hour')
     from ends
     cross join rules
     where ends.changed_first_hour < ends.first_hour
@@ -350,7 +361,12 @@
     select
         ends.source_id,
         rules.category,
-        {{ eight_weeks_of_hours('ends.last_hour', 'ends.changed_last_hour') }}
+        {#- As above: after three weeks of nothing, nothing is usual. #}
+        generate_series(
+            ends.last_hour,
+            least(ends.changed_last_hour, ends.last_hour + interval '21 days'),
+            interval '1 hour'
+        )
     from ends
     cross join rules
     where ends.changed_last_hour > ends.last_hour
