@@ -1,6 +1,5 @@
 -- No CTEs, see stg_video_events__loads. The ledger is asked chunk by chunk. Then arrays become
 -- rows: a condition on a column of the chunk is asked before, one on an event after.
--- Types get their categories before they meet the events, of which there are more than PostgreSQL thinks.
 -- Where maintenance brought chunks of several loads together, load_id is the last of them: to a
 -- model, which has taken note of them all, they are the same. See docs/decisions/0046.
 select
@@ -27,5 +26,5 @@ from (
     from {{ source('raw', 'event_chunks') }} as chunks
     inner join {{ ref('stg_video_events__loads') }} as loads on chunks.load_id = loads.load_id
 ) as events
-inner join (select * from {{ ref('stg_video_events__event_types') }} {{ fence(in_parallel=true) }}) as event_types
+inner join {{ ref('stg_video_events__event_types') }} as event_types
     on events.event_type_id = event_types.event_type_id
