@@ -50,6 +50,8 @@ class Events:
 
     def is_alone(self, event: int) -> bool:
         """Whether an event is the only one of its row."""
+        if not self.places:
+            return True
         row = self.levels[0][event]
         first, end = np.searchsorted(self._all_rows, [row, row + 1])
         return bool(end - first == 1)

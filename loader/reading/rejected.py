@@ -124,6 +124,8 @@ def cut(text: bytes, way: Path, places: Sequence[int]) -> bytes:
 
 def offset(text: bytes, way: Path, places: Sequence[int]) -> int:
     """Return where in a text an item begins."""
+    if not places:
+        return 0
     numbers = iter(places)
     part: Any = text
     with suppress(*ERRORS, KeyError, IndexError, StopIteration):
