@@ -207,8 +207,7 @@ soak: .venv/dev ## the laws and crashes with new seeds, for MINUTES=60
 			tests/integration/test_retention_crashes.py \
 			tests/integration/test_watch.py \
 			tests/pipeline/test_kafka_crashes.py \
-			tests/unit/reading/test_against_reference.py \
-			tests/unit/reading/test_damaged_files.py; \
+			tests/unit/reading tests/unit/times tests/unit/test_generate.py; \
 	done
 
 mutations: .venv/dev ## break what promises rest on, one place at a time: does its test notice?

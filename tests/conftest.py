@@ -33,7 +33,12 @@ from loader.server.embedded import ensure_system_user, find_programs, reachable_
 
 # How long an example takes says more about the machine than about the code. CI tries the same
 # examples each time: what it says is about the change. Everybody else looks for new ones.
-hypothesis.settings.register_profile("patient", deadline=None, derandomize="CI" in os.environ)
+hypothesis.settings.register_profile(
+    "patient",
+    deadline=None,
+    derandomize="CI" in os.environ,
+    max_examples=100 if "FUZZ_EXAMPLES" in os.environ else 50,
+)
 hypothesis.settings.load_profile("patient")
 
 ROOT = Path(__file__).parents[1]

@@ -30,9 +30,15 @@ CANNOT_CONNECT = 5
 
 @pytest.mark.built
 def test_loaders_and_killed_runs_two_at_a_time_leave_everything_exact(
-    conn: Connection[TupleRow], processes: Processes, dbt: Dbt, generator: random.Random
+    conn: Connection[TupleRow],
+    processes: Processes,
+    dbt: Dbt,
+    ledger: Ledger,
+    generator: random.Random,
 ) -> None:
     oracle = Oracle(conn=conn)
+    # A run to which nothing is new has fewer of them.
+    ledger.load([Event("gate", BASE, "car")])
     moments = processes.dbt("run").moments
     loaders = [processes.start_loader(generator.randrange(2**32)) for _ in range(LOADERS)]
     failures, reads = [], 0
@@ -156,18 +162,24 @@ class TestServer:
         dsn: str,
         dbt: Dbt,
         processes: Processes,
+        ledger: Ledger,
         tmp_path: Path,
         generator: random.Random,
     ) -> None:
         dbt("seed")
+        dbt("run")
+        ledger.load([Event("gate", BASE, "car")])
         moments = processes.dbt("run").moments
         seeds = [generator.randrange(2**32) for _ in range(2)]
         loaders = [processes.start_loader(seed, withdraws=False) for seed in seeds]
-        now = FORKS.Event()
-        moment = generator.randrange(1, moments)
-        run = processes.start_dbt("run", moment=moment, at_moment=now)
+        now, gone = FORKS.Event(), FORKS.Event()
+        ledger.load([Event("gate", BASE, "van")])
+        # Not when all is done: a run has some more or fewer.
+        moment = generator.randrange(1, moments * 3 // 4)
+        run = processes.start_dbt("run", moment=moment, at_moment=now, go_on=gone)
         assert now.wait(PATIENCE)
         cluster.stop("immediate")
+        gone.set()
         for loader in loaders:
             loader.join(PATIENCE)
         assert [loader.exitcode for loader in loaders] == [CANNOT_CONNECT] * len(loaders)
@@ -185,5 +197,5 @@ class TestServer:
                 for path in inbox.iterdir()
             )
             counted = conn.execute("select sum(event_count) from analytics.dim_sources").fetchone()
-            assert counted == (written,)
+            assert counted == (written + 2,)
             assert Oracle(conn=conn).differences(MARTS | LIVE_VIEWS) == {}

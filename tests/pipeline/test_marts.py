@@ -23,7 +23,7 @@ from tests.support.ledger import Ledger
 from tests.support.oracle import LIVE_VIEWS, MARTS, REPORTS, Oracle
 from tests.support.scenarios import UNLISTED, Event, scenario
 
-LOADS = int(os.environ.get("RANDOM_LOADS", "6"))
+LOADS = int(os.environ.get("RANDOM_LOADS", "3"))
 NOON = datetime(2024, 5, 13, 12, tzinfo=UTC)
 
 

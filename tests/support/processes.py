@@ -98,7 +98,11 @@ class Processes:
         return process
 
     def start_dbt(
-        self, *arguments: str, moment: int = 0, at_moment: Signal | None = None
+        self,
+        *arguments: str,
+        moment: int = 0,
+        at_moment: Signal | None = None,
+        go_on: Signal | None = None,
     ) -> DbtProcess:
         """Start a dbt command.
 
@@ -106,6 +110,7 @@ class Processes:
             arguments: the command.
             moment: the number of dbt's own event at which something happens, 0 for never.
             at_moment: what to set at that moment; without it, the process dies there.
+            go_on: what it then waits for, before it goes on.
         """
         # A directory of its own: dbt does not expect another one to write into its target.
         target = self.directory / f"target-{len(self.started)}"
@@ -113,7 +118,8 @@ class Processes:
         command, *rest = arguments
         options = [command, *replace(self.commands, target=target).options(), *rest]
         parsed = self.commands.parsed()
-        process = self._start(_run_dbt, options, parsed, self.dsn, target, moment, at_moment)
+        signals = (at_moment, go_on)
+        process = self._start(_run_dbt, options, parsed, self.dsn, target, moment, *signals)
         return DbtProcess(process=process, target=target)
 
     def start_loader(self, seed: int, *, withdraws: bool = True) -> ForkServerProcess:
@@ -154,6 +160,7 @@ def _run_dbt(
     target: Path,
     moment: int,
     at_moment: Signal | None,
+    go_on: Signal | None,
 ) -> None:
     export(connection_variables(dsn))
     numbers = count(1)
@@ -168,6 +175,8 @@ def _run_dbt(
             os.kill(os.getpid(), signal.SIGKILL)
         else:
             at_moment.set()
+        if go_on is not None:
+            go_on.wait(PATIENCE)
 
     with contextlib.redirect_stdout(io.StringIO()):
         result = dbtRunner(manifest=read_manifest(parsed), callbacks=[note]).invoke(arguments)
