@@ -112,11 +112,12 @@ def valid(raw: Array) -> tuple[Array, NDArray[np.bool_] | None]:
         return raw.cast(pa.string()), None
     except InvalidError:
         # Only here one by one: such values are no names at all.
-        bad = np.array([not _is_utf8(value or b"") for value in raw.to_pylist()], np.bool_)
+        bad = np.array([not is_utf8(value or b"") for value in raw.to_pylist()], np.bool_)
         return pc.if_else(pa.array(bad), b"", raw).cast(pa.string()), bad
 
 
-def _is_utf8(value: bytes) -> bool:
+def is_utf8(value: bytes) -> bool:
+    """Whether bytes are UTF-8."""
     try:
         value.decode()
     except UnicodeDecodeError:
