@@ -24,6 +24,7 @@
         {%- do _check_definition(mark['load_seq'], mark['definition']) -%}
         {%- do _refuse_missed_rows(mark['load_seq']) -%}
         {%- do _check_ledger(mark['load_seq'], hi) -%}
+        {%- do _refuse_parted_mark() -%}
         {%- do complete_table(table, config.get('unique_key'), mark['load_seq'], dropped_before) -%}
         {%- do _check_columns(table) -%}
     {%- elif changes_of_model -%}
@@ -135,7 +136,8 @@
             load_seq = {{ hi }},
             definition = {{ current_definition() }}
                 || jsonb_build_object(
-                    'ledger', jsonb_build_object('published_at', {{ last_published(hi) }})
+                    'ledger', jsonb_build_object('published_at', {{ last_published(hi) }}),
+                    'belongs', {{ tables_of_mark() }}
                 ),
             updated_at = clock_timestamp()
         where model_name = {{ dbt.string_literal(this.identifier) }}

@@ -150,3 +150,12 @@
         )
     )
 {%- endmacro %}
+
+
+{#- SQL expression (jsonb): which table a mark tells of, and which one it is in; both are others after a restore of both. -#}
+{% macro tables_of_mark() -%}
+    jsonb_build_object(
+        'table', {{ dbt.string_literal(this | string) }}::regclass::oid::text,
+        'marks', {{ dbt.string_literal(progress_beside(this) | string) }}::regclass::oid::text
+    )
+{%- endmacro %}

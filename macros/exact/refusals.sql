@@ -63,6 +63,21 @@
 {% endmacro %}
 
 
+{#- A table and its mark are in two schemas: one that was restored without the other is not what the mark says. -#}
+{% macro _refuse_parted_mark() %}
+    {%- if run_query(
+        "select (was -> 'table' = now -> 'table') <> (was -> 'marks' = now -> 'marks') from (select progress.definition -> 'belongs', "
+        ~ tables_of_mark() ~ " from " ~ mark_of(this) ~ ") as tables (was, now)"
+    )[0][0] -%}
+        {%- do exceptions.raise_compiler_error(
+            this.render() ~ " and its mark in " ~ progress_beside(this).render() ~ " do not belong together: one of them was restored,"
+            ~ " or made anew, without the other. Nothing was changed. Restore both, or rebuild it: dbt build --full-refresh --select "
+            ~ model.name ~ "+"
+        ) -%}
+    {%- endif -%}
+{% endmacro %}
+
+
 {% macro _refuse_missed_rows(lo) %}
     {#- Maintenance waits for all models; what was restored to an earlier moment alone it did not know. -#}
     {%- set missed = run_query(

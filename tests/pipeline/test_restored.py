@@ -46,6 +46,15 @@ def test_marts_that_were_restored_alone(
     dbt("run")
     assert oracle.differences(MARTS | LIVE_VIEWS) == {}
 
+    # A table without its mark, then a mark without its table: one may be of another moment.
+    parted = "do not belong together"
+    make_anew(conn, "analytics.fct_daily_activity")
+    assert parted in messages(dbt.attempt("run", "--select", "fct_daily_activity"))
+    make_anew(conn, "analytics_internal.model_progress")
+    result = dbt.attempt("run", "--select", "fct_daily_activity", "int_event_runs")
+    assert '"int_event_runs" and its mark in' in messages(result)
+    assert messages(result).count(parted) == 1
+
     ledger.purge()
     restore()
     assert "rows are gone by now" in ledger.run_loader("status").stderr
@@ -68,3 +77,12 @@ def test_marts_that_were_restored_alone(
     # A schema raw of before, as a dump of it may bring one.
     conn.execute("alter table raw.event_chunks rename column load_ids to of_another_version")
     assert "Bring them up to date: loader maintain" in messages(dbt.attempt("run"))
+
+
+def make_anew(conn: Connection[TupleRow], table: str) -> None:
+    """Leave a table with the same rows that is another one, as ``pg_restore`` does."""
+    schema, name = table.split(".")
+    conn.execute(f"create table {schema}.restored (like {table} including all)")
+    conn.execute(f"insert into {schema}.restored select * from {table}")
+    conn.execute(f"drop table {table} cascade")
+    conn.execute(f"alter table {schema}.restored rename to {name}")
