@@ -89,8 +89,8 @@ def test_a_loader_killed_at_any_step_leaves_nothing_that_the_next_does_not_mend(
         if step % KILLS_PER_CHECK == 0:
             all_is_made_good(*options)
     all_is_made_good(*options)
-    # Two connections that copy at once make some steps more or less.
-    assert deaths > max(50, steps - 10)
+    # Two connections that copy at once make some steps more or less, and ANALYZE is not always due.
+    assert deaths > max(50, steps - 20)
 
 
 def test_a_loader_killed_at_any_moment_leaves_nothing_that_the_next_does_not_mend(

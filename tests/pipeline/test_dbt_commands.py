@@ -174,7 +174,7 @@ def show_chunks(bench: Bench) -> None:
 def make_older(bench: Bench) -> None:
     """Have a table lack a column that its model has now."""
     bench.conn.execute(
-        "alter table analytics_internal.int_event_runs rename first_event_times to mislaid"
+        "alter table analytics_internal.int_event_runs rename event_count to mislaid"
     )
 
 
@@ -182,7 +182,7 @@ def make_newer(bench: Bench) -> None:
     """Undo it."""
     unchanged(bench)
     bench.conn.execute(
-        "alter table analytics_internal.int_event_runs rename mislaid to first_event_times"
+        "alter table analytics_internal.int_event_runs rename mislaid to event_count"
     )
 
 
