@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 # What the database may refuse, or what is no UTF-8.
 _SPECIAL: Final = re.compile(rb"\\u|[\x80-\xff]|\d{300}|[eE]\+?\d{3}")
+# Numbers are found in a tenth of the time where all digits are made the same.
+_DIGITS: Final = bytes.maketrans(b"123456789E", b"000000000e")
+_HUGE: Final = (b"e000", b"e+000", b"0" * 300)
 # Below it, a binary fraction has every whole number.
 _EXACT: Final = 1 << 53
 
@@ -75,9 +78,16 @@ def members(values: Sequence[Any]) -> attributes.Member:
         for one in values
     ]
     faulty: Array | None = None
-    if _SPECIAL.search(b"\n".join(written)):
+    if _may_be_special(b"\n".join(written)):
         kept = [attributes.kept(one) if _SPECIAL.search(one) else one for one in written]
         faulty = pa.array([one is None for one in kept])
         written = [one or b"null" for one in kept]
     column = pa.array(written, pa.binary()).cast(pa.string())
     return pc.if_else(pc.equal(column, "null"), pa.scalar(None, pa.string()), column), faulty
+
+
+def _may_be_special(data: bytes) -> bool:
+    if not data.isascii() or b"\\u" in data:
+        return True
+    zeros = data.translate(_DIGITS)
+    return any(huge in zeros for huge in _HUGE)

@@ -12,7 +12,7 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import compress
+from itertools import chain, compress
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -169,6 +169,9 @@ class _Unpacked:
             return
         level = len(self.events.places)
         rows, refused = self.decoded(inner.decoder, texts, data, inner.empty)
+        is_checked = any(key.is_checked for key in inner.keys)
+        is_escaped = is_checked and b"\\" in data and bool(_ESCAPED_KEY.search(data))
+        inside: bytes | None = None
         for key in inner.keys:
             values = list(map(attrgetter(key.attribute), rows))
             missing = values.count(key.missing)
@@ -177,9 +180,13 @@ class _Unpacked:
                 self.columns |= dict.fromkeys(key.node.names, ([], level))
                 continue
             if key.is_checked:
-                count = data.count(key.written) - refused.count(key.written)
                 # Where a key is as often as its values, none has it twice.
-                if count != len(values) - missing:
+                present = len(values) - missing
+                count = data.count(key.written) - refused.count(key.written)
+                if count != present and not refused:
+                    inside = _inside(data) if inside is None else inside
+                    count -= inside.count(key.written)
+                if count != present or is_escaped:
                     self._doubt(texts, partial(_may_be_twice, key.written))
             if key.is_raw:
                 self.add(key.node, values)
@@ -187,8 +194,7 @@ class _Unpacked:
             if missing:
                 values = [None if one is UNSET else one for one in values]
             self.columns |= dict.fromkeys(key.node.names, (values, level))
-        is_checked = b"\\" in data and any(key.is_checked for key in inner.keys)
-        if is_checked and _ESCAPED_KEY.search(data):
+        if is_escaped:
             self._doubt(texts, _ESCAPED_KEY.search)
 
     def decoded(
@@ -220,6 +226,13 @@ class _Unpacked:
 
 def _names_below(node: Node) -> list[str]:
     return [*node.names, *(name for child in node.inner for name in _names_below(child))]
+
+
+def _inside(objects: bytes) -> bytes:
+    """Return the values of the members of objects, one on each line; of equal keys, of the last."""
+    with suppress(*ERRORS):
+        return b"\n".join(chain.from_iterable(map(dict.values, _MEMBERS.decode_lines(objects))))
+    return b""
 
 
 def _may_be_twice(key: bytes, text: bytes) -> bool:

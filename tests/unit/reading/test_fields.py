@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from loader.errors import InputError
-from loader.reading import fields, objects
+from loader.reading import fields, objects, unpack
 from loader.reading.frames import Frames
 from loader.reading.limits import Limits
 from loader.reading.mapping import Mapping
@@ -196,6 +196,32 @@ def test_a_wanted_key_that_is_there_twice_rejects_the_line(read: Read) -> None:
     assert (found.events, found.lines) == ([(MOMENT, "car", "gate")] * 2, [2, 3, 4])
     twice_told = [f'the key "{key}" is there twice' for key in "bba"]
     assert found.reasons == twice_told
+
+
+def test_a_key_that_is_there_twice_is_told_beside_one_that_is_written_with_an_escape(
+    read: Read,
+) -> None:
+    """Together they are as often in the text as there are values."""
+    line = as_json({"time": TIME, "type": "car", "source": "gate", "x": [1]})
+    escaped = line.replace(b'"type"', b'"t\\u0079pe"')
+    twice = line.replace(b'"type": "car"', b'"type": "car", "type": "van"')
+    found = read(line + escaped + twice, "a.json", attributes=("x",))
+    assert len(found.events) == 2
+    assert found.reasons == ['the key "type" is there twice']
+
+
+def test_keys_of_the_same_name_inside_of_values_are_no_reason_to_look_at_each_object(
+    read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = {"time": TIME, "type": "car", "source": "gate"}
+    content = as_json(
+        *[row | {"before": row, "after": row | {"box": [number]}} for number in range(9)]
+    )
+    monkeypatch.delattr(unpack, "_may_be_twice")
+    found = read(content, "a.json", attributes=("after",))
+    assert [json.loads(str(one))["after"]["box"] for one in found.attributes] == [
+        [number] for number in range(9)
+    ]
 
 
 @pytest.mark.parametrize("longest", [120, 1 << 20])
