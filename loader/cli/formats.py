@@ -78,7 +78,7 @@ def _print(found: inspecting.Finding, command: str | None) -> None:
     if found.rows_left_out:
         counts += f", {found.rows_left_out:,} are left out"
     if found.rows_rejected:
-        counts += f", {found.rows_rejected:,} are not: {found.problem}"
+        counts += f", {found.rows_rejected:,} not: {found.problem}"
     echo(f"To load it ({counts}):")
     echo(f"  {command}")
     for option, remark in _REMARKS.items():

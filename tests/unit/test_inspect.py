@@ -160,7 +160,7 @@ def test_one_bad_row_hides_nothing_and_is_shown(capsys: Capture) -> None:
     Path("a.csv").write_text(f"time,type,source\n25:00,car,a\n{rows}")
     assert main(["inspect", "a.csv"]) == 0
     shown = capsys.readouterr().out
-    assert '20 rows of its beginning are usable, 1 are not: "25:00" is not a time' in shown
+    assert '20 rows of its beginning are usable, 1 not: "25:00" is not a time' in shown
     assert "\n  loader load a.csv\n" in shown
 
 
