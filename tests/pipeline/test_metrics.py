@@ -115,6 +115,24 @@ QUESTIONS = [
         """.replace("{alerts}", ALERTS),
     ),
     Question(
+        metrics="unusual_hours",
+        group_by="source,metric_time__day",
+        sql="""
+            select source_name as source,
+                   date_trunc('day', hour_started_at_local) as metric_time__day,
+                   count(*) filter (where is_unusual) as unusual_hours
+            from analytics.rpt_unusual_hours group by 1, 2
+        """,
+    ),
+    Question(
+        metrics="late_events",
+        group_by="source",
+        sql="""
+            select source_name as source, late_event_count as late_events
+            from analytics.rpt_source_health
+        """,
+    ),
+    Question(
         metrics="events_change",
         group_by="category,metric_time__day",
         sql="""
