@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 TWICE: Final = 'the key "{}" is there twice'
 ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+# Take one object or array apart, and leave what is in it as it is written.
+MEMBERS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+ITEMS_OF: Final = msgspec.json.Decoder(list[msgspec.Raw])
 # What Python reads and msgspec does not.
 _BEYOND: Final = re.compile(rb"NaN|Infinity|\\u[dD][89a-fA-F]|[\x80-\xff]|\d{300}|[eE]\+?\d{3}")
 _SHOWN_BYTES: Final = 60

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from loader.reading.fields import ITEMS, Path, place
-from loader.reading.objects import ERRORS, document_of, value_of
+from loader.reading.objects import ERRORS, ITEMS_OF, MEMBERS, document_of, value_of
 from loader.reading.rows import Origins
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ _JSON_NAMES: Final = {
     bool: "true or false", list: "an array", dict: "an object", str: "a text",
     int: "a number", float: "a number", Decimal: "a number",
 }  # fmt: skip
-_ARRAYS: Final = msgspec.json.Decoder(list[msgspec.Raw])
-_MEMBERS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _SHOWN_KEYS: Final = 10
+# What no UTF-8 has: half of a pair, or a byte that Python could not read.
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _BYTES: Final = re.compile("[\udc80-\udcff]")
 
 
@@ -96,7 +96,7 @@ def why(  # noqa: PLR0911
     where = f"the value of {place(path, named)}" if len(path) > 1 else "the value"
     if value is None or isinstance(value, bool | list | dict):
         return f"{where} is {_kind(value)}"
-    if isinstance(value, str) and not is_utf8(value):
+    if isinstance(value, str) and _SURROGATE.search(value):
         # Bytes, and not half of a pair that stands there in the letters of JSON.
         return f"{where} is not UTF-8" + ("; see --encoding" if _BYTES.search(value) else "")
     return None
@@ -109,10 +109,10 @@ def cut(text: bytes, way: Path, places: Sequence[int]) -> bytes:
     step, rest = way[0], way[1:]
     try:
         if isinstance(step, str):
-            members = _MEMBERS.decode(text)
+            members = MEMBERS.decode(text)
             members[step] = msgspec.Raw(cut(bytes(members[step]), rest, places))
             return msgspec.json.encode(members)
-        items = _ARRAYS.decode(text)
+        items = ITEMS_OF.decode(text)
         if step is ITEMS:
             return b"[" + cut(bytes(items[places[0]]), rest, places[1:]) + b"]"
         items[step] = msgspec.Raw(cut(bytes(items[step]), rest, places))
@@ -131,21 +131,12 @@ def offset(text: bytes, way: Path, places: Sequence[int]) -> int:
     with suppress(*ERRORS, KeyError, IndexError, StopIteration):
         for step in way:
             if isinstance(step, str):
-                part = _MEMBERS.decode(part)[step]
+                part = MEMBERS.decode(part)[step]
             else:
-                part = _ARRAYS.decode(part)[next(numbers) if step is ITEMS else step]
+                part = ITEMS_OF.decode(part)[next(numbers) if step is ITEMS else step]
     # What was decoded lies in the text itself.
     begin, end = (np.frombuffer(one, np.uint8).ctypes.data for one in (text, part))
     return int(end - begin)
-
-
-def is_utf8(value: str) -> bool:
-    """Whether a text that was read is one."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _kind(value: Any) -> str:

@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 
 from loader.reading.extract import Events
-from loader.reading.objects import ERRORS
+from loader.reading.objects import ERRORS, ITEMS_OF, MEMBERS
 from loader.reading.pieces import Around
 
 if TYPE_CHECKING:
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 UNSET: Final = msgspec.UNSET
 NULL: Final = msgspec.Raw(b"null")
 _ANY: Final = msgspec.json.Decoder()
-_ARRAYS: Final = msgspec.json.Decoder(list[msgspec.Raw])
-_MEMBERS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 # Such a key cannot be a field of a class.
 _ODD_KEY: Final = re.compile(r'["\\\x00-\x1f]')
 # A key with an escape in it may be one that is looked for.
@@ -73,7 +71,7 @@ class Unpacker:
         found.add_objects(self._node, texts, texts.data[int(texts.starts[0]) : int(texts.ends[-1])])
         while found.arrays is not None:
             (node, arrays), found.arrays = found.arrays, None
-            lists, _ = found.decoded(_ARRAYS, arrays, b"\n".join(arrays), [NULL])
+            lists, _ = found.decoded(ITEMS_OF, arrays, b"\n".join(arrays), [NULL])
             found.events.enter(np.fromiter(map(len, lists), np.int64, len(lists)))
             found.add(node, [item for one in lists for item in one])
         events, are_read = found.events, found.are_read
@@ -156,7 +154,7 @@ class _Unpacked:
         self.add_objects(node, values, data)
         numbers = {key: child for key, child in node.keys.items() if isinstance(key, int)}
         if numbers:
-            lists, _ = self.decoded(_ARRAYS, values, data, [])
+            lists, _ = self.decoded(ITEMS_OF, values, data, [])
             for key, child in numbers.items():
                 self.add(child, [one[key] if key < len(one) else NULL for one in lists])
         if node.items is not None:
@@ -231,7 +229,7 @@ def _names_below(node: Node) -> list[str]:
 def _inside(objects: bytes) -> bytes:
     """Return the values of the members of objects, one on each line; of equal keys, of the last."""
     with suppress(*ERRORS):
-        return b"\n".join(chain.from_iterable(map(dict.values, _MEMBERS.decode_lines(objects))))
+        return b"\n".join(chain.from_iterable(map(dict.values, MEMBERS.decode_lines(objects))))
     return b""
 
 
@@ -241,6 +239,6 @@ def _may_be_twice(key: bytes, text: bytes) -> bool:
     if count < 2:
         return False
     try:
-        return bool(count - b" ".join(_MEMBERS.decode(text).values()).count(key) > 1)
+        return bool(count - b" ".join(MEMBERS.decode(text).values()).count(key) > 1)
     except ERRORS:
         return True

@@ -1,4 +1,4 @@
-{% macro changes_of_fct_alerts(stored, batch, runs=none, newer_periods=none, newest_periods=none, newer_hours=none, newest_hours=none) %}
+{% macro changes_of_fct_alerts(stored, batch, runs=none, newer_periods=none, newest_periods=none, added_hours=none, newest_hours=none) %}
     {%- set kinds = _kinds_of_rules(batch) -%}
     {%- set runs = runs or ref('int_event_runs') -%}
     {%- set periods = ref('fct_activity_periods') -%}
@@ -116,7 +116,7 @@
         {%- endif %}
         {%- if 'unusual' in kinds %}
         union all
-        select * from ({{ unusual_alerts_within('changed_hours', 'ends', newer_hours) | indent(8) }}) as unusual
+        select * from ({{ unusual_alerts_within('changed_hours', 'ends', added_hours) | indent(8) }}) as unusual
         {%- endif %}
     ),
 
@@ -134,63 +134,29 @@
     ),
 
     outdated as (
-        select stored.*
-        from run_extents
-        cross join lateral (
-            select alerts.*
-            from {{ stored }} as alerts
-            where
-                {{ is_of_kind('alerts', 'consecutive') }}
-                and {{ _is_within_extent('run_extents', 'alerts') | indent(16) }}
-                and not {{ _is_separator('run_extents', 'alerts') | indent(16) }}
-            {{ fence() }}
-        ) as stored
-
+        {% call _stored_within('run_extents', stored, 'consecutive') -%}
+            {{ _is_within_extent('run_extents', 'alerts') | indent(12) }}
+            and not {{ _is_separator('run_extents', 'alerts') | indent(12) }}
+        {%- endcall %}
         union all
-
-        select stored.*
-        from period_extents
-        cross join lateral (
-            select alerts.*
-            from {{ stored }} as alerts
-            where
-                {{ is_of_kind('alerts', 'presence') }}
-                and {{ same_key('alerts', 'period_extents', ['source_id', 'category']) }}
-                and alerts.started_at between period_extents.started_at and period_extents.ended_at
-            {{ fence() }}
-        ) as stored
+        {% call _stored_within('period_extents', stored, 'presence') -%}
+            {{ same_key('alerts', 'period_extents', ['source_id', 'category']) }}
+            and alerts.started_at between period_extents.started_at and period_extents.ended_at
+        {%- endcall %}
         {%- if 'absence' in kinds %}
-
         union all
-
-        select stored.*
-        from absence_extents
-        cross join lateral (
-            select alerts.*
-            from {{ stored }} as alerts
-            where
-                {{ is_of_kind('alerts', 'absence') }}
-                and {{ same_key('alerts', 'absence_extents', ['source_id', 'rule_name']) }}
-                and alerts.started_at between absence_extents.from_at and absence_extents.ended_at
-                and alerts.ended_at >= absence_extents.started_at
-            {{ fence() }}
-        ) as stored
+        {% call _stored_within('absence_extents', stored, 'absence') -%}
+            {{ same_key('alerts', 'absence_extents', ['source_id', 'rule_name']) }}
+            and alerts.started_at between absence_extents.from_at and absence_extents.ended_at
+            and alerts.ended_at >= absence_extents.started_at
+        {%- endcall %}
         {%- endif %}
         {%- if 'unusual' in kinds %}
-
         union all
-
-        select stored.*
-        from changed_hours
-        cross join lateral (
-            select alerts.*
-            from {{ stored }} as alerts
-            where
-                {{ is_of_kind('alerts', 'unusual') }}
-                and {{ same_key('alerts', 'changed_hours', ['source_id', 'category']) }}
-                and alerts.started_at = {{ local_hour_started_at('changed_hours.local_hour') | indent(16) }}
-            {{ fence() }}
-        ) as stored
+        {% call _stored_within('changed_hours', stored, 'unusual') -%}
+            {{ same_key('alerts', 'changed_hours', ['source_id', 'category']) }}
+            and alerts.started_at = {{ local_hour_started_at('changed_hours.local_hour') | indent(12) }}
+        {%- endcall %}
         {%- endif %}
     )
 
@@ -201,6 +167,21 @@
         {{ 'true' if alerts == 'outdated' else 'false' }} as is_removed
     from ({{ named_alerts(alerts) | indent(4) }}) as named
     {% endfor %}
+{% endmacro %}
+
+
+{#- Query: the stored alerts of a kind, looked up for each extent by the condition that the caller gives. -#}
+{% macro _stored_within(extents, stored, kind) %}
+    select stored.*
+    from {{ extents }}
+    cross join lateral (
+        select alerts.*
+        from {{ stored }} as alerts
+        where
+            {{ is_of_kind('alerts', kind) }}
+            and {{ caller() }}
+        {{ fence() }}
+    ) as stored
 {% endmacro %}
 
 

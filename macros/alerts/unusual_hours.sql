@@ -84,6 +84,23 @@
 {%- endmacro %}
 
 
+{#- Query: the events of those hours for which the caller's condition holds, by the clock of the reports. -#}
+{% macro counts_by_local_hour(hours) %}
+    select
+        hours.source_id,
+        hours.category,
+        sum(hours.event_count)::bigint as event_count,
+        {{ local_hour('hours.hour_started_at') }} as local_hour
+    from {{ hours }} as hours
+    where
+        {{ caller() }}
+    group by
+        hours.source_id,
+        hours.category,
+        {{ local_hour('hours.hour_started_at') }}
+{% endmacro %}
+
+
 {#- Query: the hours in which sources began, and those that are not over: nothing of their source came later. -#}
 {% macro ends_of_sources(sources, hours) %}
     select
@@ -108,21 +125,13 @@
     with
 
     counts as (
-        select
-            hours.source_id,
-            hours.category,
-            sum(hours.event_count)::bigint as event_count,
-            {{ local_hour('hours.hour_started_at') }} as local_hour
-        from {{ hours }} as hours
-        where hours.category in (
-            select rules.category
-            from {{ ref('stg_video_events__alert_rules') }} as rules
-            where rules.kind = 'unusual'
-        )
-        group by
-            hours.source_id,
-            hours.category,
-            {{ local_hour('hours.hour_started_at') }}
+        {% call counts_by_local_hour(hours) -%}
+            hours.category in (
+                select rules.category
+                from {{ ref('stg_video_events__alert_rules') }} as rules
+                where rules.kind = 'unusual'
+            )
+        {%- endcall %}
     ),
 
     ends as (
@@ -159,15 +168,15 @@
 {% endmacro %}
 
 
-{#- Query: the alerts of a few hours, each looked up with the weeks before it; `newer_hours` is what is to be added. -#}
-{% macro unusual_alerts_within(wanted, ends, newer_hours=none) %}
+{#- Query: the alerts of a few hours, each looked up with the weeks before it; `added_hours` is what is to be added. -#}
+{% macro unusual_alerts_within(wanted, ends, added_hours=none) %}
     with
 
     weeks as (
         select
             wanted.source_id,
             wanted.category,
-            {{ 'coalesce(counted.event_count, 0) + coalesce(newer.event_count, 0)' if newer_hours else 'counted.event_count' }} as event_count,
+            {{ 'coalesce(counted.event_count, 0) + coalesce(newer.event_count, 0)' if added_hours else 'counted.event_count' }} as event_count,
             numbers.weeks_ago,
             wanted.local_hour,
             ends.first_hour
@@ -191,8 +200,8 @@
                 ) | indent(16) }}
             {{ fence() }}
         ) as counted
-        {%- if newer_hours %}
-        left join {{ newer_hours }} as newer
+        {%- if added_hours %}
+        left join {{ added_hours }} as newer
             on
                 {{ same_key('newer', 'wanted', ['source_id', 'category']) }}
                 and newer.local_hour = wanted.local_hour - numbers.weeks_ago * interval '7 days'
@@ -213,7 +222,7 @@
     Query: the alerts of hours after which their own source saw nothing yet, but another one did. They have no
     end: what comes may still count for them.
 -#}
-{% macro open_unusual_alerts(hours, newer_hours) %}
+{% macro open_unusual_alerts(hours, added_hours) %}
     with
 
     known as (
@@ -273,7 +282,7 @@
         alerts.started_at,
         alerts.triggered_at,
         null::timestamptz as ended_at
-    from ({{ unusual_alerts_within('wanted', 'ends', newer_hours) | indent(4) }}) as alerts
+    from ({{ unusual_alerts_within('wanted', 'ends', added_hours) | indent(4) }}) as alerts
 {% endmacro %}
 
 

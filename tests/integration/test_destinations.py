@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shlex
 import subprocess
 import sys
 import threading
@@ -403,7 +404,7 @@ def test_no_room_for_a_copy_is_said(
     """A limit of 8 kB stands for a directory that is full."""
     configure()
     done = subprocess.run(
-        ["bash", "-c", f"ulimit -f 8; {sys.executable} -m loader load -"],
+        ["bash", "-c", f"ulimit -f 8; {shlex.quote(sys.executable)} -m loader load -"],
         input="time,type,source\n" + "2024-05-13T15:00:00Z,car,gate\n" * 1000,
         env=os.environ | {"TMPDIR": str(tmp_path)},
         check=False, capture_output=True, text=True,

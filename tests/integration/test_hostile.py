@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -195,7 +196,7 @@ def test_alerts_reach_a_terminal_as_text_only(capsys: pytest.CaptureFixture[str]
 def test_nothing_that_is_printed_changes_a_result(
     pg_environment: dict[str, str], tmp_path: Path, redirection: str, variables: dict[str, str]
 ) -> None:
-    loader = f"{sys.executable} -m loader"
+    loader = f"{shlex.quote(sys.executable)} -m loader"
     for name, exit_code in (("h1_日", 0), ("h2_🚗", 3)):
         bad = b"25:00,car,north\n" if exit_code else b""
         (tmp_path / f"{name}.csv").write_bytes(HEADER + ROW + bad)
@@ -223,7 +224,7 @@ def test_a_result_that_cannot_be_printed_is_a_failure_of_what_only_prints(
     pg_environment: dict[str, str],
 ) -> None:
     done = subprocess.run(
-        ["bash", "-c", f"{sys.executable} -m loader generate --events 50000 >/dev/full"],
+        ["bash", "-c", '"$0" -m loader generate --events 50000 >/dev/full', sys.executable],
         env=pg_environment, check=False, capture_output=True, text=True,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (

@@ -228,7 +228,7 @@ def test_other_programs_are_led_to_the_database_that_the_loader_uses(
         assert outcome.exit_code == 0, outcome.stderr
         if "alice" not in given["LOADER_DSN"]:
             check_silent(outcome, lines=0)
-        script = f"{outcome.stdout}\nunset LOADER_DSN\n{sys.executable} -c {shlex.quote(ask)}"
+        script = f"{outcome.stdout}\nunset LOADER_DSN\n{shlex.join([sys.executable, '-c', ask])}"
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "LOADER_"))}
         done = subprocess.run(
             ["sh", "-c", script], env=kept | given, check=False, capture_output=True, text=True

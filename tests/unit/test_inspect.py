@@ -46,7 +46,9 @@ def test_known_formats_come_first_and_their_command_loads_the_sample(
 ) -> None:
     found = inspected(sample(name), capsys)
     assert found["known"][0] == name
-    assert found["command"].startswith(f"loader load {sample(name)} --as {name}")
+    assert found["command"].startswith(
+        shlex.join(["loader", "load", str(sample(name)), "--as", name])
+    )
     result = loaded(found["command"], capsys)
     assert result["rows_loaded"] == found["rows_usable"] == len(EXPECTED[name])
     assert result["rows_rejected"] == found["rows_rejected"] == 0

@@ -10,20 +10,11 @@ sources as (
 
 -- The week that is looked at, and eight before it. The last hour is not over.
 counts as (
-    select
-        hours.source_id,
-        hours.category,
-        sum(hours.event_count)::bigint as event_count,
-        {{ local_hour('hours.hour_started_at') }} as local_hour
-    from {{ ref('fct_hourly_detections') }} as hours
-    where
+    {% call counts_by_local_hour(ref('fct_hourly_detections')) -%}
         hours.hour_started_at >= (
             select max(sources.last_event_at) - interval '1536 hours' from sources
         )
-    group by
-        hours.source_id,
-        hours.category,
-        {{ local_hour('hours.hour_started_at') }}
+    {%- endcall %}
 ),
 
 -- Also the hours in which nothing happened: they are what is unusual at a busy place.
