@@ -1,5 +1,6 @@
 """Models of people's own below ``models/marts``: they get what dbt alone would give them."""
 
+import random
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,9 @@ import pytest
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from tests.support.dbt import Dbt, copy_project
+from tests.support.dbt import Dbt, copy_project, messages
+from tests.support.ledger import Ledger
+from tests.support.scenarios import scenario
 
 ALONE = """
 name: alone
@@ -120,3 +123,24 @@ def test_contracts_hold_as_dbt_alone_makes_them_hold(
     assert shapes["every_demand"][0] == "u"
     assert {"PRIMARY KEY (id)", "UNIQUE (name, letter)"} <= set(shapes["every_demand"][2])
     assert found["ours"][3] == [("short", None), ("short", 2)]
+
+
+@pytest.mark.built
+def test_a_model_of_ours_that_breaks_its_contract_is_refused(
+    tmp_path: Path, dbt: Dbt, ledger: Ledger
+) -> None:
+    """A view whose contract alone is another one, and a batch."""
+    project = copy_project(tmp_path / "project")
+    broken = {
+        "rpt_activity_periods": "reports/_reports__models.yml",
+        "fct_hourly_detections": "detections/_detections__models.yml",
+    }
+    for name, file in broken.items():
+        path = project / "models" / "marts" / file
+        before, after = path.read_text().split(f"- name: {name}\n")
+        path.write_text(f"{before}- name: {name}\n{after.replace('bigint', 'int', 1)}")
+    ledger.load(scenario(0, random.Random(0)))
+    some = replace(dbt, project=project, target=tmp_path / "target")
+    result = some.attempt("run", "--select", *broken)
+    assert not result.success
+    assert messages(result).count("This model has an enforced contract that failed") == len(broken)

@@ -164,6 +164,13 @@ def test_attributes_keep_their_types(read: Read) -> None:
     ]
 
 
+def test_times_of_another_unit_say_which_they_seem_to_be(read: Read) -> None:
+    """Also as fractions, which are mostly written without all of their digits."""
+    found = read(stored(pa.array([1.704067200123456789e18])), NAME, time_format="epoch_s")
+    (reason,) = found.reasons
+    assert "if these are nanoseconds: --time-format epoch_ns" in reason
+
+
 def test_row_numbers_go_on_through_row_groups(read: Read) -> None:
     times = pa.array([SECOND, None] * 10, pa.timestamp("us", "UTC"))
     found = read(stored(times), NAME, limits=Limits(rejects_kept=8))
