@@ -436,12 +436,16 @@ def test_alerts_stay_exact_when_the_models_they_follow_stand_at_different_loads(
     people = [Event("gate", NOON + timedelta(seconds=30 * n), "pedestrian") for n in range(40)]
     oracle = Oracle(conn=conn)
     ledger.load(people[:2])
-    dbt("run", "--select", "int_event_runs")
+    dbt("run", "--select", "int_event_runs", "fct_hourly_detections")
     assert oracle.differences(LIVE_VIEWS) == {}
     withdrawn = ledger.load(people[2:])
     dbt("run", "--select", "fct_activity_periods")
     assert oracle.differences(LIVE_VIEWS) == {}
     dbt("run", "--select", "fct_alerts")
+    (mark,) = conn.execute(
+        "select load_seq from analytics_internal.model_progress where model_name = 'fct_alerts'"
+    ).fetchall()
+    assert mark == (1,), "alerts go as far as the model that has come least far"
     assert oracle.differences(LIVE_VIEWS) == {}
     ledger.withdraw(withdrawn)
     assert oracle.differences(LIVE_VIEWS) == {}
