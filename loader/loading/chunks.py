@@ -5,22 +5,17 @@ it costs ten. No chunk goes over midnight in UTC: who looks for events between t
 which chunks can have them, and a partition has whole chunks. See docs/decisions/0033.
 """
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from loader.database.layout import EVENTS_PER_CHUNK
 from loader.loading.encode import POSTGRES_EPOCH_US, Rows, text_of
 from loader.reading.bounds import days_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from numpy.typing import NDArray
 
 _COLUMNS: Final = (
     ("first_event_at", ">i8"),

@@ -5,8 +5,6 @@ index array as the argument of ``take`` and a scalar as the argument of ``less``
 modules and arrays are ``Any``. What leaves the readers, `EventBatch`, is typed.
 """
 
-from __future__ import annotations
-
 from typing import Any, TypeAlias
 
 import pyarrow

@@ -1,18 +1,14 @@
 """Attributes: further columns of an input as one JSON object per row."""
 
-from __future__ import annotations
-
 import json
 import math
 import re
+from collections import abc
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from loader.reading.arrow import Array, pa, pc
 from loader.reading.texts import valid
-
-if TYPE_CHECKING:
-    from collections import abc
 
 # Values as JSON, null for what is left out, and which of them cannot be kept (None: all can).
 Member: TypeAlias = tuple[Array, Array | None]

@@ -1,29 +1,22 @@
 """Arrow columns of any usable type: batches of one schema, made into events and rejects."""
 
-from __future__ import annotations
-
 import json
 import math
+from collections import abc
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from loader.errors import InputError
 from loader.reading import attributes, header, rejected
 from loader.reading.arrow import Array, DataType, RecordBatch, Schema, pa
+from loader.reading.batch import EventBatch
 from loader.reading.extract import Events, extract
 from loader.reading.fields import Path, Step, alike, chain, parse, shown, tree
-from loader.reading.limits import DEEPEST
+from loader.reading.limits import DEEPEST, Limits
+from loader.reading.mapping import Mapping
 from loader.reading.plain import plain_batch, plain_type
 from loader.reading.rows import Assembler, Origins, Rows
 from loader.reading.texts import is_text, value_at
 from loader.reading.times import EPOCHS
-
-if TYPE_CHECKING:
-    from collections import abc
-
-    from loader.reading.batch import EventBatch
-    from loader.reading.limits import Limits
-    from loader.reading.mapping import Mapping
 
 
 class ColumnReader:

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from loader.errors import InputError
 from loader.reading import attributes, header
 from loader.reading.arrow import Array, InvalidError, Table, arrow_csv, pa
-from loader.reading.batch import Reject
+from loader.reading.batch import EventBatch, Reject
+from loader.reading.limits import Limits
 from loader.reading.lines import Block, Blocks
+from loader.reading.mapping import Mapping
 from loader.reading.quoting import Dialect, Records, wrong_count
 from loader.reading.rows import Assembler, Broken, Origins, Rows
+from loader.reading.streams import ByteSource
 from loader.reading.texts import Texts, is_utf8, joined
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from numpy.typing import NDArray
-
-    from loader.reading.batch import EventBatch
-    from loader.reading.limits import Limits
-    from loader.reading.mapping import Mapping
-    from loader.reading.streams import ByteSource
 
 _FIRST_LINES: Final = 50
 _TEXT: Final = pa.binary()

@@ -1,18 +1,13 @@
 """Extraction: the columns that paths lead to, out of structs and lists of Arrow."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from loader.reading.arrow import Array, RecordBatch, pa, pc
+from loader.reading.fields import Node
 from loader.reading.plain import plain
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from loader.reading.fields import Node
 
 
 class Events:

@@ -1,28 +1,23 @@
 """Events that a program has in memory: Arrow batches, or objects one by one, as batches to load."""
 
-from __future__ import annotations
-
 import hashlib
 from collections import abc
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from loader.checks import fitted, shown
 from loader.errors import InputError
 from loader.reading.arrow import ArrowError, RecordBatch, Schema, pa
+from loader.reading.batch import EventBatch
+from loader.reading.bounds import Gate
 from loader.reading.columns import ColumnReader
 from loader.reading.limits import Limits
+from loader.reading.mapping import Mapping
 from loader.reading.rows import EVENT_TIME
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from loader.reading.batch import EventBatch
-    from loader.reading.bounds import Gate
-    from loader.reading.mapping import Mapping
 
 _ROWS_AT_ONCE: Final = 1 << 17
 _NO_FRAME: Final = (

@@ -1,18 +1,13 @@
 """Header: which field of a row is which column, and whether the input is CSV at all."""
 
-from __future__ import annotations
-
 import csv
 import re
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from typing import Final
 
 from loader.errors import InputError
 from loader.reading.fields import folded
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from loader.reading.mapping import Mapping
+from loader.reading.mapping import Mapping
 
 _PAGE: Final = (
     "is a web page, perhaps one that asks to log in; look at it in a browser, and download the data"

@@ -1,7 +1,5 @@
 """Inputs: files and streams, opened and read as batches of events."""
 
-from __future__ import annotations
-
 import os
 import stat
 import sys

@@ -3,28 +3,21 @@
 Nothing is proposed that was not tried: the beginning is read as a load would read it.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import re
 from collections import abc
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice, permutations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from loader.errors import InputError, LoaderError
 from loader.reading import fields, samples
-from loader.reading.known import mapping_of
-from loader.reading.mapping import Mapping
+from loader.reading.known import KnownFormat, mapping_of
+from loader.reading.mapping import Format, Mapping
+from loader.reading.paths import Input
 from loader.reading.samples import Options, Values
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from loader.reading.known import KnownFormat
-    from loader.reading.mapping import Format
-    from loader.reading.paths import Input
 
 _EXAMPLES: Final = 3
 _WAYS: Final = 5

@@ -4,8 +4,6 @@ A format is data: a table whose keys are the names of options. Those that are sh
 in ``formats/``; others stand in ``loader.toml``.
 """
 
-from __future__ import annotations
-
 import json
 import shlex
 import tomllib

@@ -1,7 +1,5 @@
 """Limits that keep memory bounded and nonsense out of the dictionaries."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Final
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from loader.reading.batch import Reject
+from loader.reading.limits import Limits
 from loader.reading.rows import Origins
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from numpy.typing import NDArray
-
-    from loader.reading.limits import Limits
-    from loader.reading.streams import ByteSource
+from loader.reading.streams import ByteSource
 
 LF: Final = 10
 CR: Final = 13

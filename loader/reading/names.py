@@ -1,22 +1,16 @@
 """Names: event types and sources, checked once per distinct value instead of once per row."""
 
-from __future__ import annotations
-
 import re
+from collections import abc
 from enum import IntEnum
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from loader.reading.arrow import Array, pa, pc
+from loader.reading.mapping import Mapping
 from loader.reading.texts import as_text, valid
-
-if TYPE_CHECKING:
-    from collections import abc
-
-    from numpy.typing import NDArray
-
-    from loader.reading.mapping import Mapping
 
 # The database takes all of these but NUL, yet nobody can type or even see them in a query.
 _CONTROL: Final = r"[\x00-\x1f\x7f]"

@@ -1,21 +1,16 @@
 """Parquet: batches of the needed columns, one after the other."""
 
-from __future__ import annotations
-
 import io
-from typing import TYPE_CHECKING, BinaryIO, Final
+from collections.abc import Iterator
+from typing import BinaryIO, Final
 
 from loader.errors import InputError
 from loader.reading.arrow import ArrowError, pq
+from loader.reading.batch import EventBatch
 from loader.reading.columns import ColumnReader
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from loader.reading.batch import EventBatch
-    from loader.reading.limits import Limits
-    from loader.reading.mapping import Mapping
-    from loader.reading.streams import Counted
+from loader.reading.limits import Limits
+from loader.reading.mapping import Mapping
+from loader.reading.streams import Counted
 
 _ROWS_AT_ONCE: Final = 1 << 17
 

@@ -1,7 +1,5 @@
 """Paths: what the user named, resolved to inputs."""
 
-from __future__ import annotations
-
 import glob
 import os
 import zipfile

@@ -1,7 +1,5 @@
 """Plain columns: the many types that files may have, made into the few that the readers know."""
 
-from __future__ import annotations
-
 from typing import Final
 
 from loader.reading.arrow import Array, DataType, RecordBatch, pa

@@ -1,13 +1,9 @@
 """Prefetching: the next items are made by a thread while the last one is being used."""
 
-from __future__ import annotations
-
 import queue
 import threading
-from typing import TYPE_CHECKING, Generic, TypeVar
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 _LONGEST_WAIT_S = 1.0

@@ -6,25 +6,18 @@ everything between follows the rules of quoting, stays below the longest line, a
 lines in between would be a good row by itself. Otherwise its line alone is broken.
 """
 
-from __future__ import annotations
-
 import re
+from collections.abc import Callable
 from enum import IntEnum
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from loader.reading.arrow import Array, pa, pc
 from loader.reading.batch import Reject
+from loader.reading.limits import Limits
+from loader.reading.lines import Block
 from loader.reading.rows import Broken, Origins
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from numpy.typing import NDArray
-
-    from loader.reading.limits import Limits
-    from loader.reading.lines import Block
 
 
 class RecordFault(IntEnum):

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import abc
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from loader.errors import UsageError
 from loader.reading import attributes
 from loader.reading.arrow import Array, pa
 from loader.reading.batch import EventBatch, Reject
 from loader.reading.bounds import Gate, Refusal
+from loader.reading.limits import Limits
+from loader.reading.mapping import Mapping
 from loader.reading.names import Names
 from loader.reading.selection import without_unused_names
 from loader.reading.texts import joined, value_at
 from loader.reading.times import Clock
-
-if TYPE_CHECKING:
-    from collections import abc
-    from collections.abc import Callable, Sequence
-
-    from numpy.typing import NDArray
-
-    from loader.reading.limits import Limits
-    from loader.reading.mapping import Mapping
 
 # Which refusals are of the time, of the type and of the source.
 _REFUSED: Final = ((Refusal.OLD, Refusal.NEW), (Refusal.TYPE,), (Refusal.SOURCE,))

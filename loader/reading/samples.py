@@ -1,7 +1,5 @@
 """Samples: the beginning of a file, whatever it is, as columns with the texts in them."""
 
-from __future__ import annotations
-
 import codecs
 import csv
 import json
@@ -9,23 +7,20 @@ import re
 from collections import Counter, abc
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
 from loader.errors import InputError
 from loader.reading import attributes, fields, header, inputs
 from loader.reading.arrow import ArrowError, pa, pq
+from loader.reading.batch import EventBatch
 from loader.reading.brackets import is_document
 from loader.reading.limits import DEEPEST, Limits
-from loader.reading.mapping import Mapping
+from loader.reading.mapping import Format, Mapping
 from loader.reading.paths import Input, expand, file_input
 from loader.reading.plain import plain_batch
 from loader.reading.times import EPOCHS, Clock
-
-if TYPE_CHECKING:
-    from loader.reading.batch import EventBatch
-    from loader.reading.mapping import Format
 
 _BYTES: Final = 1 << 20
 _ROWS: Final = 200

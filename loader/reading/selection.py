@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections import abc
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from loader.checks import check_fields
 from loader.errors import UsageError
 from loader.reading.arrow import Array, RecordBatch, pa, pc
 from loader.reading.texts import as_text
-
-if TYPE_CHECKING:
-    from collections import abc
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NAMES: Final = ("source", "event_type")

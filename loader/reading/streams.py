@@ -1,7 +1,5 @@
 """Streams: the decompressed bytes of an input, counted and hashed on their way, as UTF-8."""
 
-from __future__ import annotations
-
 import bz2
 import codecs
 import hashlib
@@ -10,13 +8,11 @@ import re
 import struct
 import zipfile
 import zlib
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, Protocol, get_args
+from collections.abc import Callable
+from typing import Any, BinaryIO, Final, Literal, Protocol, get_args
 
 from loader.errors import InputError
 from loader.reading.arrow import ArrowError, pa
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 Compression = Literal["gz", "zst", "bz2", "xz"]
 COMPRESSIONS: Final[tuple[Compression, ...]] = get_args(Compression)

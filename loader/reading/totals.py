@@ -1,7 +1,5 @@
 """Counting what became of the rows of an input."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,12 +1,11 @@
 """Times: the time column of an input, in whatever form, to microseconds in UTC."""
 
-from __future__ import annotations
-
 import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from loader.errors import UsageError
 from loader.reading.arrow import Array, pa, pc
@@ -23,9 +22,6 @@ from loader.reading.times.calendar import (
 )
 from loader.reading.times.patterns import Pattern, strptime
 from loader.reading.times.zones import Zone
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 __all__ = ["EPOCHS", "Clock", "Moments", "RepeatedHour", "TimeFault"]
 

@@ -1,18 +1,13 @@
 """Epoch times: numbers of seconds, or of parts of them, since 1970."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from loader.reading.arrow import Array, pa, pc
+from loader.reading.texts import Texts
 from loader.reading.times.calendar import END, FIRST, Moments, TimeFault
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from loader.reading.texts import Texts
 
 # As many digits as 64 bits can hold in any case; a number of more is a time in no unit.
 _DIGITS: Final = "(?:[0-9]{1,18}|[1-8][0-9]{18})"

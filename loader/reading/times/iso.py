@@ -1,18 +1,14 @@
 """ISO 8601 times: a pattern says what they are; what Arrow surely agrees on, its own cast reads."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from loader.reading.arrow import InvalidError, pa, pc
 from loader.reading.texts import Texts
 from loader.reading.times.calendar import Moments, TimeFault
 from loader.reading.times.patterns import Pattern
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 # YYYY-MM-DD[T ]hh:mm[:ss[.f]][ ][Z|UTC|+hh|+hhmm|+hh:mm]; without dashes also without colons.
 _REST: Final = (

@@ -1,22 +1,16 @@
 """Times by a pattern: a regular expression with a group for each field, over whole columns."""
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from loader.errors import UsageError
 from loader.reading.arrow import Array, pa, pc
+from loader.reading.texts import Texts
 from loader.reading.times.calendar import SECOND, Moments, TimeFault, local_micros
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from numpy.typing import NDArray
-
-    from loader.reading.texts import Texts
 
 _MONTHS: Final = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September",

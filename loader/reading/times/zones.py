@@ -1,18 +1,14 @@
 """Zones: local times without an offset to UTC, with gaps and repeated hours found out."""
 
-from __future__ import annotations
-
 import re
 import zoneinfo
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from loader.errors import UsageError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 SECOND: Final = 1_000_000
 DAY: Final = 86_400
