@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 
 from benchmarks.server import Bench, Spent, bench_database, bench_server
-from loader.database.layout import EVENTS_PER_CHUNK
+from loader.database.partitions import EVENTS_PER_CHUNK
 
 SOURCES = 20
 # A million events take longer than the latest event of a batch is late.

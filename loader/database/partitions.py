@@ -8,12 +8,15 @@ import numpy as np
 import numpy.typing as npt
 from psycopg import Connection, errors, sql
 
-from loader.database.layout import EVENTS_PER_CHUNK, Layout, bound, partition_name
 from loader.database.locks import SCHEMA, lock_for_transaction
 from loader.database.queries import query, template
 from loader.database.waiting import now_and_then
-from loader.reading.bounds import days_of
+from loader.reading.layout import Layout, bound, days_of, partition_name
 from loader.settings import PartitionBy
+
+# PostgreSQL compresses rows of more than 2 kB, which takes longer than all the rest of a load;
+# chunks of so many events are smaller, but for their attributes.
+EVENTS_PER_CHUNK: Final = 180
 
 # Of ten or three years in one load; more of them are rather a wrong time format.
 MAX_NEW_PARTITIONS: Final[dict[PartitionBy, int]] = {"month": 120, "week": 520, "day": 1100}

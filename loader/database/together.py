@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from psycopg import Connection, sql
 
-from loader.database.layout import EVENTS_PER_CHUNK
 from loader.database.locks import CHUNKS, lock_for_transaction
 from loader.database.models import models_at_rest
+from loader.database.partitions import EVENTS_PER_CHUNK
 from loader.database.queries import query, template
 from loader.errors import LoaderError
 

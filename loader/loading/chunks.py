@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from loader.database.layout import EVENTS_PER_CHUNK
+from loader.database.partitions import EVENTS_PER_CHUNK
 from loader.loading.encode import POSTGRES_EPOCH_US, Rows, text_of
-from loader.reading.bounds import days_of
+from loader.reading.layout import days_of
 
 _COLUMNS: Final = (
     ("first_event_at", ">i8"),

@@ -6,45 +6,15 @@ Readers ask it, so that a row it refuses is rejected like any other, with its li
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from loader.reading.arrow import Array
-from loader.reading.times.calendar import FIRST_YEAR, LAST_YEAR
+from loader.reading.layout import FIRST_DAY, Layout, days_of
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_DAY_US: Final = 86_400_000_000
-# A month more at both ends: the first and the last week belong to two years.
-FIRST_DAY: Final = int(np.datetime64(f"{FIRST_YEAR - 1}-12-01", "D").astype(np.int64))
-END_DAY: Final = int(np.datetime64(f"{LAST_YEAR + 1}-02-01", "D").astype(np.int64))
-
-
-def days_of(micros: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the days of times, which are microseconds since 1970 in UTC."""
-    return micros // _DAY_US
-
-
-class Slots(Protocol):
-    """What a new partition would hold."""
-
-    @property
-    def partition_by(self) -> str:
-        """How long it is: month, week or day."""
-        ...
-
-    def open_days(self) -> NDArray[np.bool_]:
-        """Tell which of all days, from `FIRST_DAY` on, have a partition now."""
-        ...
-
-    def slots(self, days: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the first day of the month or week that each day is in, or the day itself."""
-        ...
-
-    def slot(self, day: int) -> tuple[int, int]:
-        """Return the first day of the month or week that a day is in, and that of the next."""
-        ...
 
 
 class Refusal(IntEnum):
@@ -108,7 +78,7 @@ class Gate:
 
     def __init__(
         self,
-        layout: Slots,
+        layout: Layout,
         max_new: int,
         retained_from: datetime | None = None,
         *,

@@ -6,8 +6,8 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loader.database.layout import Layout
 from loader.reading.bounds import Gate, NameGate, Refusal
+from loader.reading.layout import Layout
 from loader.settings import PartitionBy
 
 

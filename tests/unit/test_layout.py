@@ -3,8 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loader.database.layout import Layout, bound, partition_name
-from loader.reading.bounds import days_of
+from loader.reading.layout import Layout, bound, days_of, partition_name
 from loader.settings import PARTITION_SIZES, PartitionBy
 
 

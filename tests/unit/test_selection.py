@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loader.database.layout import Layout
 from loader.delivery.destinations import Destination
 from loader.errors import UsageError
 from loader.reading.bounds import Gate
 from loader.reading.inputs import expand, open_reading
+from loader.reading.layout import Layout
 from loader.reading.mapping import Mapping
 from loader.reading.selection import Selection
 from loader.settings import read_settings

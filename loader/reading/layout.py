@@ -11,18 +11,24 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from loader.reading.bounds import END_DAY, FIRST_DAY
+from loader.reading.times.calendar import FIRST_YEAR, LAST_YEAR
 from loader.settings import PartitionBy
 
-# PostgreSQL compresses rows of more than 2 kB, which takes longer than all the rest of a load;
-# chunks of so many events are smaller, but for their attributes.
-EVENTS_PER_CHUNK: Final = 180
+_DAY_US: Final = 86_400_000_000
+# A month more at both ends: the first and the last week belong to two years.
+FIRST_DAY: Final = int(np.datetime64(f"{FIRST_YEAR - 1}-12-01", "D").astype(np.int64))
+END_DAY: Final = int(np.datetime64(f"{LAST_YEAR + 1}-02-01", "D").astype(np.int64))
 
 # 1970-01-01 was a Thursday; weeks begin on Mondays, as they do for date_trunc.
 _THURSDAY: Final = 3
 _NOBODY: Final = -1
 # So many days after its first one, the next month, week or day has begun, and no other.
 _LONGEST: Final[dict[PartitionBy, int]] = {"month": 31, "week": 7, "day": 1}
+
+
+def days_of(micros: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the days of times, which are microseconds since 1970 in UTC."""
+    return micros // _DAY_US
 
 
 class Layout:
