@@ -83,11 +83,7 @@ def checked(function: abc.Callable[_Arguments, _Result]) -> abc.Callable[_Argume
 def fitted(
     name: str, value: object, hint: Any, refuse: abc.Callable[[str], LoaderError] = UsageError
 ) -> Any:
-    """Return a value as one of this type.
-
-    Raises:
-        UsageError: it is none, unless ``refuse`` makes another error of the message.
-    """
+    """Return a value as one of this type, or raise what ``refuse`` makes of the message."""
     try:
         return _fit(value, hint)
     except _UnfitError as error:
@@ -162,11 +158,7 @@ def _fit_several(value: object, hint: Any) -> tuple[Any, ...]:
 
 
 def moment(value: object) -> datetime:
-    """Return a time with an offset, as such or written in ISO 8601.
-
-    Raises:
-        _UnfitError: it is none; its text says why.
-    """
+    """Return a time with an offset, as such or written in ISO 8601; _UnfitError says why not."""
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value.strip())

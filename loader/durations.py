@@ -13,11 +13,7 @@ _CLOCK = re.compile(r"(\d+):(\d\d)(?::(\d\d(?:\.\d+)?))?")
 
 
 def read_duration(text: str) -> timedelta:
-    """Read ``10 minutes``, ``1 hour 30 minutes``, ``5m`` or ``00:10:00``.
-
-    Raises:
-        ValueError: it is none of these.
-    """
+    """Read ``10 minutes``, ``1 hour 30 minutes``, ``5m`` or ``00:10:00``, or raise ValueError."""
     clock = _CLOCK.fullmatch(text.strip())
     if clock:
         hours, minutes, seconds = clock.groups()
@@ -37,8 +33,7 @@ def read_duration(text: str) -> timedelta:
 def read_age(text: str) -> str:
     """Read ``13months``, ``90d``, ``8 weeks`` or ``2years`` as an interval for PostgreSQL.
 
-    Raises:
-        ValueError: it is none of these, or less than a week.
+    ValueError says that it is none of these, or less than a week.
     """
     found = _AGE.fullmatch(text.lower())
     if found is None:

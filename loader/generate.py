@@ -61,9 +61,8 @@ _EVENT: Final = np.dtype([("time", np.int64), ("kind", np.int32), ("source", np.
 def generate(options: GenerateOptions) -> Iterator[RecordBatch]:
     """Make up events, ordered by time but for the late ones; all of them are in memory.
 
-    Yields:
-        ``time`` timestamp[ms, UTC], ``type`` and ``source`` each dictionary<int32, string>; at
-        least one batch.
+    Yields at least one batch: ``time`` timestamp[ms, UTC], ``type`` and ``source`` each
+    dictionary<int32, string>.
     """
     width = max(2, len(str(options.sources)))
     names = [f"camera-{number + 1:0{width}d}" for number in range(options.sources)]

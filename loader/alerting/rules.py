@@ -83,12 +83,7 @@ class Definitions:
 
 @dataclass(frozen=True, kw_only=True)
 class _Row:
-    """A row of a seed.
-
-    Attributes:
-        line: the line of the file that it begins on.
-        values: by column, an empty text where nothing is.
-    """
+    """A row of a seed: the line that it begins on, and its values by column, maybe empty."""
 
     line: int
     values: Mapping[str, str]

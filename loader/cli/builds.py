@@ -17,13 +17,8 @@ from loader.settings import how_to_install
 class Builds:
     """Runs ``dbt build`` in processes of its own, so that consuming goes on meanwhile.
 
-    What is asked for during a build is done by one more build after it.
-
-    Attributes:
-        project_dir: the project.
-        say: tells the user of a build that failed.
-        environments: by the names of databases, None for the only one, those in which dbt finds
-            them.
+    What is asked for during a build is done by one more build after it. ``environments`` are, by
+    the names of databases (None for the only one), those in which dbt finds them.
     """
 
     project_dir: Path

@@ -25,12 +25,7 @@ _NO_EDGE = 10_000
 
 @dataclass(frozen=True, kw_only=True)
 class Output:
-    """What a command prints.
-
-    Attributes:
-        json: the result as JSON; what is for people goes to stderr then.
-        quiet: nothing but that and errors.
-    """
+    """How a command prints: its result as JSON, the rest on stderr then; and no rest if quiet."""
 
     json: bool
     quiet: bool

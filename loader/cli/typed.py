@@ -13,13 +13,10 @@ _Value = TypeVar("_Value")
 
 
 def options_as(argument: str, kind: type[Any], *options: Decorator) -> Decorator:
-    """Give a command options, and what they say as one argument.
+    """Give a command options, and what they say as one argument: an object of a dataclass.
 
-    Args:
-        argument: its name.
-        kind: its type, a dataclass. The command hands over whatever options have the names of its
-            fields; one that is not given leaves the field its default.
-        options: the options.
+    The command hands over whatever options have the names of its fields; one that is not given
+    leaves the field its default.
     """
     names = [field.name for field in fields(kind)]
 

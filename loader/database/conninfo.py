@@ -59,9 +59,8 @@ def user_of(settings: Settings) -> str | None:
 def connection_variables(dsn: str) -> dict[str, str | None]:
     """Return the ``PG*`` variables with which psql, dbt and others connect as we do.
 
-    Returns:
-        The values, None for what must not be set. A service is resolved, for dbt's profile knows of
-        none, and would win over the rest.
+    None is what must not be set. A service is resolved, for dbt's profile knows of none, and would
+    win over the rest.
     """
     found: dict[str, str | None] = {}
     given = {option.keyword for option in _parse(dsn) if option.val is not None}

@@ -29,10 +29,8 @@ def insert_new_events(
     """Move staged events into ``raw.event_chunks``, but for those that are visible there already.
 
     Of equal events in the input the first one stays. The lock is kept until the session gives it
-    back after publishing: another loader that looks for duplicates must see this load.
-
-    Returns:
-        how many were new, the time of the first and of the last.
+    back after publishing: another loader that looks for duplicates must see this load. Returned are
+    how many were new, the time of the first and of the last.
     """
     lock(conn, DEDUPE)
     staging = sql.Identifier("raw", staging_name(load_id))

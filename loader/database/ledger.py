@@ -193,10 +193,8 @@ def remove_load(conn: Connection, load_id: int, *, has_events: bool = True) -> N
 def find_load_seq(dsn: str, load_id: int) -> int | None:
     """Return the place of a load in the ledger; None when it is not, and will not be, visible.
 
-    The session that published it may still be at it: this waits for its end.
-
-    Raises:
-        DatabaseError: the server cannot be asked, or that session does not end.
+    The session that published it may still be at it: this waits for its end, or fails with
+    DatabaseError.
     """
     end = time.monotonic() + PATIENCE_SECONDS
     while True:

@@ -103,9 +103,7 @@ def export_rejects(
     """Write the rejected rows of a load, below its header, to a new file.
 
     Rows of which only the start was kept are left out: what is left of one may well look whole.
-
-    Returns:
-        how many were written, and how many left out.
+    Returned are how many were written, and how many left out.
     """
     form = conn.execute(
         "select options ->> 'header', options ->> 'encoding' from raw.loads where load_id = %s",

@@ -20,12 +20,7 @@ from loader.database.waiting import now_and_then
 
 @dataclass(frozen=True, kw_only=True)
 class Retained:
-    """What retention did.
-
-    Attributes:
-        dropped_partitions: those that were dropped.
-        waits_for: why others could not be dropped this time; None when there are none.
-    """
+    """The partitions that were dropped, and why others could not be; None if there are none."""
 
     dropped_partitions: list[str]
     waits_for: str | None

@@ -48,8 +48,7 @@ class LedgerStatus:
 class ModelStatus:
     """How far a dbt model is: it has taken note of the ledger up to ``load_seq``.
 
-    Attributes:
-        loads_behind: below zero when the ledger ends before that: it is not the one it was.
+    ``loads_behind`` is below zero when the ledger ends before that: it is not the one it was.
     """
 
     model: str
@@ -60,12 +59,7 @@ class ModelStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class Models:
-    """What is known of the models, in every schema that dbt has built models in.
-
-    Attributes:
-        found: how far each is.
-        unreadable: schemas of models that cannot be asked about now, each with the reason.
-    """
+    """How far the models are, and which schemas of models cannot be read now, and why."""
 
     found: list[ModelStatus]
     unreadable: dict[str, str]

@@ -24,15 +24,8 @@ def bring_together(conn: Connection) -> Iterator[tuple[int, int]]:
     """Bring short chunks of one source and day together, partition by partition.
 
     Only those of published loads that every model has taken note of, and none to be withdrawn.
-
-    Args:
-        conn: a connection in autocommit mode.
-
-    Yields:
-        How many chunks there were and how many they became, when that is committed.
-
-    Raises:
-        ModelsBusyError: dbt is at work; what is left, the next time does.
+    Yielded is how many chunks there were and how many they became, when that is committed.
+    ModelsBusyError: dbt is at work; what is left, the next time does.
     """
     with conn.transaction():
         until = _known_to_all(conn)

@@ -65,8 +65,7 @@ class Delivery:
     def begin(self) -> None:
         """Make the databases ready; those that were down may be up again.
 
-        Raises:
-            LoaderError, psycopg.Error: the only database, which has no name, is not to be had.
+        What is wrong with the only database, which has no name, is raised.
         """
         self._failures.clear()
         if self.options.dry_run:
@@ -90,9 +89,7 @@ class Delivery:
         """Load an input into each destination but some; give what became of it, one by one.
 
         What can be read only once is copied first, where there are several. Call ``begin`` before.
-
-        Raises:
-            LoaderError, psycopg.Error: the only database, which has no name, cannot be loaded into.
+        What is wrong with the only database, which has no name, is raised.
         """
         wanted = [one for one in self.destinations if one.name not in except_to]
         try:

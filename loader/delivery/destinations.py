@@ -98,12 +98,9 @@ class _Config:
 def find_destinations(
     settings: Settings, to: Sequence[str] = (), *, needs_dsn: bool = True
 ) -> tuple[Destination, ...]:
-    """Return the databases to load into: those that are named, or else all.
+    """Return the databases to load into: those that are named, or else all, as the file has them.
 
-    Args:
-        settings: the environment.
-        to: names; in the order of the file, not in that of these.
-        needs_dsn: whether anybody is going to connect.
+    They need their connection strings unless nobody is going to connect.
     """
     config = _read_config(settings)
     if not config.destinations or settings.is_dsn_given:

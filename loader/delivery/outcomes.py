@@ -42,9 +42,7 @@ Outcome: TypeAlias = LoadResult | Missing
 class IncompleteError(DatabaseError):
     """Some destinations do not have everything; the same call again completes what is missing.
 
-    Attributes:
-        results: what was loaded, or had been before.
-        missing: what was not.
+    It has the ``results`` of what was loaded, or had been before, and what is ``missing``.
     """
 
     def __init__(self, outcomes: Sequence[Outcome]) -> None:

@@ -87,12 +87,9 @@ class Share:
     def add(
         self, messages: Sequence[Any], limits: Limits, refused: Mapping[int, int] | None = None
     ) -> None:
-        """Keep messages, none of which is an error.
+        """Keep messages, as the client gives them, none of which is an error.
 
-        Args:
-            messages: as the client gives them.
-            limits: how long they may be.
-            refused: partition -> offset before which messages are rejected unseen.
+        Those before the ``refused`` offset of their partition are rejected unseen.
         """
         self._keep(messages, limits, refused or {})
         # The offsets of a partition only grow, so its last message decides.

@@ -95,16 +95,7 @@ class Client:
 
 
 class Topic:
-    """A topic as the broker has it.
-
-    Args:
-        name: its name.
-        client: how to reach Kafka.
-
-    Attributes:
-        name: its name.
-        consumer: the client library's consumer of the group.
-    """
+    """A topic as the broker has it, and the client library's consumer of the group."""
 
     def __init__(self, name: str, client: Client) -> None:
         self.name = name

@@ -15,12 +15,7 @@ class FencedError(LoaderError):
 
 @dataclass(frozen=True, kw_only=True)
 class Move:
-    """A step of one partition.
-
-    Attributes:
-        old: the offset in the table; None when the partition has no row yet.
-        new: the offset of the next message to load.
-    """
+    """A step of a partition, to the next message to load; ``old`` is None while it has no row."""
 
     old: int | None
     new: int
@@ -30,11 +25,8 @@ class Move:
 class Deaths:
     """How often consumers died while they loaded some messages of a partition, one after the other.
 
-    Attributes:
-        first: offset of the first of these messages.
-        end: offset behind the last.
-        count: how often.
-        alone: how often of a load that had nothing but the first of them.
+    These are the messages from offset ``first`` to before ``end``; ``alone`` counts the loads that
+    had nothing but the first of them.
     """
 
     first: int
@@ -77,8 +69,7 @@ def move_offsets(
 ) -> None:
     """Move offsets from where this consumer began; part of the transaction that publishes.
 
-    Raises:
-        FencedError: one of them is not there any more, so another consumer has moved it.
+    FencedError: one of them is not there any more, so another consumer has moved it.
     """
     # In order, so that two consumers that race for several partitions cannot deadlock.
     for partition, move in sorted(moves.items()):

@@ -41,9 +41,6 @@ def run_sessions(
 
     Returns:
         The worst of what has ended one, None if nothing has.
-
-    Raises:
-        KeyboardInterrupt: somebody wants an end at once; the sessions were told.
     """
     failures: list[LoaderError] = []
 

@@ -43,11 +43,7 @@ _PORTION: Final = 1 << 16
 
 
 class Cutter:
-    """Cuts the rows of a load into chunks.
-
-    Attributes:
-        columns: what ``encode`` writes, in this order.
-    """
+    """Cuts the rows of a load into chunks, which have ``columns`` in this order."""
 
     def __init__(self, load_id: int, *, has_attributes: bool, is_numbered: bool = False) -> None:
         """Cut for a load; a numbered chunk tells how many events of the load came before it."""

@@ -26,11 +26,7 @@ _ESCAPES: Final = {
 
 
 def join(members: abc.Mapping[str, Member]) -> Array:
-    """Make JSON objects of their members; null where one of them cannot be kept.
-
-    Returns:
-        string.
-    """
+    """Make JSON objects of their members, as string; null where one of them cannot be kept."""
     pieces, broken = [], None
     for name, (values, faulty) in members.items():
         prefix = f", {json.dumps(name, ensure_ascii=False)}: "
@@ -108,10 +104,8 @@ def _dump(value: Any) -> str | None:
 def dump(value: Any) -> str:
     """A value as JSON, numbers with all their digits.
 
-    What JSON has no number for becomes text, as do times; bytes are text.
-
-    Raises:
-        ValueError: bytes are no text; or a time is finer than a microsecond.
+    What JSON has no number for becomes text, as do times; bytes are text. ValueError: they are
+    none, or a time is finer than a microsecond.
     """
     match value:
         case dict():

@@ -34,13 +34,7 @@ class NameGate:
     """
 
     def __init__(self, known: Iterable[str], room: int, why: str) -> None:
-        """Open the known names.
-
-        Args:
-            known: they do not count.
-            room: how many others there may be.
-            why: what to say of one that is refused, behind the name itself.
-        """
+        """Open the known names, and room for others; ``why`` stands behind one that is refused."""
         self._open = set(known)
         self._room = room
         self._why = why
@@ -86,15 +80,9 @@ class Gate:
         sources: NameGate | None = None,
         leaves_out_old: bool = False,
     ) -> None:
-        """Open the days that have a partition.
+        """Open the days that have a partition, and ``max_new`` partitions more.
 
-        Args:
-            layout: the partitions there are, and how long new ones are.
-            max_new: how many of these the load may begin.
-            retained_from: older times are refused; None refuses none.
-            types: which types are refused; None refuses none.
-            sources: which sources are refused; None refuses none.
-            leaves_out_old: rows with such times are left out, and not rejected.
+        Times before ``retained_from`` are refused, or left out; None refuses nothing.
         """
         self.leaves_out_old = leaves_out_old
         self._names = {Refusal.TYPE: types, Refusal.SOURCE: sources}

@@ -20,17 +20,9 @@ from loader.reading.times import EPOCHS
 
 
 class ColumnReader:
-    """Reads batches that have the columns of a schema.
+    """Reads batches that have the columns of a schema, of which a batch must have ``columns``.
 
-    Args:
-        schema: of every batch.
-        mapping: what the columns mean.
-        limits: bounds.
-        origin: what errors call the input.
-        has_rows: whether there is any row; without one, the types of names do not matter.
-
-    Attributes:
-        columns: names of the columns that a batch must have.
+    Without any row, the types of names do not matter.
 
     Raises:
         InputError: a column is missing, or of an unusable type.
@@ -71,12 +63,7 @@ class ColumnReader:
         return tuple(steps), kind
 
     def batch(self, batch: RecordBatch, first_row: int) -> EventBatch:
-        """Return the events of a batch.
-
-        Args:
-            batch: at least the needed columns.
-            first_row: number of its first row in the input, counted from 1.
-        """
+        """Return the events of a batch, whose first row has this number, counted from 1."""
         mapping = self._mapping
         batch = plain_batch(batch)
         columns, events = extract(self._tree, batch)

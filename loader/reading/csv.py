@@ -28,11 +28,7 @@ _NAMES: Final = pa.dictionary(pa.int32(), pa.binary())
 
 
 class CsvReader:
-    """Reads CSV in constant memory; iterate once.
-
-    Attributes:
-        header: the header line as it stood in the input, None when it has none.
-    """
+    """Reads CSV, which may have a ``header`` line, in constant memory; iterate once."""
 
     def __init__(self, content: ByteSource, mapping: Mapping, limits: Limits, origin: str) -> None:
         self.header: bytes | None = None
@@ -46,11 +42,7 @@ class CsvReader:
         self._above = b""
 
     def __iter__(self) -> Iterator[EventBatch]:
-        """Yield a batch for each block.
-
-        Raises:
-            InputError: there is no header with the needed columns, or no text at all.
-        """
+        """Yield a batch for each block; InputError where the needed columns are not there."""
         self._check(self._blocks.peek())
         for block in self._blocks:
             rest = self._start(block) if self._columns is None else block

@@ -55,13 +55,10 @@ class Event:
 
 
 class Frames:
-    """The events of Arrow batches, as ``load_batches`` takes them; iterate once.
+    """The events of Arrow batches of one schema, as ``load_batches`` takes them; iterate once.
 
-    Args:
-        batches: all of one schema.
-        mapping: what the columns mean.
-        origin: what errors call them.
-        key: two loads with the same key and mapping are the same load; None for no such promise.
+    Two loads with the same key and mapping are the same load; without a key there is no such
+    promise.
     """
 
     header: None = None
@@ -93,11 +90,7 @@ class Frames:
         return reader
 
     def __iter__(self) -> Iterator[EventBatch]:
-        """Yield events and rejects.
-
-        Raises:
-            InputError: a column is missing or of an unusable type, or the schema changes.
-        """
+        """Yield events and rejects; InputError for unusable columns, or a schema that changes."""
         reader: ColumnReader | None = None
         schema: Schema = None
         first_row = 1
@@ -123,8 +116,7 @@ class Frames:
 def as_events(events: object, origin: str) -> Iterator[Event]:
     """Yield events, and what says the same: dicts and objects with a time, a type and a source.
 
-    Raises:
-        InputError: something is no event; it says which, counted from 1.
+    InputError says which is none, counted from 1.
     """
     if isinstance(events, Event | str | bytes | abc.Mapping) or not isinstance(
         events, abc.Iterable
@@ -161,11 +153,7 @@ def _name(field: str, value: object) -> str:
 
 
 def to_arrow(events: Iterable[Event], origin: str) -> Iterator[RecordBatch]:
-    """Yield the events as Arrow batches with the columns time, type and source.
-
-    Raises:
-        InputError: something is no event, or its type or source is no text that can be kept.
-    """
+    """Yield the events as batches with the columns time, type and source, or raise InputError."""
     rest = as_events(events, origin)
     while some := list(islice(rest, _ROWS_AT_ONCE)):
         try:
@@ -183,8 +171,7 @@ def to_arrow(events: Iterable[Event], origin: str) -> Iterator[RecordBatch]:
 def to_batches(given: Any, origin: str) -> Iterator[RecordBatch]:
     """Yield the batches of whatever holds Arrow data, or can give it, or of several of these.
 
-    Raises:
-        InputError: it is nothing of the kind.
+    InputError: it is nothing of the kind.
     """
     is_stream = hasattr(given, "__arrow_c_stream__")
     if is_stream or hasattr(given, "__arrow_c_array__"):

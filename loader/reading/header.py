@@ -41,11 +41,7 @@ _TEXT_CONTROLS: Final = b"\t\n\r\f\x1e"
 
 
 def check_text(start: bytes, origin: str) -> None:
-    """Refuse content that is no text.
-
-    Raises:
-        InputError: it says what the content seems to be.
-    """
+    """Refuse content that is no text, with an InputError that says what it seems to be."""
     for signature, what in _SIGNATURES.items():
         if start.startswith(signature):
             raise InputError(f"{origin}: {what}")
@@ -74,10 +70,7 @@ def separator(line: bytes) -> str | None:
 def hint(lines: Sequence[bytes], first: int, mapping: Mapping) -> str:
     """Say what the first line of CSV may be, when it is no header with the needed columns.
 
-    Args:
-        lines: the line that was taken for the header, and those behind it.
-        first: the number of that line, counted from 1.
-        mapping: how it was read.
+    ``lines`` are that line, whose number counted from 1 is ``first``, and those behind it.
     """
     if lines[0].lstrip().startswith((b"{", b"[{")):
         return "; it looks like JSON: --format ndjson"
@@ -99,11 +92,7 @@ def hint(lines: Sequence[bytes], first: int, mapping: Mapping) -> str:
 
 
 def parse(line: bytes, delimiter: str, origin: str) -> tuple[str, ...]:
-    """Split a header line into column names.
-
-    Raises:
-        InputError: it is not one.
-    """
+    """Split a header line into column names; InputError if it is none."""
     try:
         text = line.decode()
     except UnicodeDecodeError as error:
@@ -123,24 +112,16 @@ def parse(line: bytes, delimiter: str, origin: str) -> tuple[str, ...]:
 
 
 def positions(found: Sequence[str], mapping: Mapping, origin: str) -> dict[str, int]:
-    """Find the columns that a mapping names, exactly or but for case and spaces around.
-
-    Returns:
-        Wanted name -> position in ``found``.
-
-    Raises:
-        InputError: one is missing or there more than once; it names those that are there.
-    """
+    """Find where the columns are that a mapping names, each as `position` does."""
     return {name: position(found, name, mapping, origin) for name in mapping.options}
 
 
 def position(
     found: Sequence[str], name: str, mapping: Mapping, origin: str, key: str | None = None
 ) -> int:
-    """Find a column that a mapping names, or the one with a key of it.
+    """Find a column that a mapping names, or a key of it, if only but for case and blanks around.
 
-    Raises:
-        InputError: as `positions`.
+    InputError: it is missing or there more than once; it names those that are there.
     """
     wanted = name if key is None else key
     for form in (str, folded):

@@ -90,8 +90,7 @@ class Reading:
     def __iter__(self) -> Iterator[EventBatch]:
         """Yield the events and rejects in the order of the input.
 
-        Raises:
-            InputError: the rest of the input is not usable, or changed while it was read.
+        InputError: the rest of it is not usable, or it changed while it was read.
         """
         yield from self._batches
         self.fingerprint = self._finish()
@@ -111,14 +110,8 @@ def open_reading(
 ) -> Iterator[Reading]:
     """Open an input for reading; closes it afterwards.
 
-    Args:
-        an_input: what to read.
-        mapping: what it means.
-        limits: bounds.
-        hashing: whether to find the fingerprint of a file, for which all of it is read.
-
-    Raises:
-        InputError: it cannot be opened, or nothing of it is usable.
+    With ``hashing``, all of a file is read once before, for its fingerprint. InputError: it cannot
+    be opened, or nothing of it is usable.
     """
     origin = an_input.origin
     mapping = mapping.of_file(an_input.path)
@@ -200,11 +193,7 @@ def _by_looking(an_input: Input, mapping: Mapping, start: bytes, *, is_file: boo
 
 
 def beginning(an_input: Input, size: int) -> bytes:
-    """Return the first bytes of the content of a file, as UTF-8 if it has a mark.
-
-    Raises:
-        InputError: it cannot be read.
-    """
+    """Return the first bytes of the content of a file, as UTF-8 if it has a mark."""
     with open_content(an_input) as file:
         content = Content(Counted(file), an_input.compression, an_input.origin, hashing=False)
         return Decoded(content, None).read(size)
@@ -212,11 +201,7 @@ def beginning(an_input: Input, size: int) -> bytes:
 
 @contextmanager
 def open_content(an_input: Input) -> Iterator[BinaryIO]:
-    """Open a file, or what an archive has in it.
-
-    Raises:
-        InputError: it cannot be opened.
-    """
+    """Open a file, or what an archive has in it; InputError if that cannot be done."""
     with _opened(an_input) as (_, file):
         yield file
 
@@ -239,11 +224,7 @@ def _opened(an_input: Input) -> Iterator[tuple[BinaryIO, BinaryIO]]:
 
 @contextmanager
 def open_stored(an_input: Input) -> Iterator[BinaryIO]:
-    """Open the bytes of an input as they are stored, where they stand.
-
-    Raises:
-        InputError: it cannot be opened.
-    """
+    """Open the bytes of an input as they are stored; InputError if that cannot be done."""
     if an_input.origin == STANDARD_INPUT:
         # So it is when whoever started this process has closed it.
         if sys.stdin is None:

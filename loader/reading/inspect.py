@@ -42,13 +42,7 @@ Roles: TypeAlias = dict[str, dict[str, Options]]
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """A column, or what stands at a path.
-
-    Attributes:
-        name: as the options take it.
-        examples: some values, each once.
-        may_be: ``time``, ``type`` and ``source``, as far as it could be that.
-    """
+    """A column, as the options name it: some values, and of time, type, source what it may be."""
 
     name: str
     examples: tuple[str, ...]
@@ -87,15 +81,10 @@ class Finding:
 
 
 def inspect(path: str, formats: abc.Mapping[str, KnownFormat], usual: Usual) -> Finding:
-    """Look at the beginning of a file.
+    """Look at the beginning of a file, which is read several times.
 
-    Args:
-        path: the file; it is read several times.
-        formats: the known formats, which are tried first.
-        usual: the options that a load has without any.
-
-    Raises:
-        InputError: it cannot be read, or holds no rows.
+    The known formats are tried first; ``usual`` are the options that a load has without any.
+    InputError: it cannot be read, or holds no rows.
     """
     an_input, told = samples.find(path)
     values, options = samples.columns(an_input)

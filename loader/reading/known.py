@@ -53,12 +53,9 @@ class KnownFormat:
 
 
 def mapping_of(*layers: abc.Mapping[str, Any]) -> Mapping:
-    """Return how to read an input, of options of which the later layers win.
+    """Return how to read an input, of options of which the later layers win, or raise UsageError.
 
     Renamings of types add up, and so do conditions on several columns.
-
-    Raises:
-        UsageError: an option makes no sense.
     """
     options = _combined(*layers)
     _check_known(options)
@@ -80,11 +77,8 @@ def shipped_formats() -> abc.Mapping[str, KnownFormat]:
 def all_formats(own: abc.Mapping[str, Any]) -> dict[str, KnownFormat]:
     """Return the formats that are shipped and those of ``loader.toml``, which win.
 
-    Args:
-        own: name -> table, as it stands in the file; one may begin with those above it.
-
-    Raises:
-        UsageError: a table makes no sense; it says where, and what to do.
+    ``own`` are the tables of the file, by name; one may begin with those above it. UsageError: one
+    makes no sense; it says where, and what to do.
     """
     found = dict(shipped_formats())
     for name, table in own.items():
@@ -99,11 +93,7 @@ def all_formats(own: abc.Mapping[str, Any]) -> dict[str, KnownFormat]:
 
 
 def find_format(name: str, formats: abc.Mapping[str, KnownFormat]) -> KnownFormat:
-    """Return the format of this name.
-
-    Raises:
-        UsageError: there is none.
-    """
+    """Return the format of this name, or raise UsageError."""
     if name not in formats:
         raise UsageError(f'"{name}" is no known format{_meant(name, formats)}; see: loader formats')
     return formats[name]
@@ -134,9 +124,8 @@ def load_command(path: str, options: abc.Mapping[str, Any]) -> str:
 def options_again(described: abc.Mapping[str, Any], path: str) -> dict[str, Any]:
     """Return the options with which rows of a load are read from another file.
 
-    Args:
-        described: the mapping of the load, as the ledger has it.
-        path: where the rows came from, if that said something of them.
+    ``described`` is the mapping of the load, as the ledger has it, ``path`` where the rows came
+    from.
     """
     usual = json.loads(json.dumps(Mapping().described()))
     all_of_it = {**described, **(described.get("selection") or {})}

@@ -159,8 +159,7 @@ class Mapping:
     def of_file(self, path: str) -> Mapping:
         """Return how to read the file at this path; ``-`` is none.
 
-        Raises:
-            InputError: its source was to be in the path, and is not.
+        InputError: its source was to be in the path, and is not.
         """
         if self.delimiter is None and _TABS.search(path):
             return replace(self, delimiter="\t").of_file(path)
@@ -224,11 +223,7 @@ def _is_name(name: str) -> bool:
 
 
 def _path_pattern(text: str) -> re.Pattern[str]:
-    """Compile a pattern of how a path ends.
-
-    Raises:
-        UsageError: it does not tell the source.
-    """
+    """Compile a pattern of how a path ends; UsageError if it does not tell the source."""
     if text.count(_SOURCE) != 1:
         raise UsageError(
             f'--source-from-path "{text}" needs {_SOURCE} once, such as {_SOURCE}/* for the folder '

@@ -29,15 +29,9 @@ class NameFault(IntEnum):
 
 
 class Names:
-    """Reads the types or the sources of rows.
+    """Reads the types or the sources of rows, which stand in ``column``.
 
-    Args:
-        what: ``type`` or ``source``.
-        mapping: where they stand and what they are called.
-        longest: bytes that a name may have.
-
-    Attributes:
-        column: where they stand; None when all rows have one name that the mapping gives.
+    That is None when all rows have one name, which the mapping gives.
     """
 
     def __init__(self, what: Literal["type", "source"], mapping: Mapping, longest: int) -> None:

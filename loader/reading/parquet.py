@@ -16,14 +16,9 @@ _ROWS_AT_ONCE: Final = 1 << 17
 
 
 class ParquetReader:
-    """Reads Parquet in constant memory; iterate once.
+    """Reads Parquet, from a seekable file, in constant memory; iterate once.
 
-    Args:
-        file: seekable.
-        stored: told how many bytes were read, as if every row took as many.
-        mapping: what the columns mean.
-        limits: bounds.
-        origin: what errors call the file.
+    ``stored`` is told how many bytes were read, as if every row took as many.
 
     Raises:
         InputError: it is no Parquet file, or lacks a column, or one is of an unusable type.
@@ -57,11 +52,7 @@ class ParquetReader:
         self.assembler = self._columns.assembler
 
     def __iter__(self) -> Iterator[EventBatch]:
-        """Yield a batch for every so many rows.
-
-        Raises:
-            InputError: the file is damaged further on.
-        """
+        """Yield a batch for every so many rows; InputError where the file is damaged further on."""
         first_row = 1
         # The sizes of columns are not asked for: where they are damaged, Arrow aborts the process.
         rows = self._file.metadata.num_rows

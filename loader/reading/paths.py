@@ -69,11 +69,8 @@ def expand(paths: Sequence[str], mapping: Mapping) -> list[Input]:
 
     A directory stands for all files in it, at any depth, whose name ends as the formats do, and so
     does an archive. A named pipe is read when it is named itself; in a directory nobody may ever
-    write to it.
-
-    Raises:
-        InputError: a path matches nothing, or its name does not tell the format, or a directory
-            cannot be read.
+    write to it. InputError: a path matches nothing, or its name does not tell the format, or a
+    directory cannot be read.
     """
     inputs: list[Input] = []
     for path in paths:
@@ -137,12 +134,7 @@ def is_archive(path: str) -> bool:
 
 
 def file_inputs(path: str, mapping: Mapping) -> list[Input]:
-    """Return the input that one file is, or those that are in an archive.
-
-    Raises:
-        InputError: its name does not tell the format, and the mapping does not either; or there is
-            none in it.
-    """
+    """Return the input that one file is, or those that are in an archive, at least one."""
     if not is_archive(path):
         return [file_input(path, mapping)]
     try:
@@ -191,11 +183,7 @@ def _endings() -> str:
 
 
 def file_input(path: str, mapping: Mapping) -> Input:
-    """Return the input that one file is.
-
-    Raises:
-        InputError: its name does not tell the format, and the mapping does not either.
-    """
+    """Return the input that one file is; InputError if nothing tells its format."""
     found, compression = _by_name(path)
     if mapping.format is not None:
         found = mapping.format

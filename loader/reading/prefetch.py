@@ -10,12 +10,7 @@ _LONGEST_WAIT_S = 1.0
 
 
 class Prefetch(Generic[Item]):
-    """Iterates over items that a thread makes ahead of need; Arrow and NumPy let it run.
-
-    Args:
-        items: what to iterate over; touched by the thread only.
-        ahead: how many may wait.
-    """
+    """Iterates over items that a thread makes ahead of need; Arrow and NumPy let it run."""
 
     def __init__(self, items: Iterable[Item], ahead: int = 2) -> None:
         self._items = items

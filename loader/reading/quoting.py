@@ -54,11 +54,7 @@ class Dialect:
 class Records(Origins):
     """Where the records of a block stand and what is wrong with them.
 
-    Args:
-        block: the lines.
-        dialect: how they are written.
-        limits: how many bytes a record may have.
-        are_rows: tells of rows that have the right number of fields whether they are good.
+    ``are_rows`` tells of rows that have the right number of fields whether they are good.
 
     Attributes:
         rest: first line that must be read again with the next block, or behind the last one.

@@ -46,11 +46,9 @@ class Origins(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class Broken:
-    """Rows that did not even become columns.
+    """Rows that did not even become columns: how many.
 
-    Attributes:
-        count: how many.
-        rejects: gives the first ones in full, at most so many.
+    ``rejects`` gives the first ones in full, at most so many.
     """
 
     count: int = 0
@@ -92,13 +90,6 @@ class Assembler:
     Attributes:
         clock: reads times.
         gate: refuses times and names that the load may not hold; None refuses none.
-
-    Args:
-        mapping: what the columns mean.
-        limits: bounds of names and of kept rejects.
-
-    Raises:
-        UsageError: the source was to be found in a path that there is not.
     """
 
     def __init__(self, mapping: Mapping, limits: Limits) -> None:

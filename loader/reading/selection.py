@@ -46,11 +46,7 @@ class Condition:
 
     @classmethod
     def read(cls, text: str) -> Condition:
-        """Read a condition.
-
-        Raises:
-            UsageError: it is none.
-        """
+        """Read a condition, or raise UsageError."""
         found = _CONDITION.fullmatch(text)
         if found is None or not found[1].strip():
             signs = " ".join(_COMPARISONS)
@@ -142,14 +138,9 @@ class Selection:
         sources: Array,
         compared: abc.Mapping[str, Array],
     ) -> NDArray[np.bool_]:
-        """Tell which rows are not wanted.
+        """Tell which rows are not wanted; a time or a name that could not be read is no reason.
 
-        Args:
-            micros: times, in microseconds since 1970 in UTC.
-            has_time: which of them were read.
-            event_types: dictionary of names, with nulls where none was read.
-            sources: the same.
-            compared: columns of the input, those of ``compared_columns``.
+        Times are microseconds since 1970 in UTC, names dictionaries with nulls where none was read.
         """
         left_out = np.zeros(len(micros), np.bool_)
         if self.types is not None:

@@ -65,11 +65,7 @@ class ByteSource(Protocol):
 
 
 class Counted:
-    """A binary file that counts what is read from it.
-
-    Attributes:
-        count: bytes read so far, as stored.
-    """
+    """A binary file that counts the bytes that are read from it, as they are stored."""
 
     closed = False
 
@@ -99,14 +95,7 @@ class Counted:
 class Content:
     """The content of an input: decompressed, hashed, in blocks of the size that was asked for.
 
-    Args:
-        stored: the bytes as stored.
-        compression: how they are compressed.
-        origin: what errors call it.
-        hashing: whether to hash what is read.
-
-    Raises:
-        InputError: on reading, when they are not so compressed, or cut short.
+    InputError, on reading: it is not so compressed, or cut short.
     """
 
     def __init__(
@@ -194,12 +183,7 @@ def _new_xz() -> lzma.LZMADecompressor:
 
 
 class Decoded:
-    """Text as UTF-8; a mark at its beginning says in which encoding it is stored.
-
-    Args:
-        content: the text as stored.
-        encoding: the encoding of what has no mark.
-    """
+    """Text as UTF-8; a mark at its beginning wins over the encoding that was named."""
 
     def __init__(self, content: ByteSource, encoding: str | None) -> None:
         self._content = content

@@ -57,14 +57,7 @@ def add_batch(totals: Totals, batch: EventBatch) -> Totals:
 
 
 def doubts(first: datetime | None, last: datetime | None, rows: int, now: datetime) -> list[str]:
-    """Say what is odd about times that were read; a wrong unit or clock makes no row wrong.
-
-    Args:
-        first: time of the first event.
-        last: time of the last.
-        rows: how many there are.
-        now: the present.
-    """
+    """Say what is odd about times that were read; a wrong unit or clock makes no row wrong."""
     if first is None or last is None:
         return []
     found = []

@@ -45,13 +45,7 @@ class Seen:
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """What there was at one moment.
-
-    Attributes:
-        files: to be loaded, if they stay as they are.
-        written: names of files that somebody still has open for writing.
-        others: names of files that look like no events.
-    """
+    """What there was at one moment: files to be loaded if they stay so, and names of others."""
 
     files: set[Seen] = field(default_factory=set)
     written: set[str] = field(default_factory=set)
@@ -59,14 +53,10 @@ class Look:
 
 
 class Inbox:
-    """The directory, and in it one for each fate of a file.
+    """The directory that files come into, and in it one for each fate of a file.
 
     Several processes may work on one directory: only one at a time moves anything, and it moves
     only what is still the file that it looked at.
-
-    Args:
-        directory: where files come in.
-        mapping: tells their format, if their names do not.
     """
 
     def __init__(self, directory: Path, mapping: Mapping) -> None:
@@ -173,8 +163,7 @@ class Inbox:
     def attempt(self, taken: Seen) -> Iterator[int | None]:
         """Note that a file in ``loading`` is being loaded; a process that dies leaves the note.
 
-        Yields:
-            How many processes died of it before; None while another one is at it.
+        Yielded is how many processes died of it before; None while another one is at it.
         """
         path = taken.path.with_name(f".{taken.inode}{_ATTEMPTS}")
         line = f"{taken.size} {taken.modified}\n"

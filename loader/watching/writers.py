@@ -14,11 +14,7 @@ from pathlib import Path
 
 
 def can_tell(directory: Path) -> bool:
-    """Find out, with a file of our own, whether ``has_writer`` tells the truth in a directory.
-
-    Raises:
-        OSError: we may not write there.
-    """
+    """Find out, with a file of our own, whether ``has_writer`` tells the truth in a directory."""
     if sys.platform != "linux":
         return False
     # It has no name, so nothing is left of it if we are killed.

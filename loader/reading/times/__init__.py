@@ -44,13 +44,8 @@ _DAY: Final = 86_400 * SECOND
 class Clock:
     """Reads times the way a mapping says.
 
-    Args:
-        time_format: ``iso``, a key of `EPOCHS` or a strptime format.
-        timezone: zone of times without an offset; None faults these.
-        repeated_hour: which of both a time is that the clocks showed twice; reject faults it.
-
-    Raises:
-        UsageError: the format or the zone is not usable.
+    The time format is ``iso``, a key of `EPOCHS` or a strptime format. Without a zone, times
+    without an offset are faults. UsageError: the format or the zone is not usable.
     """
 
     def __init__(

@@ -87,14 +87,11 @@ def local_micros(
     second: NDArray[np.int32],
     micro: NDArray[np.int32],
 ) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-    """Put fields together.
+    """Put fields together: microseconds since 1970-01-01 00:00 on the same clock, or a `TimeFault`.
 
-    ``24:00:00`` is the end of its day, as in ISO 8601. A second of 60 is taken here and counts
-    as the first of the next minute; the caller decides whether it was a leap second. ``micro``
-    may be 1,000,000, when a fraction was rounded up.
-
-    Returns:
-        Microseconds since 1970-01-01 00:00 on the same clock, and the `TimeFault` of each.
+    ``24:00:00`` is the end of its day, as in ISO 8601. A second of 60 is taken here and counts as
+    the first of the next minute; the caller decides whether it was a leap second. ``micro`` may be
+    1,000,000, when a fraction was rounded up.
     """
     far = (year < _BASE) | (year >= _BASE + _YEARS)
     right_month = (month >= 1) & (month <= 12)

@@ -18,12 +18,9 @@ _PER_SECOND: Final = {"s": 1, "ms": 1_000, "us": _MICROS, "ns": 1_000_000_000}
 
 
 def read(texts: Texts, per_second: int) -> Moments:
-    """Read decimal numbers, with or without a fraction.
+    """Read decimal numbers, with or without a fraction, of which a second has so many.
 
-    Args:
-        texts: numbers such as ``1715612400.25``; no exponents, for what has one was mangled by
-            a spreadsheet and lost its digits.
-        per_second: how many of them a second has.
+    No exponents, for what has one was mangled by a spreadsheet and lost its digits.
     """
     if pc.all(pc.match_substring_regex(texts.array, _WHOLE)).as_py():
         numbers = texts.array.view(pa.string()).cast(pa.int64())

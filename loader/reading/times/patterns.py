@@ -52,8 +52,7 @@ _SHORTHANDS: Final = {"T": "%H:%M:%S", "D": "%m/%d/%y", "F": "%Y-%m-%d", "R": "%
 class Pattern:
     """Reads times that an expression matches as a whole.
 
-    Args:
-        expression: for RE2; the names of its groups are those of `_DIRECTIVES`.
+    It is one for RE2; the names of its groups are those of `_DIRECTIVES`.
     """
 
     def __init__(self, expression: str) -> None:
@@ -133,8 +132,7 @@ class Pattern:
 def strptime(time_format: str) -> Pattern:
     """Compile a strptime format.
 
-    Raises:
-        UsageError: it has a directive that is not supported, or does not tell the date.
+    UsageError: it has a directive that is not supported, or does not tell the date.
     """
     fields: set[str] = set()
 

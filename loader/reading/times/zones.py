@@ -18,16 +18,10 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Zone:
-    """A time zone as two sorted arrays: when its offset changes, and to what.
+    """A time zone, by its IANA name or an offset: when its offset changes, and to what.
 
-    Arrow could convert too, but it reads only the explicit part of the system's zone files and
-    is wrong after 2037 with the slim ones that many systems ship, and fails without any.
-
-    Args:
-        name: of the IANA, or an offset such as ``+02:00``.
-
-    Raises:
-        UsageError: there is no such zone.
+    Arrow could convert too, but it reads only the explicit part of the system's zone files and is
+    wrong after 2037 with the slim ones that many systems ship, and fails without any.
     """
 
     def __init__(self, name: str) -> None:
@@ -40,15 +34,11 @@ class Zone:
     def to_utc(
         self, local: NDArray[np.int64], *, second: bool = False
     ) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
-        """Convert local times to UTC.
-
-        Args:
-            local: microseconds since 1970-01-01 00:00 on the zone's wall clock, years 1-9998.
-            second: which of both to return where the wall clock showed a time twice.
+        """Convert local times to UTC: microseconds since 1970 on the wall clock, years 1-9998.
 
         Returns:
-            Microseconds in UTC; whether the wall clock skipped this time, so that the first is
-            meaningless; whether it showed it twice.
+            Microseconds in UTC, the ``second`` where the wall clock showed a time twice; whether it
+            skipped this time, so that the first is meaningless; whether it showed it twice.
         """
         if len(local) == 0:
             empty = np.zeros(0, np.bool_)
