@@ -8,10 +8,10 @@ cut into batches.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from loader.alerting.rules import CATCH_ALL, AbsenceRule, ConsecutiveRule, Definitions, Rule
 
 _MICROSECOND = timedelta(microseconds=1)
+Clock: TypeAlias = Literal["loaded_at", "newest_at"]
 
 
 class Found(NamedTuple):
@@ -38,6 +39,20 @@ class Found(NamedTuple):
     started_at: int
 
 
+class Heard(NamedTuple):
+    """When the last event of a category at a source was loaded.
+
+    Attributes:
+        last_at: when that event was.
+        loaded_at: by the clock.
+        newest_at: by the events: the last one of any source, but not of one that is yet to come.
+    """
+
+    last_at: int
+    loaded_at: int
+    newest_at: int
+
+
 @dataclass(kw_only=True)
 class SourceState:
     """What must be remembered of a source; times in microseconds since 1970 UTC.
@@ -48,6 +63,7 @@ class SourceState:
         periods: start and end, so far, of the last period of each category with a rule of presence
             or absence.
         absent: for each rule of absence, the last event before the silence that it told of.
+        heard: when the last event of each category with a rule of absence was loaded.
         alerted: when each rule last gave an alert that was passed on, for the cooldown.
     """
 
@@ -55,6 +71,7 @@ class SourceState:
     run: tuple[str, int, int] | None = None
     periods: dict[str, tuple[int, int]] = field(default_factory=dict)
     absent: dict[str, int] = field(default_factory=dict)
+    heard: dict[str, Heard] = field(default_factory=dict)
     alerted: dict[str, int] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
@@ -70,6 +87,7 @@ class SourceState:
             run=(run[0], run[1], run[2]) if run else None,
             periods={name: (span[0], span[1]) for name, span in value.get("periods", {}).items()},
             absent=dict(value.get("absent", {})),
+            heard={name: Heard(*times) for name, times in value.get("heard", {}).items()},
             alerted=dict(value.get("alerted", {})),
         )
 
@@ -210,31 +228,65 @@ class Detector:
         """Whether there is a rule of absence."""
         return any(isinstance(rule, AbsenceRule) for rule in self._definitions.rules)
 
-    def absences(self, until: int, sources: Iterable[Any]) -> list[Found]:
+    def hear(self, now: int, sources: Iterable[Any]) -> None:
+        """Note that what is new of these sources is loaded now, when all states are known."""
+        newest = max((state.seen[0] for state in self.states.values() if state.seen), default=0)
+        rules = [rule for rule in self._definitions.rules if isinstance(rule, AbsenceRule)]
+        for category in {rule.category for rule in rules}:
+            for source in sources:
+                state = self.states[source]
+                _, last = state.periods.get(category, (None, None))
+                heard = state.heard.get(category)
+                if last is not None and (heard is None or heard.last_at != last):
+                    state.heard[category] = Heard(last, now, min(newest, now))
+
+    def absences(
+        self, until: int, sources: Iterable[Any], *, by: Clock | None = None, expected_from: int = 0
+    ) -> list[Found]:
         """Return the silences at sources that are long enough at an instant, each of them once.
 
         Args:
             until: microseconds since 1970 UTC.
             sources: the keys of states.
+            by: only those that were not long enough yet, by this clock, when the last event before
+                them was loaded: what is older is history, and makes nobody silent today.
+            expected_from: only those that were long enough at this instant or later.
         """
         found = []
+        for due, rule, source, since in list(self._silences(sources, by, expected_from)):
+            if due <= until:
+                self.states[source].absent[rule.name] = since
+                shortest = rule.min_duration // _MICROSECOND
+                found.append(Found(since + shortest, source, rule.name, rule.category, since))
+        found.sort()
+        return [alert for alert in found if self._is_due(alert)]
+
+    def expected(self, sources: Iterable[Any], expected_from: int) -> list[tuple[int, Any]]:
+        """Return when silences will be, or are, long enough to be told by the clock, and where."""
+        silences = self._silences(sources, "loaded_at", expected_from)
+        return [(due, source) for due, _, source, _ in silences]
+
+    def _silences(
+        self, sources: Iterable[Any], by: Clock | None, expected_from: int
+    ) -> Iterator[tuple[int, AbsenceRule, Any, int]]:
+        """Yield silences nobody was told of: when they are long enough, and since when they are."""
         for rule in self._definitions.rules:
             if not isinstance(rule, AbsenceRule):
                 continue
             gap = self._definitions.gaps.get(rule.category, self._definitions.gap)
-            shortest = rule.min_duration // _MICROSECOND
+            shortest = max(rule.min_duration, gap) // _MICROSECOND
             for source in sources:
                 state = self.states[source]
                 _, since = state.periods.get(rule.category, (None, None))
-                if (
-                    since is not None
-                    and until - since >= max(shortest, gap // _MICROSECOND)
-                    and state.absent.get(rule.name) != since
-                ):
-                    state.absent[rule.name] = since
-                    found.append(Found(since + shortest, source, rule.name, rule.category, since))
-        found.sort()
-        return [alert for alert in found if self._is_due(alert)]
+                if since is None or state.absent.get(rule.name) == since:
+                    continue
+                due = since + shortest
+                heard = state.heard.get(rule.category)
+                was_expected = by is None or (
+                    heard is not None and heard.last_at == since and getattr(heard, by) < due
+                )
+                if was_expected and due >= expected_from:
+                    yield due, rule, source, since
 
     def _is_due(self, alert: Found) -> bool:
         if not self._cooldown:

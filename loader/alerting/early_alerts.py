@@ -3,13 +3,16 @@
 What is found is written under the load, as its events are, and is seen when they are; where its
 sources then stand is written in the transaction that publishes it. So a load that fails, or is
 loaded already, raises nothing, and a crash loses nothing. Notifications go out after the commit.
+
+Where nothing comes any more, the clock tells: see ``EarlyAlerts.rest``.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
@@ -21,12 +24,18 @@ from loader.alerting.detector import Detector, Found, SourceState
 from loader.alerting.notify import Destination, EarlyAlert
 from loader.alerting.relay import Relay
 from loader.alerting.rules import Definitions
+from loader.database.connection import connect
 from loader.database.queries import query
 from loader.loading.encode import HEADER, POSTGRES_EPOCH_US, TRAILER, Rows, records
 from loader.loading.observer import Observer
 
 _REPLAYED_AT_ONCE: Final = 50_000
 _WRITTEN_AT_ONCE: Final = 1000
+# Between two looks by the clock: silences are told so late at most; others load too.
+_SHORTEST_REST_SECONDS: Final = 5.0
+_LONGEST_REST_SECONDS: Final = 300.0
+# What fell due while nobody was there may only wait to be loaded by somebody who is slower.
+_PATIENCE: Final = timedelta(minutes=10) // timedelta(microseconds=1)
 
 _COLUMNS: Final = ("load_id", "source_id", "rule_name", "category", "started_at", "triggered_at")
 _COPY: Final = sql.SQL("copy raw.early_alerts ({}) from stdin with (format binary)").format(
@@ -34,10 +43,25 @@ _COPY: Final = sql.SQL("copy raw.early_alerts ({}) from stdin with (format binar
 )
 
 
+def server_time(conn: Connection) -> int:
+    """Return the time, in microseconds since 1970, by the one clock that all loaders can see."""
+    moment = conn.execute("select extract(epoch from clock_timestamp()) * 1000000")
+    (now,) = moment.fetchone() or (0,)
+    return int(now)
+
+
 class EarlyAlerts(Observer):
     """What a command needs to raise alerts: rules, cooldown, and where alerts go.
 
     Use it as a context manager; its end waits, but not for long, for what is to be passed on.
+
+    Args:
+        dsn: the database.
+        definitions: the rules.
+        destinations: where alerts go, as ``payloads``; see ``Relay``.
+        payloads: what goes out over NOTIFY.
+        cooldown: no further alert of a rule at a source within this time of events.
+        is_patient: whether what fell due before the first rest waits for slower loaders.
     """
 
     def __init__(
@@ -48,7 +72,11 @@ class EarlyAlerts(Observer):
         payloads: Sequence[Callable[[EarlyAlert], str]],
         *,
         cooldown: timedelta = timedelta(0),
+        is_patient: bool = False,
     ) -> None:
+        self._dsn = dsn
+        self._rested_at = None if is_patient else -math.inf
+        self._next_look = 0.0
         self._definitions = definitions
         self._cooldown = cooldown
         self._relay = Relay(dsn, destinations, payloads)
@@ -61,7 +89,57 @@ class EarlyAlerts(Observer):
 
     def published(self, load_id: int) -> None:
         """Pass on the alerts of a published load, and those that a crash left; return at once."""
-        self._relay.pass_on(load_id)
+        self._next_look = 0.0
+        self._relay.pass_on([load_id])
+
+    def rest(self) -> float:
+        """Tell of sources that, by the clock, are silent for too long; return when to look again.
+
+        Only of those that were heard of in time before: what is loaded of last year makes nobody
+        silent today. Everything is in one transaction, and who else looks at the same time passes
+        over what is locked. So each silence is told once, by whoever is first.
+        """
+        if not Detector(self._definitions).tells_of_absence:
+            return math.inf
+        wait = self._next_look - time.monotonic()
+        if wait > 0:
+            return wait
+        with connect(self._dsn, purpose="alerts") as conn:
+            now = server_time(conn)
+            if self._rested_at is None:
+                self._rested_at = now
+            expected_from = 0 if now >= self._rested_at + _PATIENCE else int(self._rested_at)
+            alert_ids, due = self._tell_by_clock(conn, now, expected_from)
+        # Also without any: a crash may have left some.
+        self._relay.pass_on(alert_ids=alert_ids)
+        wait = min(max((due - now) / 1e6, _SHORTEST_REST_SECONDS), _LONGEST_REST_SECONDS)
+        self._next_look = time.monotonic() + wait
+        return wait
+
+    def _tell_by_clock(
+        self, conn: Connection, now: int, expected_from: int
+    ) -> tuple[list[int], float]:
+        """Write what has fallen due; return which alerts these are, and when more will."""
+        detector = Detector(self._definitions, self._cooldown)
+        detector.states = _states(conn.execute(query("find_alert_states")))
+        expected = detector.expected(detector.states, expected_from)
+        silent = sorted({source for due, source in expected if due <= now})
+        alert_ids: list[int] = []
+        if silent:
+            with conn.transaction():
+                detector.states = _states(
+                    conn.execute(query("lock_free_alert_states"), {"source_ids": silent})
+                )
+                found = detector.absences(
+                    now, detector.states, by="loaded_at", expected_from=expected_from
+                )
+                _save(conn, detector.states)
+                if found:
+                    columns = zip(*found, strict=True)
+                    names = ("triggered", "sources", "rules", "categories", "started")
+                    values = dict(zip(names, map(list, columns), strict=True))
+                    alert_ids = [row[0] for row in conn.execute(query("add_early_alerts"), values)]
+        return alert_ids, min((due for due, _ in expected if due > now), default=math.inf)
 
     def begin(self, conn: Connection, load_id: int, *, is_deduped: bool) -> None:
         """Begin to watch a load; one that is deduped is read again from the table."""
@@ -108,10 +186,12 @@ class EarlyAlerts(Observer):
         """
         if not self._versions:
             return
+        now = server_time(self._conn) if self._detector.tells_of_absence else 0
         # A clock that runs ahead makes nobody silent.
-        until = min(self._bounds[1] if self._bounds else 0, time.time_ns() // 1000)
+        until = min(self._bounds[1] if self._bounds else 0, now)
         # All at once and in one order, or two loads would wait for each other.
-        source_ids = sorted({*self._versions, *self._silent_elsewhere(until)})
+        elsewhere = self._silent_elsewhere(until)
+        source_ids = sorted({*self._versions, *elsewhere})
         self._execute("add_alert_states", source_ids=source_ids)
         stale = []
         rows = self._execute("lock_alert_states", source_ids=source_ids).fetchall()
@@ -127,9 +207,10 @@ class EarlyAlerts(Observer):
                 self._execute("remove_early_alerts", load_id=self._load_id, source_ids=stale)
             for event_time, source_id, event_type_id in self._replay(stale):
                 self._found += self._look(event_time, source_id, event_type_id)
-        self._found += self._detector.absences(until, source_ids)
-        states = [json.dumps(self._detector.states[key].as_json()) for key in source_ids]
-        self._execute("save_alert_states", source_ids=source_ids, states=states)
+        self._found += self._detector.absences(until, self._versions)
+        self._found += self._detector.absences(until, elsewhere, by="newest_at")
+        self._detector.hear(now, self._versions)
+        _save(self._conn, {key: self._detector.states[key] for key in source_ids})
         self._write()
 
     def _write(self) -> None:
@@ -157,19 +238,16 @@ class EarlyAlerts(Observer):
             while rows := cursor.fetchmany(_REPLAYED_AT_ONCE):
                 yield [np.array(column, dtype=np.int64) for column in zip(*rows, strict=True)]
 
-    def _silent_elsewhere(self, until: int) -> list[int]:
+    def _silent_elsewhere(self, until: int) -> set[int]:
         """Return other sources that are silent for too long, before their states are locked."""
         if not self._detector.tells_of_absence:
-            return []
-        others = {
-            source_id: SourceState.from_json(state)
-            for source_id, state in self._conn.execute(
-                "select source_id, state from raw.alert_states where source_id <> all(%s)",
-                [list(self._versions)],
-            )
-        }
+            return set()
+        others = _states(self._conn.execute(query("find_alert_states")))
+        for source_id in self._versions:
+            others.pop(source_id, None)
         self._detector.states |= others
-        return [alert.source for alert in self._detector.absences(until, others)]
+        found = self._detector.absences(until, others, by="newest_at")
+        return {alert.source for alert in found}
 
     def _look(
         self,
@@ -190,6 +268,15 @@ class EarlyAlerts(Observer):
 
     def _execute(self, name: str, **parameters: object) -> Cursor:
         return self._conn.execute(query(name), parameters)
+
+
+def _states(rows: Iterable[Sequence[Any]]) -> dict[int, SourceState]:
+    return {source_id: SourceState.from_json(state) for source_id, state in rows}
+
+
+def _save(conn: Connection, states: Mapping[int, SourceState]) -> None:
+    texts = [json.dumps(state.as_json()) for state in states.values()]
+    conn.execute(query("save_alert_states"), {"source_ids": list(states), "states": texts})
 
 
 def _encode(found: Iterable[Found], load_id: int) -> bytes:

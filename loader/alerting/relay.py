@@ -6,9 +6,9 @@ out from a thread of its own: a service that is slow or down holds up no load.
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from psycopg import Connection
 from psycopg.rows import dict_row
@@ -25,6 +25,8 @@ SECONDS_AT_THE_END: Final = 10.0
 # A load may raise any number of alerts; so many are in memory.
 READ_AT_ONCE: Final = 10_000
 _TOLD_AT_ONCE: Final = 200
+# Numbers of loads, and of alerts that no load brought.
+_Told: TypeAlias = tuple[Iterable[int], Iterable[int]]
 
 
 class Relay:
@@ -56,19 +58,20 @@ class Relay:
         self._warn = warn or (lambda text: echo(f"loader: {text}", err=True))
         has_services = any(isinstance(one, ToServices) for one in destinations)
         self._at_once = 1 if has_services else _TOLD_AT_ONCE
-        self._published: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        self._published: queue.SimpleQueue[_Told | None] = queue.SimpleQueue()
         self._load_ids: set[int] = set()
+        self._alert_ids: set[int] = set()
         self._conn: Connection | None = None
         self._thread: threading.Thread | None = None
         self._warned: set[str] = set()
 
-    def pass_on(self, load_id: int) -> None:
-        """Pass on the alerts of a published load, and those that a crash left; return at once."""
+    def pass_on(self, load_ids: Iterable[int] = (), alert_ids: Iterable[int] = ()) -> None:
+        """Pass on alerts, of loads or single ones, and those that a crash left; return at once."""
         if self._thread is None:
             # A daemon: a service that hangs must not keep the command from ending.
             self._thread = threading.Thread(target=self._work, name="alerts", daemon=True)
             self._thread.start()
-        self._published.put(load_id)
+        self._published.put((load_ids, alert_ids))
 
     def close(self, seconds: float = SECONDS_AT_THE_END) -> None:
         """Wait for what is still to be passed on, but not longer than this."""
@@ -80,8 +83,9 @@ class Relay:
             self._warn("some alerts were not passed on in time; see: loader alerts")
 
     def _work(self) -> None:
-        while (load_id := self._published.get()) is not None:
-            self._load_ids.add(load_id)
+        while (told := self._published.get()) is not None:
+            self._load_ids.update(told[0])
+            self._alert_ids.update(told[1])
             try:
                 for alerts in self._waiting():
                     self._tell(list(alerts.values()))
@@ -90,6 +94,7 @@ class Relay:
                 self._warn_once("database", f"alerts wait, and may come again: {_reason(error)}")
             else:
                 self._load_ids.clear()
+                self._alert_ids.clear()
         if self._conn is not None:
             self._conn.close()
 
@@ -98,6 +103,7 @@ class Relay:
         while True:
             wanted = {
                 "load_ids": list(self._load_ids),
+                "alert_ids": list(self._alert_ids),
                 "forgotten_after": FORGOTTEN_AFTER,
                 "limit": READ_AT_ONCE,
             }

@@ -34,8 +34,15 @@ class AlertOptions:
     rules: Path | None = None
 
     @contextmanager
-    def begin(self, database: Destination) -> Iterator[Sequence[Observer]]:
-        """Give what observes the loads into a database and raises alerts, if any are wanted."""
+    def begin(
+        self, database: Destination, *, is_patient: bool = False
+    ) -> Iterator[Sequence[Observer]]:
+        """Give what observes the loads into a database and raises alerts, if any are wanted.
+
+        Args:
+            database: the database.
+            is_patient: as for ``EarlyAlerts``.
+        """
         if not self.alert:
             yield ()
             return
@@ -54,7 +61,12 @@ class AlertOptions:
         if "apprise" in chosen and urls:
             recipients.append(notify.ToServices(urls))
         with EarlyAlerts(
-            dsn, definitions, recipients, payloads, cooldown=self.cooldown
+            dsn,
+            definitions,
+            recipients,
+            payloads,
+            cooldown=self.cooldown,
+            is_patient=is_patient,
         ) as early_alerts:
             yield [early_alerts]
 

@@ -77,7 +77,7 @@ def consume(
     kafka_options = read_options(kafka_option, settings.kafka_options)
     with (
         batching(settings, to, output, once=consuming.once, build=build) as batches,
-        alerts.begin(batches.first) as observers,
+        alerts.begin(batches.first, is_patient=not consuming.once) as observers,
     ):
 
         def consume_into(destination: Destination, must_stop: StopRequest) -> None:

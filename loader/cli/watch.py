@@ -71,7 +71,7 @@ def watch(
         alerts, build = AlertOptions(), False
     with (
         batching(settings, to, output, once=watching.once, build=build, dry_run=dry_run) as batches,
-        alerts.begin(batches.first) as observers,
+        alerts.begin(batches.first, is_patient=not watching.once) as observers,
     ):
         delivery = Delivery(
             batches.destinations,

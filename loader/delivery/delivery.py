@@ -5,6 +5,7 @@ difference to the others, and whatever is killed at any moment, delivering again
 missing.
 """
 
+import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import KW_ONLY, dataclass, replace
@@ -77,6 +78,10 @@ class Delivery:
                 if one.name is None:
                     raise
                 self._failures[one.name] = explained(error, one)
+
+    def rest(self) -> float:
+        """Tell observers that nothing waits to be loaded; return in how many seconds to do so."""
+        return min((observer.rest() for observer in self.observers), default=math.inf)
 
     @property
     def failures(self) -> list[str]:

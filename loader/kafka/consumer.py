@@ -172,15 +172,19 @@ class TopicConsumer:
             # Some of these messages may be of a share that we do not have any more.
             return False
         self._take(messages)
-        is_at_end = self.options.once and self._share.is_at_end(self._assigned)
+        is_at_end = self._share.is_at_end(self._assigned)
+        is_done = self.options.once and is_at_end
         if (
-            is_at_end
+            is_done
             or time.monotonic() >= self._next_load
             or self.buffered >= self._max_rows
             or self._share.size >= self.options.max_bytes
         ):
             self._load()
-        return is_at_end
+        if is_at_end and not self.buffered:
+            for observer in self.observers:
+                observer.rest()
+        return is_done
 
     def _take(self, messages: list[Any]) -> None:
         good = [message for message in messages if message.error() is None]

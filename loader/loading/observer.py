@@ -1,5 +1,7 @@
 """Who takes part in loads without being one of their steps: early alerts, offsets of a topic."""
 
+import math
+
 from psycopg import Connection
 
 from loader.loading.encode import Rows
@@ -19,3 +21,7 @@ class Observer:
 
     def published(self, load_id: int) -> None:
         """Hear that a load is visible."""
+
+    def rest(self) -> float:
+        """Hear that nothing waits to be loaded; return after how many seconds to say so again."""
+        return math.inf

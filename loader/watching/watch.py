@@ -1,5 +1,6 @@
 """Loads the files that come into a directory, each once, until told to stop."""
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -75,6 +76,8 @@ class Watcher:
         self._put: deque[tuple[Seen, list[LoadResult]]] = deque(maxlen=_REMEMBERED)
         # With --dry-run, the files that were read; they stay where they are.
         self._read: set[Seen] = set()
+        # What the last batch was about: where it is still there, it waits for something else.
+        self._tried: set[Seen] = set()
 
     def run(self, must_stop: StopRequest) -> None:
         """Watch; when told to stop, finish the file that is being loaded.
@@ -87,26 +90,37 @@ class Watcher:
         pause = _FIRST_PAUSE_SECONDS
         is_unknown, is_away = True, False
         while not must_stop.is_set():
-            wait = time.monotonic() + self.options.every
+            end = time.monotonic() + self.options.every
             try:
                 if is_unknown:
                     # Now, and not when a file comes: at the start somebody is looking.
                     self._check()
                     is_unknown = False
                 self._load_batch(must_stop)
+                wait = self._rest()
                 if is_away:
                     self.say("it works again")
                 is_away, pause = False, _FIRST_PAUSE_SECONDS
-                wait -= time.monotonic()
+                while not (self.options.once or self._is_over(wait, end, must_stop)):
+                    wait = self._rest()
             except (psycopg.Error, DatabaseError, InputError) as error:
                 if self.options.once or not (isinstance(error, InputError) or may_pass(error)):
                     raise
-                wait, pause = pause, min(2 * pause, _LONGEST_PAUSE_SECONDS)
                 is_unknown = is_away = True
-                self.say(f"{explain(error)}; trying again in {wait:.0f} s")
+                self.say(f"{explain(error)}; trying again in {pause:.0f} s")
+                must_stop.wait(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
             if self.options.once:
                 return
-            must_stop.wait(wait)
+
+    def _rest(self) -> float:
+        """Let observers look, unless a file waits to be loaded; return for how long to wait."""
+        return math.inf if self._look() - self._tried else self.delivery.rest()
+
+    def _is_over(self, wait: float, end: float, must_stop: StopRequest) -> bool:
+        """Wait so long; tell whether it is time for the next batch."""
+        left = end - time.monotonic()
+        return must_stop.wait(min(wait, left)) or wait >= left
 
     def _load_batch(self, must_stop: StopRequest) -> None:
         self._look_back()
@@ -114,6 +128,7 @@ class Watcher:
         if not before or must_stop.wait(self.options.settle):
             return
         complete = before & self._look()
+        self._tried = complete
         if not complete:
             return
         self.delivery.begin()
@@ -131,7 +146,14 @@ class Watcher:
         finally:
             if has_loaded:
                 self.batch_loaded()
-        if any(isinstance(one, Missing) and not one.is_unusable for one in self._outcomes):
+        missing = {
+            one.destination
+            for one in self._outcomes
+            if isinstance(one, Missing) and not one.is_unusable
+        }
+        if missing:
+            if self.delivery.destinations[0].name not in missing:
+                self.delivery.rest()
             raise IncompleteError(self._outcomes)
 
     def _check(self) -> None:

@@ -1,19 +1,25 @@
 """Early alerts of loads: raised with the load, once, and never in its way."""
 
 import json
+import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
+from itertools import count
 from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg import Connection
 
-from loader.alerting import early_alerts
+from loader.alerting import early_alerts, relay
+from loader.alerting.rules import read_definitions
+from loader.errors import DatabaseError
 from tests.conftest import Outcome
+from tests.support.forks import FORKS, loader_on
+from tests.support.killed import die_at_step
 from tests.support.waits import PATIENCE
 
 # What apprise imports says so on Python 3.11 and 3.12.
@@ -84,6 +90,189 @@ def test_a_silence_is_told_with_the_next_load_of_whatever_source(
     assert told(1501, "pedestrian", source="gate") == [
         "alert: 2024-05-13T12:20:00Z nobody: gate, people"
     ]
+
+
+@pytest.fixture
+def rules(tmp_path: Path) -> Path:
+    """Rules of absence: of people for 5 minutes."""
+    directory = tmp_path / "rules"
+    directory.mkdir()
+    (directory / "event_types.csv").write_text("event_type,category\npedestrian,people\n")
+    (directory / "alert_rules.csv").write_text(
+        "rule_name,kind,category,threshold,min_duration\nnobody,absence,people,,5 minutes\n"
+    )
+    return directory
+
+
+@pytest.fixture
+def set_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Set the clock of the server, as loaders see it, to so many seconds after noon."""
+    return lambda second: monkeypatch.setattr(early_alerts, "server_time", clock(second))
+
+
+def clock(second: float) -> Callable[[Connection], int]:
+    moment = NOON + timedelta(seconds=second)
+    return lambda _: (moment - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1)
+
+
+def silence(at: str) -> list[str]:
+    return [f"alert: 2024-05-13T{at}Z nobody: gate, people"]
+
+
+def test_the_clock_tells_of_a_silence_where_nothing_comes(
+    run_loader: Callable[..., Outcome],
+    write: Callable[..., Path],
+    conn: Connection,
+    rules: Path,
+    tmp_path: Path,
+    set_clock: Callable[[float], None],
+) -> None:
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+
+    def told(at: float, *files: Path) -> list[str]:
+        set_clock(at)
+        for file in files:
+            file.rename(inbox / file.name)
+        options = ("--once", "--settle", "0s", "--alert", "--rules", rules)
+        return alerts(run_loader("watch", inbox, *options))
+
+    assert told(10, write(0, "pedestrian", "car", source="gate")) == []
+    # History, which may be as long as it wants to; and what is not known by any name any more.
+    assert told(20, write(-9999999, "pedestrian", source="old"), write(1, "car")) == []
+    conn.execute(
+        "insert into raw.alert_states select 99, 1, state from raw.alert_states"
+        " join raw.sources using (source_id) where source_name = 'gate'"
+    )
+    assert told(299.999999) == []
+    # Who else looks at the same moment leaves it to whoever came first.
+    with conn.transaction():
+        conn.execute("select from raw.alert_states for update")
+        assert told(300) == []
+    assert told(300) == silence("12:05:00")
+    assert told(301) == []
+    # The next event ends it, and begins another one, which is told of by an event that comes later.
+    assert told(400, write(390, "pedestrian")) == []
+    assert told(700, write(691, "pedestrian")) == silence("12:11:30")
+    assert told(99999) == silence("12:16:31")
+    assert conn.execute(
+        "select count(*), count(load_id), count(passed_on_at) from raw.early_alerts"
+    ).fetchone() == (3, 1, 3)
+
+
+def test_of_many_that_look_at_once_one_tells(
+    run_loader: Callable[..., Outcome],
+    write: Callable[..., Path],
+    conn: Connection,
+    dsn: str,
+    rules: Path,
+    set_clock: Callable[[float], None],
+) -> None:
+    set_clock(10)
+    for source in ("gate", "yard"):
+        run_loader("load", write(0, "pedestrian", source=source), "--alert", "--rules", rules)
+    set_clock(300)
+    definitions = read_definitions(rules, rules)
+    count = "select count(*) from raw.early_alerts"
+    # One that has just been started leaves what it missed to those that may load it still.
+    with early_alerts.EarlyAlerts(dsn, definitions, (), (), is_patient=True) as late:
+        set_clock(301)
+        assert late.rest() == early_alerts._LONGEST_REST_SECONDS
+        together = threading.Barrier(8)
+
+        def look() -> None:
+            with early_alerts.EarlyAlerts(dsn, definitions, (), ()) as one:
+                together.wait(PATIENCE)
+                one.rest()
+
+        assert conn.execute(count).fetchone() == (0,)
+        set_clock(901)
+        late._next_look = 0
+        late.rest()
+        assert conn.execute(count).fetchone() == (2,)
+        conn.execute("truncate raw.early_alerts")
+        conn.execute("update raw.alert_states set state = state - 'absent' - 'alerted'")
+        threads = [threading.Thread(target=look) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE)
+        assert conn.execute(count).fetchone() == (2,)
+
+
+def test_the_clock_is_asked_when_something_falls_due(
+    run_loader: Callable[..., Outcome],
+    write: Callable[..., Path],
+    dsn: str,
+    rules: Path,
+    set_clock: Callable[[float], None],
+) -> None:
+    set_clock(10)
+    run_loader("load", write(0, "pedestrian"), "--alert", "--rules", rules)
+    definitions = read_definitions(rules, rules)
+    with early_alerts.EarlyAlerts(dsn, definitions, (), ()) as one:
+        set_clock(120)
+        assert one.rest() == 180
+        # No database is asked before, except after a load.
+        one._dsn = "host=/nowhere"
+        assert 0 < one.rest() <= 180
+        one.published(0)
+        with pytest.raises(DatabaseError):
+            one.rest()
+        one._dsn = dsn
+        set_clock(299)
+        assert one.rest() == 5
+
+
+def _watch_until(dsn: str, inbox: Path, rules: Path, second: float, step: int) -> None:
+    vars(early_alerts)["server_time"] = clock(second)
+    numbers = die_at_step(step)
+    options = ("--once", "--settle", "0s", "--alert", "--rules", rules)
+    outcome = loader_on(dsn)("watch", inbox, *options)
+    (inbox / ".steps").write_text(str(next(numbers) - 1))
+    raise SystemExit(outcome.exit_code)
+
+
+def test_watchers_killed_at_any_step_tell_of_a_silence_once(
+    run_loader: Callable[..., Outcome],
+    write: Callable[..., Path],
+    conn: Connection,
+    dsn: str,
+    rules: Path,
+    tmp_path: Path,
+    set_clock: Callable[[float], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The silence of one more source falls due for each of them."""
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    for step in count(1):
+        set_clock(step * 1000)
+        path = write(step * 1000, "pedestrian", source=f"source {step}")
+        run_loader("load", path, "--alert", "--rules", rules)
+        process = FORKS.Process(
+            target=_watch_until, args=(dsn, inbox, rules, step * 1000 + 300, step), daemon=True
+        )
+        process.start()
+        process.join(PATIENCE)
+        if process.exitcode != -signal.SIGKILL:
+            break
+        assert step < 99
+    assert process.exitcode == 0
+    assert step == int((inbox / ".steps").read_text()) + 1 > 12
+    monkeypatch.setattr(relay, "FORGOTTEN_AFTER", timedelta(0))
+    set_clock(step * 1000 + 300)
+    options = ("--once", "--settle", "0s", "--alert", "--rules", rules)
+    alerts(run_loader("watch", inbox, *options))
+    assert alerts(run_loader("watch", inbox, *options)) == []
+    assert (
+        conn.execute(
+            "select source_name, count(*), count(passed_on_at) from raw.early_alerts"
+            " right join raw.sources using (source_id) group by 1 having count(*) <> 1"
+            " or count(passed_on_at) <> 1"
+        ).fetchall()
+        == []
+    )
 
 
 def test_without_alert_and_in_a_dry_run_nothing_is_told(

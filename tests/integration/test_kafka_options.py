@@ -1,10 +1,12 @@
 """What ``loader consume`` makes of its options and of messages; on brokers that answer at once."""
 
+import json
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -244,6 +246,34 @@ def test_alerts_go_on_over_batches_and_are_told_once(
     assert "another consumer" in outcome.stderr
     assert [line for line in outcome.stderr.splitlines() if "alert:" in line] == [told]
     assert conn.execute("select count(*) from raw.early_alerts").fetchone() == (1,)
+
+
+def test_the_clock_tells_of_silences_when_all_is_loaded(
+    topic: Topic, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "event_types.csv").write_text("event_type,category\ncar,vehicles\n")
+    (tmp_path / "alert_rules.csv").write_text(
+        "rule_name,kind,category,threshold,min_duration\nno cars,absence,vehicles,,10 minutes\n"
+    )
+
+    def told(minute: int) -> list[str]:
+        now = datetime(2024, 5, 13, 12, minute, tzinfo=UTC).timestamp() * 1e6
+        monkeypatch.setattr("loader.alerting.early_alerts.server_time", lambda _: int(now))
+        outcome = topic.consume("--alert", "--rules", str(tmp_path))
+        assert outcome.exit_code == 0, outcome.stderr
+        return [line for line in outcome.stderr.splitlines() if "alert:" in line]
+
+    def produce(minute: int) -> None:
+        value = {"time": f"2024-05-13T12:{minute:02}:00Z", "type": "car", "source": "gate"}
+        topic.produce([json.dumps(value).encode()])
+
+    produce(0)
+    assert told(1) == []
+    # What waits ends a silence that would be told otherwise.
+    produce(9)
+    assert told(11) == []
+    silent = ["alert: 2024-05-13T12:19:00Z no cars: gate, vehicles"]
+    assert [told(18), told(19), told(20)] == [[], silent, []]
 
 
 def test_offsets_move_only_from_where_they_stand(conn: Connection) -> None:

@@ -86,7 +86,7 @@ def test_a_service_that_hangs_holds_nothing_up(
     passing = Relay(dsn, [service], warn=warnings.append)
     begun = time.monotonic()
     for _ in range(20_000):
-        passing.pass_on(load_id)
+        passing.pass_on([load_id])
     passing.close(seconds=0.1)
     assert time.monotonic() - begun < PATIENCE / 2
     assert warnings == ["some alerts were not passed on in time; see: loader alerts"]
@@ -103,7 +103,7 @@ def test_one_destination_that_fails_keeps_nothing_from_the_others(
     passing = Relay(dsn, [fail, service], warn=warnings.append)
     for first in (1, 2):
         write_alerts(1, first)
-        passing.pass_on(load_id)
+        passing.pass_on([load_id])
         wait_until(lambda: len(service.received) == first)  # noqa: B023 - used at once
     passing.close()
     assert warnings == ["an alert could not be passed on: RuntimeError"]
@@ -120,13 +120,13 @@ def test_an_alert_that_waits_long_is_passed_on_once(
     monkeypatch.setattr(relay, "FORGOTTEN_AFTER", timedelta(0))
     write_alerts(3)
     passing = Relay(dsn, [service])
-    passing.pass_on(load_id)
-    passing.pass_on(load_id + 1)
+    passing.pass_on([load_id])
+    passing.pass_on([load_id + 1])
     service.release.set()
     passing.close()
     assert sorted(service.received) == rules(1, 3)
     again = Relay(dsn, [service])
-    again.pass_on(load_id)
+    again.pass_on([load_id])
     again.close()
     assert len(service.received) == 3
 
@@ -143,7 +143,7 @@ def test_more_alerts_than_are_read_at_once(
     monkeypatch.setattr(relay, "READ_AT_ONCE", 500)
     write_alerts(1200)
     passing = Relay(dsn, [service])
-    passing.pass_on(load_id)
+    passing.pass_on([load_id])
     write_alerts(50, 1201)
     service.release.set()
     passing.close(60)
@@ -158,7 +158,7 @@ def test_alerts_of_other_loads_are_left_to_their_loaders(
     service.release.set()
     write_alerts(1)
     passing = Relay(dsn, [service])
-    passing.pass_on(load_id + 1)
+    passing.pass_on([load_id + 1])
     passing.close()
     assert service.received == []
     conn.execute("update raw.loads set published_at = now() - interval '6 minutes'")
@@ -172,7 +172,7 @@ def test_alerts_of_other_loads_are_left_to_their_loaders(
         " from raw.early_alerts cross join unseen"
     )
     passing = Relay(dsn, [service])
-    passing.pass_on(load_id + 2)
+    passing.pass_on([load_id + 2])
     passing.close()
     assert service.received == ["rule 1"]
 
@@ -188,7 +188,7 @@ def test_an_alert_that_could_not_be_noted_comes_again(
     warnings: list[str] = []
     write_alerts(1)
     passing = Relay(dsn, [service], warn=warnings.append)
-    passing.pass_on(load_id)
+    passing.pass_on([load_id])
     assert service.is_asked.wait(PATIENCE)
     conn.execute(
         "select pg_terminate_backend(pid, 300000) from pg_stat_activity"
@@ -198,7 +198,7 @@ def test_an_alert_that_could_not_be_noted_comes_again(
     wait_until(lambda: len(warnings) == 1)
     assert warnings[0].startswith("alerts wait, and may come again: ")
     assert conn.execute(LEFT).fetchone() == (1,)
-    passing.pass_on(load_id + 1)
+    passing.pass_on([load_id + 1])
     passing.close()
     assert service.received == ["rule 1", "rule 1"]
     assert conn.execute(LEFT).fetchone() == (0,)
@@ -214,6 +214,6 @@ def test_without_the_database_alerts_wait(
     warnings: list[str] = []
     write_alerts(1)
     passing = Relay(dsn, [], warn=warnings.append)
-    passing.pass_on(load_id)
+    passing.pass_on([load_id])
     passing.close()
     assert warnings == ["alerts wait, and may come again: OperationalError"]

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import threading
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import IO, Any
@@ -22,6 +22,7 @@ from loader.database.connection import connect
 from loader.delivery.delivery import Delivery
 from loader.delivery.destinations import find_destinations
 from loader.loading.load import LoadResult
+from loader.loading.observer import Observer
 from loader.loading.options import LoadOptions
 from loader.reading.mapping import Mapping
 from loader.settings import read_settings
@@ -214,7 +215,9 @@ def play(dsn: str, inbox: Path) -> Callable[..., tuple[list[LoadResult], list[st
     """Let a watcher run while a script goes on; give its loads and complaints."""
 
     def run(
-        *steps: Callable[[], object], loaded: Callable[[], object] = lambda: None
+        *steps: Callable[[], object],
+        loaded: Callable[[], object] = lambda: None,
+        observers: Sequence[Observer] = (),
     ) -> tuple[list[LoadResult], list[str]]:
         results: list[LoadResult] = []
         complaints: list[str] = []
@@ -225,7 +228,10 @@ def play(dsn: str, inbox: Path) -> Callable[..., tuple[list[LoadResult], list[st
 
         watcher = Watcher(
             delivery=Delivery(
-                find_destinations(read_settings(dsn=dsn)), Mapping(), LoadOptions(workers=1)
+                find_destinations(read_settings(dsn=dsn)),
+                Mapping(),
+                LoadOptions(workers=1),
+                observers=observers,
             ),
             inbox=Inbox(inbox, Mapping()),
             options=WatchOptions(),
@@ -242,6 +248,33 @@ def play(dsn: str, inbox: Path) -> Callable[..., tuple[list[LoadResult], list[st
 
 def nothing() -> None:
     pass
+
+
+class Resting(Observer):
+    """Counts how often it hears that nothing waits to be loaded."""
+
+    count = 0
+
+    def rest(self) -> float:
+        self.count += 1
+        return 1
+
+
+def test_observers_look_while_nothing_waits_to_be_loaded(inbox: Path, play: Any) -> None:
+    resting = Resting()
+    counts: list[int] = []
+
+    def note() -> None:
+        counts.append(resting.count)
+
+    def write_and_note() -> None:
+        (inbox / "new.csv").write_text(HEADER + ROW.format(0))
+        note()
+
+    # Nobody may tell of a silence that a file would end which has come meanwhile.
+    play(note, note, write_and_note, note, note, note, observers=[resting])
+    assert counts == [1, 2, 3, 3, 3, 4]
+    assert files_in(inbox) == {"done": ["new.csv"]}
 
 
 def test_a_file_that_is_being_written_is_left_until_it_rests(inbox: Path, play: Any) -> None:

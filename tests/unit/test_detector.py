@@ -166,6 +166,39 @@ def test_a_silence_is_told_once_as_soon_as_it_is_long_enough() -> None:
     assert second in look(detector, [(20 * SECOND, 1, "bicycle")])
 
 
+@pytest.mark.parametrize(
+    ("loaded_at", "expected_from", "is_told"),
+    [
+        (4 * SECOND - 1, 0, True),
+        # Long enough already when it came: history.
+        (4 * SECOND, 0, False),
+        (SECOND, 4 * SECOND, True),
+        (SECOND, 4 * SECOND + 1, False),
+        # Nobody knows when: as of a loader that knew nothing of it.
+        (None, 0, False),
+    ],
+)
+def test_the_clock_tells_of_silences_that_were_to_come(
+    loaded_at: int | None, expected_from: int, is_told: bool
+) -> None:
+    detector = Detector(DEFINITIONS)
+    look(detector, [(0, 1, "pedestrian")])
+    if loaded_at is not None:
+        detector.hear(loaded_at, [1])
+    detector = restarted(detector)
+    look(detector, [(SECOND, 1, "car")])
+    detector.hear(9 * SECOND, [1])
+    if loaded_at is None:
+        detector.states[1].heard.clear()
+    told = [Found(4 * SECOND, 1, "no people", "people", 0)] if is_told else []
+    due = [(4 * SECOND, 1)] if is_told else []
+    assert detector.expected([1], expected_from) == due
+    assert detector.absences(4 * SECOND - 1, [1], by="loaded_at") == []
+    found = detector.absences(4 * SECOND, [1], by="loaded_at", expected_from=expected_from)
+    assert found == told
+    assert detector.expected([1], expected_from) == []
+
+
 def test_the_cooldown_is_kept_per_rule_and_source() -> None:
     cooldown = timedelta(seconds=100)
     detector = Detector(DEFINITIONS, cooldown)

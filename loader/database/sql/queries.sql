@@ -817,6 +817,42 @@ where source_id = any(%(source_ids)s)
 order by source_id
 for update
 
+-- name: find_alert_states
+-- Of sources that have a name to be told by.
+select
+    states.source_id,
+    states.state
+from raw.alert_states as states
+inner join raw.sources on states.source_id = sources.source_id
+
+-- name: lock_free_alert_states
+-- Whoever holds one of the others is about to write what is new of it.
+select
+    source_id,
+    state
+from raw.alert_states
+where source_id = any(%(source_ids)s)
+order by source_id
+for update skip locked
+
+-- name: add_early_alerts
+insert into raw.early_alerts (source_id, rule_name, category, started_at, triggered_at)
+select
+    found.source_id,
+    found.rule_name,
+    found.category,
+    to_timestamp(0) + found.started_at * interval '1 microsecond',
+    to_timestamp(0) + found.triggered_at * interval '1 microsecond'
+from
+    unnest(
+        %(triggered)s::bigint[],
+        %(sources)s::int[],
+        %(rules)s::text[],
+        %(categories)s::text[],
+        %(started)s::bigint[]
+    ) as found (triggered_at, source_id, rule_name, category, started_at)
+returning early_alert_id
+
 -- name: save_alert_states
 update raw.alert_states
 set
@@ -835,12 +871,15 @@ select
     alerts.triggered_at
 from raw.early_alerts as alerts
 inner join raw.sources on alerts.source_id = sources.source_id
-inner join raw.loads on alerts.load_id = loads.load_id and loads.load_seq is not null
+left join raw.loads on alerts.load_id = loads.load_id
 where
     alerts.passed_on_at is null
+    and (alerts.load_id is null or loads.load_seq is not null)
     and (
         alerts.load_id = any(%(load_ids)s::bigint[])
-        or loads.published_at < clock_timestamp() - %(forgotten_after)s::interval
+        or alerts.early_alert_id = any(%(alert_ids)s::bigint[])
+        or case when alerts.load_id is null then alerts.created_at else loads.published_at end
+        < clock_timestamp() - %(forgotten_after)s::interval
     )
 order by alerts.triggered_at, alerts.rule_name collate "C", sources.source_name collate "C"
 limit %(limit)s
