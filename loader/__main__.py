@@ -1,13 +1,27 @@
 """The program ``loader``, also ``python -m loader``."""
 
 import sys
+from importlib.abc import MetaPathFinder
 
 from loader.signals import end_at_once
+
+
+class WithoutPandas(MetaPathFinder):
+    """Leaves pandas out: Arrow imports it with its first array, if it is there, for half a second.
+
+    Nothing here uses it; but who calls the loader from Python may.
+    """
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> None:  # noqa: ARG002
+        """Find nothing."""
+        if fullname == "pandas":
+            raise ModuleNotFoundError(fullname)
 
 
 def main() -> int:
     """Run the command line; nobody who ends it early sees where in our imports that was."""
     end_at_once()
+    sys.meta_path.insert(0, WithoutPandas())
     from loader.cli import main as run  # noqa: PLC0415 - it takes a while
     from loader.terminal import finish, prepare  # noqa: PLC0415 - so does click
 

@@ -87,6 +87,9 @@ class JsonReader:
                 yield pieces, Broken.of(long)
             return
         for block in self._blocks:
+            # A gigabyte of empty lines is no work.
+            if block.data.isspace() and not block.long_lines:
+                continue
             yield Pieces.of_block(block), Broken.of(block.long_lines)
 
     def read_messages(self, messages: Pieces, broken: Broken) -> Iterator[EventBatch]:

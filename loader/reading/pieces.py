@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from loader.reading.fields import Path
 from loader.reading.limits import DEEPEST
 from loader.reading.lines import LF, Block, places
+from loader.reading.objects import is_too_deep
 
 
 def between(starts: NDArray[np.int64], ends: NDArray[np.int64], size: int) -> NDArray[np.int64]:
@@ -122,5 +123,6 @@ class Pieces(Sequence[bytes]):
             many = opened[DEEPEST:] - opened[:-DEEPEST]
             if len(many) and many.min() < self.sizes.max():
                 counts = np.searchsorted(opened, self.ends) - np.searchsorted(opened, self.starts)
-                found &= counts <= DEEPEST
+                for number in (found & (counts > DEEPEST)).nonzero()[0].tolist():
+                    found[number] = not is_too_deep(self[number])
         return found

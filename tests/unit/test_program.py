@@ -14,13 +14,15 @@ import loader
 from loader.cli import COMMANDS, cli
 from tests.support.waits import PATIENCE
 
+EVENTS = Path(__file__).parents[2] / "docs/samples/onvif.ndjson"
+
 
 def variables() -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "LOADER_", "DBT_"))}
     return kept | {"LOADER_DSN": "host=127.0.0.1 port=1 connect_timeout=2"}
 
 
-def test_the_version_and_the_help_need_neither_arrow_nor_psycopg() -> None:
+def test_no_command_imports_what_it_does_not_need() -> None:
     program = (
         "import sys; from loader.__main__ import main; heavy = sys.argv.pop().split(',');"
         "code = main(); heavy = set(heavy) & set(sys.modules);"
@@ -32,6 +34,8 @@ def test_the_version_and_the_help_need_neither_arrow_nor_psycopg() -> None:
         ("--version", all_of_them),
         ("--help", all_of_them),
         ("generate --events 1 --output /dev/null", "psycopg,rich"),
+        # Arrow alone would import it, where it is installed.
+        (f"inspect {EVENTS}", "pandas"),
     ):
         done = subprocess.run(
             [sys.executable, "-c", program, *line.split(), heavy],

@@ -349,7 +349,8 @@ def test_a_document_larger_than_a_row_is_read_item_by_item(read: Read, block: in
     options = DEEP | {"attributes": ("data.a[].x", "tail")}
     found, whole = (read(content, "a.json", one, **options) for one in (limits, Limits()))
     assert (found.events, found.lines) == (whole.events, whole.lines)
-    assert found.attributes == whole.attributes
+    # Of the whole, they are as they are written.
+    assert found.attributes == [json.dumps(json.loads(one)) for one in whole.attributes]
     assert len(found.events) == 499
     (reject,) = found.rejects
     assert content.split(b"\n")[(reject.line_number or 0) - 1].strip() == b"{"

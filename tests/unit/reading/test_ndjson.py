@@ -11,7 +11,9 @@ from loader.errors import InputError, LoaderError
 from loader.kafka.batches import Messages, Share
 from loader.reading import objects as plain
 from loader.reading.limits import Limits
+from loader.reading.lines import Block
 from loader.reading.mapping import Mapping
+from loader.reading.pieces import Pieces
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Outcome, Read
@@ -46,6 +48,12 @@ def test_a_line_with_many_brackets_need_not_be_deep(read: Read, text: str) -> No
     found = read(ROW + many, name=NAME, attributes=("x",))
     assert found.events == [EVENT, EVENT]
     assert json.loads(found.attributes[1]) == {"x": text}
+
+
+def test_lines_with_many_brackets_are_read_together_with_the_others() -> None:
+    many, deep = with_keys(x=[{"a": [1]}] * 200), with_keys(x=0).replace(b"0}", b"[" * 101 + b"0}")
+    pieces = Pieces.of_block(Block(many + ROW + deep, first_line=1))
+    assert pieces.are_regular(Limits().line_bytes).tolist() == [True, True, False]
 
 
 @pytest.mark.parametrize(
