@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
+from loader.reading.fields import Path
 from loader.reading.header import BOM
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from loader.reading.fields import Path
 
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"(?:\s*(?P<colon>:))?|[\[\]{}]', re.DOTALL)
 

@@ -9,26 +9,21 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from loader.errors import InputError
 from loader.reading import attributes, brackets, objects
 from loader.reading.batch import Reject
 from loader.reading.fields import ITEMS, Node, Path
+from loader.reading.limits import Limits
 from loader.reading.lines import LF
 from loader.reading.pieces import Around, Pieces, between, blanked
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
-    from typing import BinaryIO
-
-    from numpy.typing import NDArray
-
-    from loader.reading.limits import Limits
-    from loader.reading.streams import ByteSource
+from loader.reading.streams import ByteSource
 
 _PIECE: Final = re.compile(rb'(?:"(?:[^"\\]++|\\.)*+"?|[^",\s\[\]]\s*+)++', re.DOTALL)
 # Of a document that is cut itself: so much may stand before the array, and behind it.

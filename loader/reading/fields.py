@@ -9,14 +9,11 @@ read by ``a.b`` too, where a row has it, so a name that has nothing to do with p
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from loader.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
-
 
 ITEMS: Final = None
 """A step of a path into each item of an array; others are a key, or the number of one item."""

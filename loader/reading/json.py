@@ -8,11 +8,13 @@ are read one by one (`objects`).
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import compress
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from loader.errors import InputError
 from loader.reading import header, lists, objects, rejected
@@ -21,21 +23,14 @@ from loader.reading.brackets import is_document
 from loader.reading.documents import Documents
 from loader.reading.extract import extract
 from loader.reading.fields import ITEMS, Node, Path, alike, arrays, chain, tree
-from loader.reading.limits import too_long
+from loader.reading.limits import Limits, too_long
 from loader.reading.lines import Blocks
+from loader.reading.mapping import Mapping as Meaning
 from loader.reading.pieces import Pieces
 from loader.reading.rows import Assembler, Broken, Origins, Rows
+from loader.reading.streams import ByteSource
 from loader.reading.uniform import Uniform
 from loader.reading.unpack import Unpacker
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    from numpy.typing import NDArray
-
-    from loader.reading.limits import Limits
-    from loader.reading.mapping import Mapping as Meaning
-    from loader.reading.streams import ByteSource
 
 # Behind the name of a column: for the key that has the dots of the name in itself; and for the text
 # of a value, as it is written.

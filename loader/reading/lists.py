@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 
 from loader.reading import attributes, objects
 from loader.reading.arrow import Array, ArrowError, pa, pc
 from loader.reading.unpack import NULL
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 # What the database may refuse, or what is no UTF-8.
 _SPECIAL: Final = re.compile(rb"\\u|[\x80-\xff]|\d{300}|[eE]\+?\d{3}")

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Any, Final, Self
 
 import msgspec
 import numpy as np
@@ -19,9 +20,6 @@ import numpy as np
 from loader.reading.extract import Events
 from loader.reading.fields import ITEMS, Node, Path, Step, alike, arrays, parse
 from loader.reading.limits import DEEPEST
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 TWICE: Final = 'the key "{}" is there twice'
 ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 import numpy as np
 
+from loader.reading.extract import Events
 from loader.reading.fields import ITEMS, Path, place
 from loader.reading.objects import ERRORS, ITEMS_OF, MEMBERS, document_of, value_of
+from loader.reading.pieces import Pieces
 from loader.reading.rows import Origins
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from loader.reading.extract import Events
-    from loader.reading.pieces import Pieces
 
 _JSON_NAMES: Final = {
     bool: "true or false", list: "an array", dict: "an object", str: "a text",

@@ -6,19 +6,15 @@ Python.
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from loader.reading import objects
 from loader.reading.arrow import ArrowError, DataType, RecordBatch, arrow_json, pa
-from loader.reading.pieces import Around
-
-if TYPE_CHECKING:
-    from collections.abc import Set as AbstractSet
-
-    from loader.reading.fields import Node
-    from loader.reading.mapping import Mapping
-    from loader.reading.pieces import Pieces
+from loader.reading.fields import Node
+from loader.reading.mapping import Mapping
+from loader.reading.pieces import Around, Pieces
 
 # Of such units, a binary fraction has all digits that count.
 FRACTIONS: Final = 1_000_000

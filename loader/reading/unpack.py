@@ -9,27 +9,22 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, compress
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from loader.reading.extract import Events
+from loader.reading.fields import Node
 from loader.reading.objects import ERRORS, ITEMS_OF, MEMBERS
-from loader.reading.pieces import Around
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from numpy.typing import NDArray
-
-    from loader.reading.fields import Node
-    from loader.reading.pieces import Pieces
+from loader.reading.pieces import Around, Pieces
 
 UNSET: Final = msgspec.UNSET
 NULL: Final = msgspec.Raw(b"null")
