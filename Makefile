@@ -18,7 +18,7 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help setup demo board pictures test lint lint-python lint-sql unit integration pipeline \
-	models docs-test postgres15 soak mutations bench docs audit sbom clean
+	models docs-test postgres15 citus soak mutations bench docs audit sbom clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -189,6 +189,10 @@ on_every_server := $(addprefix tests/pipeline/test_, law.py share_by_source.py r
 postgres15: .venv/dev ## what depends on the server, again on PostgreSQL 15
 	@$(if $(POSTGRES15),$(pytest) $(waiting) --postgres $(POSTGRES15) $(on_every_server), \
 		echo "PostgreSQL 15 is not installed here, so that version was not tried.")
+
+citus: .venv/dev ## the same on a cluster: CITUS_DSN=, of a coordinator's database named *test*, which is emptied
+	@test -n "$(CITUS_DSN)" || { echo "make citus: name a database: make citus CITUS_DSN='host=...'" >&2; exit 2; }
+	@pytest --citus "$(CITUS_DSN)" tests/integration/test_citus.py
 
 MINUTES ?= 60
 

@@ -67,6 +67,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="embedded",
         help="the PostgreSQL to test on: embedded, a major version such as 15, or a directory",
     )
+    parser.addoption(
+        "--citus",
+        metavar="DSN",
+        help="a database of a Citus cluster, named *test*, which the tests empty: its superuser's",
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -171,6 +176,19 @@ def conn(dsn: str) -> Iterator[Connection]:
     """A connection, in autocommit mode, to the new database."""
     with connect(dsn, purpose="test") as connection:
         yield connection
+
+
+@pytest.fixture
+def citus_dsn(request: pytest.FixtureRequest) -> str:
+    """The DSN of an empty database of a cluster of at least two nodes, not distributed yet."""
+    dsn = request.config.getoption("--citus")
+    if dsn is None:
+        pytest.skip("no cluster was named: make citus CITUS_DSN=..., see docs/howto")
+    with psycopg.connect(dsn, autocommit=True) as admin:
+        assert "test" in admin.info.dbname, "the tests empty this database: name it so"
+        admin.execute("drop view if exists raw.events cascade")
+        admin.execute("drop schema if exists raw, analytics, analytics_internal cascade")
+    return str(dsn)
 
 
 @pytest.fixture

@@ -60,6 +60,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "roles",
         "Create the roles that load, transform and read, and give them what they need.",
     ),
+    "cluster": ("cluster", "Store events on the nodes of a Citus cluster."),
     "db": ("db", "Start, stop and inspect the embedded PostgreSQL server of this project."),
     "completion": (
         "completion",
@@ -71,7 +72,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 COMPLETE_VARIABLE = "_LOADER_COMPLETE"
 
 # What these did counts, whatever becomes of what they print.
-CHANGING = ("load", "consume", "watch", "withdraw", "maintain", "roles")
+CHANGING = ("load", "consume", "watch", "withdraw", "maintain", "roles", "cluster")
 
 
 class _Commands(click.Group):

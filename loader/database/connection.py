@@ -137,9 +137,12 @@ def _explain_failure(error: psycopg.Error) -> LoaderError | None:
         )
     lost = is_panic or state is None or state.startswith(("08", "57P"))
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and lost:
+        # Of a cluster the coordinator may be there, and tell of a node that is not.
+        is_node = re.search("node of the cluster|remote node", _last_line(error))
+        who = "the cluster is not whole" if is_node else "the server went away"
         return DatabaseError(
-            f"the server went away: {_last_line(error)}; nothing more became visible, and the "
-            "same command can be run again"
+            f"{who}: {_last_line(error)}; nothing more became visible, and the same command can be "
+            "run again"
         )
     return None
 

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from psycopg import Connection, sql
 
+from loader.database.citus import colocate, fences, loads_among
 from loader.database.ledger import staging_name
 from loader.database.locks import DEDUPE, lock
 from loader.database.partitions import insert_chunks
@@ -16,11 +17,11 @@ def create_staging(conn: Connection, load_id: int) -> None:
     Unlogged and not temporary, because several connections fill it; whoever removes the load
     after a crash drops it.
     """
-    conn.execute(
-        sql.SQL(
-            "create unlogged table {} (like raw.event_chunks, row_number bigint not null)"
-        ).format(sql.Identifier("raw", staging_name(load_id)))
-    )
+    staging = sql.Identifier("raw", staging_name(load_id))
+    statement = "create unlogged table {} (like raw.event_chunks, row_number bigint not null)"
+    with conn.transaction():
+        conn.execute(sql.SQL(statement).format(staging))
+        colocate(conn, staging)
 
 
 def insert_new_events(
@@ -36,7 +37,7 @@ def insert_new_events(
     staging = sql.Identifier("raw", staging_name(load_id))
     conn.execute(sql.SQL("analyze {}").format(staging))
     bounds = conn.execute(template("staged_bounds").format(staging=staging)).fetchone() or (None,)
-    inserted = None
+    inserted: list[tuple[int, datetime, datetime]] = []
     with conn.transaction():
         if bounds[0] is not None:
             # Literals: bounds that the planner knows leave out whole partitions.
@@ -44,8 +45,13 @@ def insert_new_events(
                 staging=staging,
                 first=sql.Literal(bounds[0]),
                 last=sql.Literal(bounds[1]),
+                is_visible=loads_among(conn, template("visible_loads")),
                 insert_chunks=insert_chunks("event_chunks"),
+                **fences(conn),
             )
-            inserted = conn.execute(statement).fetchone()
+            inserted = conn.execute(statement).fetchall()
         conn.execute(sql.SQL("drop table {}").format(staging))
-    return inserted or (0, None, None)
+    if not inserted:
+        return 0, None, None
+    counts, firsts, lasts = zip(*inserted, strict=True)
+    return sum(counts), min(firsts), max(lasts)

@@ -11,8 +11,10 @@ from typing import Any
 import psycopg
 from psycopg import Connection, OperationalError, sql
 
+from loader.database.citus import SHORT_PATIENCE, is_distributed, wait_for_commits
 from loader.database.connection import connect
 from loader.database.locks import (
+    CHUNKS,
     LOAD,
     SCHEMA,
     lock,
@@ -109,6 +111,7 @@ def publish(
         CommitLostError: nobody knows whether it is visible; ``find_load_seq`` does.
         psycopg.errors.UniqueViolation: the same input became visible meanwhile.
     """
+    wait_for_commits(conn)
     with _publication(conn, f"whether load {load_id} is visible"):
         keep_schema(conn)
         if first is not None:
@@ -131,7 +134,7 @@ def publish(
 
 def withdraw(conn: Connection, load_id: int) -> LedgerRow:
     """Make a published load invisible, by a ledger row of its own; return that row."""
-    with _publication(conn, f"whether load {load_id} is withdrawn"):
+    with _apart(conn, load_id), _publication(conn, f"whether load {load_id} is withdrawn"):
         keep_schema(conn)
         found = conn.execute(query("lock_load"), {"load_id": load_id}).fetchone()
         if found is None:
@@ -158,6 +161,23 @@ def withdraw(conn: Connection, load_id: int) -> LedgerRow:
 
 
 @contextmanager
+def _apart(conn: Connection, load_id: int) -> Iterator[None]:
+    """On a cluster, give the load chunks of its own, on every node, before it is withdrawn."""
+    if not is_distributed(conn):
+        yield
+        return
+    lock(conn, CHUNKS)
+    try:
+        with conn.transaction():
+            take_apart(conn, load_id)
+        wait_for_commits(conn)
+        yield
+    finally:
+        if not conn.closed:
+            unlock(conn, CHUNKS)
+
+
+@contextmanager
 def _publication(conn: Connection, question: str) -> Iterator[None]:
     """Run a transaction of which the user must know whether it was committed."""
     is_committing = False
@@ -178,6 +198,8 @@ def remove_load(conn: Connection, load_id: int, *, has_events: bool = True) -> N
     """Delete an unpublished load and all that it left; a published one is not touched."""
     parameters = {"load_id": load_id}
     if has_events:
+        # What is committed later would be left.
+        wait_for_commits(conn, SHORT_PATIENCE)
         delete_events(conn, load_id, may_go=lambda: _lock_unpublished(conn, load_id))
     with conn.transaction():
         if not _lock_unpublished(conn, load_id):

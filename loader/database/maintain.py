@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from psycopg import Connection, errors, sql
 
+from loader.database.citus import ask_where_chunks_are, wait_for_readers
 from loader.database.ledger import mend_numbers, remove_crashed_loads
 from loader.database.migrate import migrate
 from loader.database.models import ModelsBusyError, models_at_rest
@@ -133,7 +134,7 @@ def _rewrite(conn: Connection) -> list[str]:
     Who has one in use keeps it as it is: its room is taken by what is loaded later.
     """
     conn.execute("select pg_stat_force_next_flush()")
-    names = [name for (name,) in conn.execute(query("mostly_gone")).fetchall()]
+    names = [name for (name,) in ask_where_chunks_are(conn, "mostly_gone")]
     for name in names:
         conn.execute(sql.SQL("vacuum (full, skip_locked) {}").format(sql.Identifier("raw", name)))
     return names
@@ -175,7 +176,7 @@ def _patiently(conn: Connection, statement: str, index: str) -> bool:
 
 
 def _analyze(conn: Connection) -> list[str]:
-    due = conn.execute(query("analyze_due")).fetchall()
+    due = ask_where_chunks_are(conn, "analyze_due")
     analyzed = [name for (name,) in due if analyze(conn, name)]
     analyze_parent_when_due(conn)
     return analyzed
@@ -185,6 +186,8 @@ def _purge(conn: Connection, purged: dict[int, int]) -> None:
     """Remove the rows of withdrawn loads that no model will read again; count them by load."""
     with conn.transaction():
         found = _purgeable(conn)
+    if found:
+        wait_for_readers(conn)
     for load_id in found:
         deleted = delete_events(conn, load_id, may_go=lambda: load_id in _purgeable(conn))  # noqa: B023
         if deleted is not None:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from psycopg import Connection, errors, sql
 
+from loader.database.citus import ask_where_chunks_are
 from loader.database.locks import SCHEMA, lock_for_transaction
 from loader.database.queries import query, template
 from loader.database.waiting import now_and_then
@@ -163,8 +164,8 @@ def tidy_up(conn: Connection, partitions: Partitions, *, have_new_names: bool) -
     """
     if not partitions.written:
         return
-    names = {"names": list(partitions.written)}
-    for (name,) in conn.execute(query("partitions_grown"), names).fetchall():
+    written = sql.Literal(list(partitions.written))
+    for (name,) in ask_where_chunks_are(conn, "partitions_grown", names=written):
         analyze(conn, name)
     if have_new_names:
         conn.execute("analyze raw.sources, raw.event_types")
@@ -197,8 +198,7 @@ def _unless_busy(conn: Connection) -> Iterator[None]:
 
 def analyze_parent_when_due(conn: Connection) -> None:
     """Analyze ``raw.event_chunks`` itself when its chunks have grown by a fifth."""
-    row = conn.execute(query("is_parent_analyze_due")).fetchone()
-    if row is not None and row[0]:
+    if (True,) in ask_where_chunks_are(conn, "is_parent_analyze_due"):
         # Before 18 it analyzes every partition too, and would wait for each of them.
         only = conn.info.server_version >= 180000
         with _unless_busy(conn):

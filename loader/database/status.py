@@ -1,12 +1,13 @@
 """What is loaded, and how far behind the models are."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
 from psycopg import Connection, errors
 
+from loader.database.citus import ask_where_chunks_are, sizes_of_nodes
 from loader.database.locks import SHORT_TRY
 from loader.database.models import copy_marks, full_name, progress_schemas
 from loader.database.queries import LEFT_OUT, fetch, query
@@ -26,7 +27,7 @@ class LedgerStatus:
         withdrawals: withdrawn loads.
         unpublished: loads that are being worked on, or that a crash left.
         rows_loaded: rows of visible loads, and likewise the other counts.
-        database_bytes: size of the database.
+        database_bytes: size of the database, over all nodes that answer.
     """
 
     load_seq: int
@@ -68,7 +69,8 @@ class Models:
 def ledger_status(conn: Connection) -> LedgerStatus:
     """Return the totals of the ledger."""
     (status,) = fetch(conn, LedgerStatus, "ledger_status")
-    return status
+    on_nodes = sum(size or 0 for size in sizes_of_nodes(conn).values())
+    return replace(status, database_bytes=status.database_bytes + on_nodes)
 
 
 def models_status(conn: Connection) -> Models:
@@ -147,8 +149,15 @@ def find_problems(conn: Connection, models: Models) -> list[str]:
         f"and loads have it up to {loaded} already; what to do: {_HOW_TO}"
         for group, topic, partition, offset, loaded in conn.execute(query("offsets_behind"))
     ]
-    (row,) = conn.execute(query("lock_room")).fetchall()
-    partitions, needed, room, connections = row
+    if silent := [node for node, size in sizes_of_nodes(conn).items() if size is None]:
+        return [
+            *problems,
+            f"these nodes of the cluster do not answer: {', '.join(silent)}; nothing can be loaded "
+            "or built until they are back; what to do: docs/howto/run-on-a-cluster.md",
+        ]
+    # On a cluster the locks are those of each node.
+    *_, fullest = ask_where_chunks_are(conn, "lock_room")
+    partitions, needed, room, connections = fullest
     if needed * QUERIES_AT_ONCE > room:
         wanted = math.ceil(2 * needed * QUERIES_AT_ONCE / connections)
         problems.append(

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from psycopg import Connection, sql
 
+from loader.database.citus import loads_among, wait_for_readers
 from loader.database.locks import CHUNKS, lock_for_transaction
 from loader.database.models import models_at_rest
 from loader.database.partitions import EVENTS_PER_CHUNK
@@ -30,6 +31,8 @@ def bring_together(conn: Connection) -> Iterator[tuple[int, int]]:
     with conn.transaction():
         until = _known_to_all(conn)
         names = conn.execute(query("partitions_to_bring_together"), {"load_seq": until}).fetchall()
+    if names:
+        wait_for_readers(conn)
     for (name,) in names:
         with conn.transaction():
             lock_for_transaction(conn, CHUNKS)
@@ -38,7 +41,9 @@ def bring_together(conn: Connection) -> Iterator[tuple[int, int]]:
             gone = template("bring_together").format(
                 partition=sql.Identifier("raw", name),
                 few_events=sql.Literal(_FEW_EVENTS),
-                load_seq=sql.Literal(until),
+                is_known=loads_among(
+                    conn, template("visible_until").format(load_seq=sql.Literal(until))
+                ),
             )
             counts = _make_anew(conn, gone, load_id=0)
             _note(conn, "together_seq", until)

@@ -239,7 +239,7 @@ select
     current_setting('max_connections')::bigint as connections
 from pg_inherits as partitions
 left join pg_index as indexes on partitions.inhrelid = indexes.indrelid
-where partitions.inhparent = 'raw.event_chunks'::regclass
+where partitions.inhparent = {parent}
 
 
 -- ==== Names and their numbers
@@ -337,9 +337,12 @@ group by load_id, source_id, day, (position_in_day - 1) / {most_events}
 order by source_id, day
 returning event_count, first_event_at, last_event_at
 
+-- name: visible_loads
+select load_id from raw.loads where load_seq is not null and withdrawn_seq is null
+
 -- name: insert_new_events
 -- Staged chunks are numbered by how many events of the load came before: of equal ones the first stays.
-with visible as materialized (
+with visible as {materialized} (
     select
         chunks.source_id,
         unnest(chunks.event_times) as event_time,
@@ -363,12 +366,9 @@ with visible as materialized (
             and chunks.last_event_at >= days.first_event_at
             and chunks.first_event_at >= date_bin('1 day', {first}, '2000-01-01 00:00:00+00')
             and chunks.first_event_at <= {last}
-        offset 0
+        {fence}
     ) as chunks
-    inner join raw.loads on chunks.load_id = loads.load_id
-    where
-        loads.load_seq is not null
-        and loads.withdrawn_seq is null
+    where {is_visible}
 ),
 
 staged as (
@@ -413,17 +413,9 @@ placed as (
         row_number() over in_order as position_in_day
     from new_events
     window in_order as (partition by source_id, day order by event_time, event_type_id)
-),
-
-inserted as (
-    {insert_chunks}
 )
 
-select
-    coalesce(sum(event_count), 0)::bigint,
-    min(first_event_at),
-    max(last_event_at)
-from inserted
+{insert_chunks}
 
 
 -- ==== Partitions and their statistics
@@ -460,29 +452,29 @@ select coalesce(sum(event_count), 0)::bigint from deleted
 -- name: partitions_grown
 -- By a tenth since they were analyzed, by their size on disk: how many chunks a load makes of its rows
 -- is not known. -1 means never analyzed.
-select relname
-from pg_class
+select {table_name}
+from pg_class as relations
 where
-    relnamespace = 'raw'::regnamespace
-    and relname = any(%(names)s)
+    relations.relnamespace = 'raw'::regnamespace
+    and {table_name} = any({names})
     and (
-        reltuples <= 0
-        or pg_relation_size(oid) > relpages * 1.1 * current_setting('block_size')::int
+        relations.reltuples < 0
+        or pg_relation_size(relations.oid) > relations.relpages * 1.1 * current_setting('block_size')::int
     )
-order by relname
+order by {table_name}
 
 -- name: mostly_gone
 -- Partitions more than half of whose rows are dead, and few enough left to be written anew in a moment.
-select relations.relname
+select {table_name}
 from pg_inherits as inheritance
 inner join pg_class as relations on inheritance.inhrelid = relations.oid
 inner join pg_stat_user_tables as stats on relations.oid = stats.relid
 where
-    inheritance.inhparent = 'raw.event_chunks'::regclass
+    inheritance.inhparent = {parent}
     and pg_has_role(relations.relowner, 'usage')
     and stats.n_dead_tup > greatest(stats.n_live_tup, 500)
     and pg_total_relation_size(relations.oid) < 64 * 1024 * 1024
-order by relations.relname
+order by {table_name}
 
 -- name: bloated_indexes
 -- Those of more than a megabyte that take twice what their entries would, by the statistics, which are not
@@ -528,19 +520,19 @@ where
 
 -- name: analyze_due
 -- The partitions whose statistics are absent, or older than a tenth of their rows.
-select relations.relname
+select {table_name}
 from pg_inherits as inheritance
 inner join pg_class as relations on inheritance.inhrelid = relations.oid
 inner join pg_stat_user_tables as stats on relations.oid = stats.relid
 where
-    inheritance.inhparent = 'raw.event_chunks'::regclass
+    inheritance.inhparent = {parent}
     and stats.n_mod_since_analyze > greatest(relations.reltuples, 0) * 0.1
-order by relations.relname
+order by {table_name}
 
 -- name: is_parent_analyze_due
 -- -1 means never analyzed.
 select
-    parent.reltuples <= 0
+    parent.reltuples < 0
     or (
         select sum(greatest(child.reltuples, 0))
         from pg_inherits as inheritance
@@ -548,7 +540,7 @@ select
         where inheritance.inhparent = parent.oid
     ) > parent.reltuples * 1.2
 from pg_class as parent
-where parent.oid = 'raw.event_chunks'::regclass
+where parent.oid = {parent}
 
 -- name: is_ledger_analyze_due
 -- Autovacuum leaves a ledger of fewer than fifty loads alone; without statistics PostgreSQL takes it that hardly
@@ -584,23 +576,24 @@ where
     )
 order by child.relname
 
+-- name: visible_until
+select load_id from raw.loads where load_seq <= {load_seq} and withdrawn_seq is null
+
 -- name: bring_together
 delete from {partition} as chunks using (
     select
-        short.ctid as place,
-        count(*) over (
-            partition by
-                short.source_id,
-                date_bin('1 day', short.first_event_at, '2000-01-01 00:00:00+00')
-        ) as chunks_of_day
-    from {partition} as short
-    inner join raw.loads on short.load_id = loads.load_id
-    where
-        short.event_count <= {few_events}
-        and loads.load_seq <= {load_seq}
-        and loads.withdrawn_seq is null
-) as found
-where chunks.ctid = found.place and found.chunks_of_day > 1
+        source_id,
+        date_bin('1 day', first_event_at, '2000-01-01 00:00:00+00') as day
+    from {partition} as chunks
+    where event_count <= {few_events} and {is_known}
+    group by source_id, day
+    having count(*) > 1
+) as days
+where
+    chunks.source_id = days.source_id
+    and date_bin('1 day', chunks.first_event_at, '2000-01-01 00:00:00+00') = days.day
+    and chunks.event_count <= {few_events}
+    and {is_known}
 returning chunks.*
 
 -- name: take_apart
@@ -1142,6 +1135,85 @@ left join lateral (select distinct unnest(pg_blocking_pids(own.pid)) as pid) as 
 left join pg_stat_activity as others on blocking.pid = others.pid
 where own.pid = %(pid)s
 order by others.state_change, blocking.pid
+
+
+-- ==== On a cluster, see citus.py
+
+-- name: is_distributed
+-- A dump that was restored to another server has the table, and not the extension.
+select
+from pg_class
+inner join pg_extension on pg_extension.extname = 'citus'
+where
+    pg_class.relname = 'cluster'
+    and pg_class.relnamespace = (select oid from pg_namespace where nspname = 'raw')
+
+-- name: is_chunks_distributed
+select from pg_dist_partition where logicalrelid = 'raw.event_chunks'::regclass
+
+-- name: colocate
+select create_distributed_table(%(table)s, 'source_id', colocate_with => 'raw.event_chunks')
+
+-- name: ranges_of_loads
+select coalesce(range_agg(int8range(load_id, load_id, '[]')), '{{}}')::text
+from ({loads}) as loads
+
+-- name: as_json
+select coalesce(json_agg(found), '[]') from ({query}) as found
+
+-- name: run_on_nodes
+select
+    format('%%s:%%s', nodename, nodeport),
+    case when success then result end
+from run_command_on_workers(%(command)s)
+
+-- name: cluster
+select
+    (select groupid from pg_dist_local_group) = 0,
+    exists (select from pg_dist_node where groupid = 0 and nodename <> 'localhost'),
+    (select count(*) from pg_dist_node where shouldhaveshards and isactive)
+
+-- name: undistributed_tables
+-- Names first: they are looked up where events are.
+select tables.name
+from (
+    values (1, 'raw.sources'), (2, 'raw.event_types'), (3, 'raw.event_chunks')
+) as tables (place, name)
+where not exists (select from pg_dist_partition where logicalrelid = tables.name::regclass)
+order by tables.place
+
+-- name: distribute_table
+select
+    case
+        when %(table)s = 'raw.event_chunks' then create_distributed_table(%(table)s, 'source_id')
+        else create_reference_table(%(table)s)
+    end
+
+-- name: nodes_with_chunks
+select
+    array_agg(distinct format('%s:%s', nodename, nodeport)),
+    count(distinct shardid)
+from citus_shards
+where table_name = 'raw.event_chunks'::regclass
+
+-- name: who_comes_to_nodes
+-- Who owns the events, and who may read them.
+select
+    pg_get_userbyid(relations.relowner),
+    array(
+        select distinct pg_get_userbyid(rights.grantee)
+        from aclexplode(relations.relacl) as rights
+        where rights.grantee not in (0, relations.relowner)
+    )
+from pg_class as relations
+where relations.oid = 'raw.event_chunks'::regclass
+
+-- name: let_into_nodes
+alter role {role} login;
+grant execute on function pg_catalog.recover_prepared_transactions() to {role}
+
+-- name: let_read_on_nodes
+grant select on raw.event_chunks, raw.events, raw.sources, raw.event_types to {role}
 
 
 -- ==== Events in rows, of loaders up to schema version 1, become chunks

@@ -139,12 +139,25 @@ create index if not exists event_chunks_source_time
 on raw.event_chunks (source_id, first_event_at, last_event_at);
 create index if not exists event_chunks_load on raw.event_chunks (load_id);
 
--- There is no use for the most common arrays, and it takes long to find them. Partitions have it too.
-alter table raw.event_chunks
-alter column event_times set statistics 0,
-alter column event_type_ids set statistics 0,
-alter column attributes set statistics 0,
-alter column load_ids set statistics 0;
+-- There is no use for the most common arrays, and it takes long to find them. Partitions have it too. Citus
+-- takes no such statement once a table is distributed.
+do $$
+begin
+    if exists (
+        select from pg_attribute
+        where
+            attrelid = 'raw.event_chunks'::regclass
+            and attname in ('event_times', 'event_type_ids', 'attributes', 'load_ids')
+            and attstattarget is distinct from 0
+    ) then
+        alter table raw.event_chunks
+        alter column event_times set statistics 0,
+        alter column event_type_ids set statistics 0,
+        alter column attributes set statistics 0,
+        alter column load_ids set statistics 0;
+    end if;
+end
+$$;
 
 -- A condition on a column of the chunk is asked before it is taken apart, one on an event after that.
 create or replace view raw.events as

@@ -1,0 +1,363 @@
+"""Events on the nodes of a Citus cluster: the same as on one machine, through the loss of nodes."""
+
+import json
+import os
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import Connection, sql
+
+from loader.database.connection import connect
+from tests.conftest import Outcome
+from tests.support.waits import wait_until
+
+KILLS = int(os.environ.get("CITUS_KILLS", "4"))
+
+# What everybody can see, in an order of its own.
+SEEN = """
+select source_name, event_type, event_time, attributes, load_id
+from raw.events
+inner join raw.sources using (source_id)
+inner join raw.event_types using (event_type_id)
+inner join raw.loads using (load_id)
+where loads.load_seq is not null and loads.withdrawn_seq is null
+order by 1, 2, 3, 4, 5
+"""
+# Of each load: whether all of its events, and no others, are there.
+COMPLETE = """
+select loads.load_id, loads.rows_loaded, count(events.load_id)
+from raw.loads
+cross join raw.retention
+left join (select load_id from raw.events offset 0) as events using (load_id)
+where
+    loads.load_seq is not null
+    and loads.kind = 'load'
+    and loads.purged_at is null
+    and (loads.first_event_at < retention.dropped_before) is not true
+group by loads.load_id, loads.rows_loaded
+having loads.rows_loaded <> count(events.load_id)
+"""
+# Waits, for a while, for a transaction that is prepared and not committed, has the connections of
+# others end before it is, and then dies: PostgreSQL starts anew.
+DIE_BETWEEN = """
+do $do$
+begin
+    for attempt in 1..200000 loop
+        if exists (select from pg_prepared_xacts where gid like 'citus\\_0\\_%') then
+            perform pg_terminate_backend(pid) from pg_stat_activity
+            where pid <> pg_backend_pid() and backend_type = 'client backend';
+            execute $$copy (select 1) to program 'kill -9 $PPID'$$;
+        end if;
+    end loop;
+end
+$do$
+"""
+DIE = "copy (select pg_sleep({})) to program 'cat >/dev/null; kill -9 $PPID'"
+
+
+@pytest.fixture
+def loader_of(run_loader: Callable[..., Outcome], citus_dsn: str) -> Callable[..., Outcome]:
+    """Run a ``loader`` command on the cluster."""
+    return lambda *arguments: run_loader(*arguments, LOADER_DSN=citus_dsn)
+
+
+@pytest.fixture
+def cluster_conn(citus_dsn: str) -> Iterator[Connection]:
+    with connect(citus_dsn, purpose="test") as conn:
+        yield conn
+
+
+def test_without_the_extension_there_is_nothing_to_distribute_over(
+    run_loader: Callable[..., Outcome],
+) -> None:
+    found = run_loader("cluster", "init")
+
+    assert found.exit_code == 2
+    assert found.stderr.startswith("loader: this database has no extension citus")
+
+
+def test_a_database_is_distributed_with_what_is_in_it(
+    loader_of: Callable[..., Outcome], cluster_conn: Connection, write_events: Callable[..., Path]
+) -> None:
+    assert loader_of("load", write_events(count=3000)).exit_code == 0
+    before = cluster_conn.execute(SEEN.encode()).fetchall()
+
+    first, again = loader_of("cluster", "init"), loader_of("cluster", "init")
+
+    assert first.stdout.startswith("3,000 events are on ")
+    assert again.stdout.startswith("the events are distributed already, over ")
+    assert cluster_conn.execute(SEEN.encode()).fetchall() == before
+    (size,) = cluster_conn.execute("select pg_relation_size('raw.event_chunks_2024_05')").fetchall()
+    assert size == (0,)
+    # Partitions that are made later follow.
+    assert loader_of("load", write_events("later.csv", start="2024-09-01T10")).exit_code == 0
+    assert len(cluster_conn.execute(SEEN.encode()).fetchall()) == 3003
+    nodes = cluster_conn.execute(
+        "select count(distinct nodeport) from citus_shards"
+        " where table_name = 'raw.event_chunks_2024_09'::regclass"
+    ).fetchone()
+    assert nodes is not None
+    assert nodes[0] > 1
+
+
+def test_a_load_in_progress_keeps_a_database_from_being_distributed(
+    loader_of: Callable[..., Outcome], cluster_conn: Connection, write_events: Callable[..., Path]
+) -> None:
+    assert loader_of("load", write_events()).exit_code == 0
+    cluster_conn.execute(
+        "insert into raw.loads (schema_version, origin, loader_version) values (3, 'x', 'x')"
+    )
+
+    found = loader_of("cluster", "init")
+
+    assert found.exit_code == 1
+    assert "load 2 is being worked on" in found.stderr
+    assert cluster_conn.execute("select to_regclass('raw.cluster')").fetchone() == (None,)
+
+
+def test_everything_is_as_on_one_machine(
+    loader_of: Callable[..., Outcome],
+    run_loader: Callable[..., Outcome],
+    conn: Connection,
+    cluster_conn: Connection,
+    write_events: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    assert loader_of("cluster", "init").exit_code == 0
+    both = (run_loader, conn), (loader_of, cluster_conn)
+
+    def do(*arguments: str | Path) -> None:
+        """Run a command on both; what it says, but for sizes and times, is the same."""
+        said = [_result(run(*arguments)) for run, _ in both]
+        assert said[0] == said[1]
+        seen = [one.execute(SEEN.encode()).fetchall() for _, one in both]
+        assert seen[0] == seen[1]
+        assert cluster_conn.execute(COMPLETE.encode()).fetchall() == []
+
+    do("load", "--json", "--workers", "3", write_events("a.csv", count=2000, bad=2))
+    do("load", "--json", "--dedupe", "exact", write_events("b.csv", count=2100))
+    do("load", "--json", "--dedupe", "exact", write_events("bad.csv", count=0, bad=3))
+    for minute in range(4):
+        text = f"time,type,source,zone\n2024-06-01T10:0{minute}:00Z,car,camera 1,north\n"
+        (tmp_path / f"{minute}.csv").write_text(text)
+        do("load", "--json", "--attributes", "zone", tmp_path / f"{minute}.csv")
+    do("maintain", "--json")  # brings the short ones together
+    do("withdraw", "5")  # one of those
+    do("load", "--json", "--dedupe", "exact", tmp_path / "1.csv")
+    do("rejects", "--load", "1")
+    do("withdraw", "1")
+    do("maintain", "--json")
+    do("load", "--json", write_events("old.csv", count=50, start="2023-01-05T10"))
+    do("maintain", "--json", "--retain", "1year")
+    do("status", "--json")
+    do("loads", "--json")
+    last = "select * from raw.dropped_sources order by source_id"
+    assert conn.execute(last).fetchall() == cluster_conn.execute(last).fetchall()
+
+
+def test_alerts_are_told_early(
+    loader_of: Callable[..., Outcome], cluster_conn: Connection, tmp_path: Path
+) -> None:
+    assert loader_of("cluster", "init").exit_code == 0
+    rows = "".join(
+        f"2024-05-13T15:00:0{n}Z,pedestrian,camera {s}\n" for n in range(6) for s in (1, 2)
+    )
+    (tmp_path / "people.csv").write_text("time,type,source\n" + rows)
+
+    found = loader_of("load", "--alert", tmp_path / "people.csv")
+
+    assert found.exit_code == 0
+    assert found.stderr.count("alert") >= 2
+    assert cluster_conn.execute(
+        "select count(distinct source_id) from raw.early_alerts where passed_on_at is not null"
+    ).fetchone() == (2,)
+
+
+def test_roles_come_to_the_nodes(
+    loader_of: Callable[..., Outcome], cluster_conn: Connection, write_events: Callable[..., Path]
+) -> None:
+    roles = [f"--{name}-role=citus_test_{name}" for name in ("loader", "transformer", "reader")]
+    assert loader_of("cluster", "init").exit_code == 0
+
+    assert loader_of("roles", *roles).exit_code == 0
+
+    cluster_conn.execute("set role citus_test_loader")
+    assert loader_of("load", write_events()).exit_code == 0
+    cluster_conn.execute("set role citus_test_transformer")
+    assert cluster_conn.execute("select count(*) from raw.events").fetchone() == (3,)
+    cluster_conn.execute("select raw.wait_for_commits()")
+
+
+def test_a_node_that_is_away_is_named_and_nothing_is_left(
+    loader_of: Callable[..., Outcome], cluster_conn: Connection, write_events: Callable[..., Path]
+) -> None:
+    assert loader_of("load", write_events()).exit_code == 0
+    assert loader_of("cluster", "init").exit_code == 0
+
+    with _one_away(cluster_conn):
+        found = loader_of("load", write_events("more.csv", count=500))
+        status = loader_of("status")
+        with pytest.raises(psycopg.errors.ConnectionFailure, match=r"does not answer: .*:1\n"):
+            cluster_conn.execute("select raw.wait_for_commits('0 s')")
+
+    assert found.exit_code == 5
+    assert found.stderr.startswith("loader: the cluster is not whole: ")
+    assert "these nodes of the cluster do not answer: " in status.stderr
+    assert loader_of("load", write_events("more.csv", count=500)).exit_code == 0
+    assert cluster_conn.execute("select count(*) from raw.events").fetchone() == (503,)
+    assert cluster_conn.execute("select count(*) from raw.loads").fetchone() == (2,)
+
+
+def test_nodes_die_at_random(
+    loader_of: Callable[..., Outcome],
+    cluster_conn: Connection,
+    tmp_path: Path,
+    generator: random.Random,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert loader_of("cluster", "init").exit_code == 0
+    expected: dict[int, int] = {}
+    deaths = between = 0
+    number = 0
+    while deaths < KILLS:
+        number += 1
+        path = _random_events(tmp_path / f"{number}.csv", generator)
+        options = generator.choice([[], ["--workers", "3"], ["--dedupe", "exact"]])
+        withdrawn = generator.choice(list(expected)) if number % 4 == 0 and expected else None
+        command = (
+            ["withdraw", str(withdrawn)] if withdrawn else ["load", "--json", *options, str(path)]
+        )
+        with _death(cluster_conn, generator) as death:
+            found = loader_of(*command)
+        deaths += death.is_dead
+        between += death.is_dead and death.is_between
+        if found.exit_code == 0:
+            # Whole at once, whatever is still to be made up for on a node that has just come back.
+            assert cluster_conn.execute(COMPLETE.encode()).fetchall() == []
+        else:
+            assert found.exit_code in {1, 5}, found.stderr
+            assert "Traceback" not in found.stderr
+            again = loader_of(*command)
+            if withdrawn:
+                assert again.exit_code == 0 or "was withdrawn already" in again.stderr
+            else:
+                assert again.exit_code == 0, again.stderr
+        if number % 10 == 0:
+            assert loader_of("maintain", "--quiet").exit_code == 0
+        if withdrawn:
+            del expected[withdrawn]
+        else:
+            (load_id,) = cluster_conn.execute("select max(load_id) from raw.loads").fetchall()[0]
+            expected[load_id] = len(path.read_text().splitlines()) - 1
+        assert cluster_conn.execute(COMPLETE.encode()).fetchall() == []
+    with capsys.disabled():
+        print(f"{deaths} deaths, {between} between PREPARE and COMMIT, {number} commands")  # noqa: T201
+    assert loader_of("maintain", "--quiet").exit_code == 0
+    visible = cluster_conn.execute(
+        "select load_id, rows_loaded from raw.loads where load_seq is not null and kind = 'load'"
+        " and withdrawn_seq is null"
+    ).fetchall()
+    assert dict(visible) == expected
+    cluster_conn.execute("select raw.wait_for_commits()")
+    there = cluster_conn.execute("select load_id, count(*) from raw.events group by load_id")
+    assert dict(there.fetchall()) == {one: rows for one, rows in expected.items() if rows}
+
+
+class _Death(Thread):
+    """A node that dies, at some moment or between PREPARE and COMMIT, and comes back by itself."""
+
+    def __init__(self, conn: Connection, generator: random.Random) -> None:
+        super().__init__()
+        self.is_between = generator.random() < 0.7
+        self.is_dead = False
+        self.begun = Event()
+        delay = sql.Literal(generator.uniform(0, 0.4))
+        self._dsn = conn.info.dsn
+        self._command = DIE_BETWEEN if self.is_between else sql.SQL(DIE).format(delay).as_string()
+        nodes = _nodes(conn)
+        self._node = nodes[generator.randrange(len(nodes))]
+
+    def run(self) -> None:
+        with psycopg.connect(self._dsn, autocommit=True) as conn:
+            self.begun.set()
+            _, name, port = self._node
+            (answer,) = conn.execute(
+                "select success from master_run_on_worker(%s, %s, %s, true)",
+                [[name], [port], [self._command]],
+            ).fetchall()
+            self.is_dead = not answer[0]
+
+
+@contextmanager
+def _death(conn: Connection, generator: random.Random) -> Iterator[_Death]:
+    death = _Death(conn, generator)
+    death.start()
+    death.begun.wait()
+    yield death
+    death.join()
+    wait_until(lambda: _all_answer(conn))
+
+
+def _all_answer(conn: Connection) -> bool:
+    found = conn.execute(
+        "select bool_and(success) from run_command_on_workers('select 1')"
+    ).fetchone()
+    return found == (True,)
+
+
+@contextmanager
+def _one_away(conn: Connection) -> Iterator[None]:
+    """Have the coordinator look for a node where there is none."""
+    (node, name, port), *_ = _nodes(conn)
+    move = "select citus_update_node(%s, %s, %s)"
+    conn.execute(move, [node, name, 1])
+    try:
+        yield
+    finally:
+        conn.execute(move, [node, name, port])
+
+
+def _nodes(conn: Connection) -> list[tuple[int, str, int]]:
+    return conn.execute(
+        "select nodeid, nodename, nodeport from pg_dist_node where groupid <> 0 order by nodeid"
+    ).fetchall()
+
+
+def _random_events(path: Path, generator: random.Random) -> Path:
+    """Write events that no other file has."""
+    seconds = sorted(generator.sample(range(3 * 86_400), generator.randint(20, 3000)))
+    rows = [
+        f"2024-05-{13 + at // 86_400}T{at // 3600 % 24:02d}:{at // 60 % 60:02d}:{at % 60:02d}"
+        f".{path.stem:0>6}Z,car,camera {generator.randrange(20)}\n"
+        for at in seconds
+    ]
+    path.write_text("time,type,source\n" + "".join(rows))
+    return path
+
+
+def _result(found: Outcome) -> Any:
+    """Return what a command did, without what may differ."""
+    assert found.exit_code in {0, 3}, found.stderr
+    if not found.stdout.startswith(("{", "[")):
+        return found.exit_code, found.stdout
+    return found.exit_code, _without_times(json.loads(found.stdout))
+
+
+def _without_times(found: Any) -> Any:
+    differ = {
+        "seconds",
+        "started_at",
+        "published_at",
+        "last_published_at",
+        "database_bytes",
+        "analyzed",
+    }
+    if isinstance(found, dict):
+        return {k: _without_times(v) for k, v in found.items() if k not in differ}
+    return [_without_times(one) for one in found] if isinstance(found, list) else found
