@@ -171,7 +171,6 @@ def usual_ways() -> Iterator[Way]:
 def our_ways() -> Iterator[Way]:
     """Yield the loader: all that it does, with indexes and statistics."""
     yield Way(name="loader, CSV", run=with_loader)
-    yield Way(name="loader, CSV, 1 connection", run=partial(with_loader, workers=1))
     yield Way(name="loader, Parquet", run=with_loader, format="parquet")
 
 
@@ -301,9 +300,9 @@ def with_duckdb(bench: Bench, path: Path) -> None:
         conn.execute(f"create table target.plain as select time, type, source from '{path}'")
 
 
-def with_loader(bench: Bench, path: Path, *, workers: int = 2) -> float:
+def with_loader(bench: Bench, path: Path) -> float:
     """The whole command, as users run it; return the peak of its memory in megabytes."""
-    command = ["loader", "load", str(path), "--quiet", "--workers", str(workers)]
+    command = ["loader", "load", str(path), "--quiet"]
     done = subprocess.run(
         [sys.executable, "-c", _WITH_PEAK, sys.executable, "-m", *command],
         cwd=PROJECT, env=bench.environment, check=True, capture_output=True,

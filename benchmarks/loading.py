@@ -14,7 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -100,13 +100,12 @@ def ways(rows: int) -> Iterator[Way]:
     for is_indexed in (False, True):
         run = with_indexed_psql if is_indexed else with_psql
         yield Way(name=r"psql \copy, text columns", rows=rows, run=run, is_indexed=is_indexed)
-        for workers in (1, 2, 4):
-            yield Way(
-                name=f"loader, {workers} connection{'s' if workers > 1 else ''}",
-                rows=rows,
-                run=partial(with_loader, workers=workers, is_bare=not is_indexed),
-                is_indexed=is_indexed,
-            )
+        yield Way(
+            name="loader",
+            rows=rows,
+            run=partial(with_loader, is_bare=not is_indexed),
+            is_indexed=is_indexed,
+        )
         yield Way(
             name="ready rows, 2 connections",
             rows=rows,
@@ -114,16 +113,8 @@ def ways(rows: int) -> Iterator[Way]:
             prepare=ready_rows,
             is_indexed=is_indexed,
         )
-    yield Way(
-        name="loader, 2 connections, --indexes keep",
-        rows=rows,
-        run=partial(with_loader, workers=2, options=("--indexes", "keep")),
-        is_indexed=True,
-    )
     for form in ("ndjson", "parquet"):
-        run = partial(with_loader, workers=2)
-        name = f"loader, 2 connections, {form}"
-        yield Way(name=name, rows=rows, run=run, format=form, is_indexed=True)
+        yield Way(name=f"loader, {form}", rows=rows, run=with_loader, format=form, is_indexed=True)
 
 
 def generate(path: Path, rows: int, *, days: int = 60) -> None:
@@ -223,16 +214,11 @@ def psql(bench: Bench, command: str) -> None:
     )  # fmt: skip
 
 
-def with_loader(
-    bench: Bench, path: Path, *, workers: int, is_bare: bool = False, options: Sequence[str] = ()
-) -> None:
+def with_loader(bench: Bench, path: Path, *, is_bare: bool = False) -> None:
     """The whole command, as users run it."""
     program = ["-c", BARE_LOADER] if is_bare else ["-m", "loader"]
     done = subprocess.run(
-        [
-            sys.executable, *program, "load", str(path), "--quiet", "--json",
-            "--workers", str(workers), *options,
-        ],
+        [sys.executable, *program, "load", str(path), "--quiet", "--json"],
         cwd=PROJECT, env=bench.environment, check=True, capture_output=True,
     )  # fmt: skip
     result: dict[str, Any] = json.loads(done.stdout)

@@ -115,7 +115,10 @@ DEDUPE = click.option(
 
 MAX_REJECTS = loading("--max-rejects", "More rejected rows than that: nothing is loaded, exit 4.")
 DRY_RUN = loading("--dry-run", "Read and check everything, write nothing.")
-WORKERS = loading("--workers", "Connections to copy over.")
+WORKERS = loading(
+    "--workers",
+    "Connections to copy over, at most: another one is opened when the server cannot keep up.",
+)
 
 with_workers = options_as("options", LoadOptions, WORKERS)
 

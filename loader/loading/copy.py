@@ -2,6 +2,7 @@
 
 import queue
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +19,10 @@ from loader.loading.shards import ShardBy, split
 
 # Batches that wait for a connection, for each of them: enough to keep it busy, and bounded.
 _QUEUED_PER_WORKER = 2
+# Another connection takes time of the processors that read and encode. It is opened when those
+# at work waited so much of the time for the server to take what they sent, of a second at least.
+_MOST_WAITING = 0.75
+_SECONDS_LOOKED_AT = 1.0
 
 
 _Queue = queue.Queue[tuple[Rows, int] | None]
@@ -32,14 +37,15 @@ class Copier:
     """Copies batches of rows into one table over up to ``workers`` connections.
 
     Every connection copies in one transaction, committed by ``finish``; without that, nothing
-    stays. A connection is opened only when there is a batch for it.
+    stays. The first connection is opened for the first batch, another one when the server cannot
+    keep up with those at work.
 
     Attributes:
         dsn: the database.
         table: the table in schema raw; it has the columns of ``raw.event_chunks``.
         load_id: the load.
         has_attributes: whether its events have any.
-        workers: how many connections.
+        workers: how many connections at most.
         shard_by: what decides which of them copies an event.
     """
 
@@ -61,6 +67,10 @@ class Copier:
             sql.SQL(", ").join(map(sql.Identifier, self._cutter.columns)),
         )
         self._batches = 0
+        self._used = 1
+        self._looked_at = time.monotonic()
+        # Seconds since then that the server took for what was sent, as often as something was.
+        self._waits: list[float] = []
         self._queues: dict[int, _Queue] = {}
         self._threads: list[threading.Thread] = []
         self._connections: list[Connection] = []
@@ -78,9 +88,10 @@ class Copier:
         Raises:
             psycopg.Error: a connection failed, now or before.
         """
-        for worker, part in split(rows, self._batches, self.workers, self.shard_by):
+        for worker, part in split(rows, self._batches, self._used, self.shard_by):
             self._enqueue(self._queue_of(worker), (part, partitions_created))
         self._batches += 1
+        self._use_another_if_due()
 
     def finish(self) -> None:
         """Commit everything that was put."""
@@ -118,6 +129,16 @@ class Copier:
             thread.start()
         return self._queues[worker]
 
+    def _use_another_if_due(self) -> None:
+        """Have the next batches go over one more connection if the server is what takes time."""
+        elapsed = time.monotonic() - self._looked_at
+        if elapsed < _SECONDS_LOOKED_AT:
+            return
+        if sum(self._waits) > _MOST_WAITING * elapsed * self._used:
+            self._used = min(self._used + 1, self.workers)
+        self._looked_at += elapsed
+        self._waits.clear()
+
     def _enqueue(self, batches: _Queue, item: tuple[Rows, int] | None) -> None:
         while not self._failures:
             with suppress(queue.Full):
@@ -138,7 +159,9 @@ class Copier:
                             copy.write(HEADER)
                             while portion is not None and portion[1] == known:
                                 for part in self._cutter.encode(portion[0]):
+                                    started = time.monotonic()
                                     copy.write(part)
+                                    self._waits.append(time.monotonic() - started)
                                 portion = next(portions, None)
                             copy.write(TRAILER)
         except _AbortedError:

@@ -21,7 +21,7 @@ class LoadOptions:
 
     Attributes:
         dedupe: drop events equal in source, time and type to one that is visible.
-        workers: connections to copy over.
+        workers: connections to copy over, at most.
         shard_by: what decides which worker copies an event.
         max_rejects: more rejected rows than that, and nothing is loaded; None for any number.
         max_new_partitions: rows that would need more new ones are rejected; None for a number

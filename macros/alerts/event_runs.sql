@@ -1,68 +1,112 @@
-{% macro event_runs(events) %}
+{% macro event_runs(events, day=none) %}
     {#-
         The order in a source is that of (time, event type): content only, never arrival. Events that are
-        equal in both are of one category, and may stand in any order. A run is known by the position of its
-        first event, so that one sort of texts is enough.
+        equal in both are of one category, and may stand in any order. No windows: the events of a bucket
+        become two arrays, and a run is a slice of them. See docs/decisions/0053.
     -#}
+    with
+
+    types as materialized (
+        select
+            event_types.event_type_id,
+            event_types.event_type,
+            event_types.category,
+            rank() over (order by event_types.event_type collate "C") as place,
+            dense_rank() over (order by event_types.category) as category_number
+        from {{ ref('stg_video_events__event_types') }} as event_types
+    ),
+
+    {#- By the id of the type, without nulls: PostgreSQL then finds an element without looking at those before it. #}
+    by_type as materialized (
+        select
+            array_agg(coalesce(types.place, 0)::smallint order by ids.event_type_id) as places,
+            array_agg(coalesce(types.category_number, 0)::smallint order by ids.event_type_id) as category_numbers
+        from generate_series(1, (select max(types.event_type_id) from types)) as ids (event_type_id)
+        left join types on ids.event_type_id = types.event_type_id
+    ),
+
+    {#- A join with the types would lose the order in which events come from `day`. #}
+    events_in_order as (
+        select
+            events.source_id,
+            {%- if day %}
+            events.{{ day }},
+            {%- endif %}
+            {{ run_bucket('events.occurred_at') }} as bucket_started_at,
+            events.event_type_id,
+            events.occurred_at
+        from {{ events }} as events
+        order by
+            events.source_id,
+            {%- if day %}
+            events.{{ day }},
+            {%- endif %}
+            bucket_started_at,
+            events.occurred_at,
+            (select by_type.places from by_type)[events.event_type_id]
+        {{ fence() }}
+    ),
+
+    {#- In the order in which they come; to say it once more would have PostgreSQL 15 sort each bucket twice. #}
+    buckets as (
+        select
+            source_id,
+            bucket_started_at,
+            array_agg(event_type_id) as event_type_ids,
+            array_agg(occurred_at) as event_times
+        from events_in_order
+        group by
+            source_id,
+            {%- if day %}
+            {{ day }},
+            {%- endif %}
+            bucket_started_at
+    ),
+
+    {#- The fence: where runs begin is worked out once, and not each time that it is asked for. #}
+    parted_buckets as (
+        select
+            buckets.*,
+            array(
+                select places.place
+                from (select generate_subscripts(buckets.event_type_ids, 1) as place {{ fence() }}) as places
+                where
+                    places.place = 1
+                    or (select by_type.category_numbers from by_type)[buckets.event_type_ids[places.place]]
+                    <> (select by_type.category_numbers from by_type)[buckets.event_type_ids[places.place - 1]]
+            ) as first_places
+        from buckets
+        {{ fence() }}
+    ),
+
+    numbered_runs as (
+        select
+            parted_buckets.*,
+            unnest(parted_buckets.first_places) as first_place,
+            generate_subscripts(parted_buckets.first_places, 1) as run_number
+        from parted_buckets
+    ),
+
+    runs as (
+        select
+            *,
+            coalesce(first_places[run_number + 1] - 1, cardinality(event_times)) as last_place
+        from numbered_runs
+    )
+
     select
         runs.source_id,
-        runs.category,
-        runs.first_event_type,
-        runs.event_count,
-        (lag(runs.bucket_started_at) over in_order is distinct from runs.bucket_started_at) as is_first_in_bucket,
-        (lead(runs.bucket_started_at) over in_order is distinct from runs.bucket_started_at) as is_last_in_bucket,
-        runs.first_event_times,
+        types.category,
+        types.event_type as first_event_type,
+        (runs.last_place - runs.first_place + 1)::bigint as event_count,
+        runs.run_number = 1 as is_first_in_bucket,
+        runs.run_number = cardinality(runs.first_places) as is_last_in_bucket,
+        runs.event_times[runs.first_place : runs.last_place] as first_event_times,
         runs.bucket_started_at,
-        runs.started_at,
-        runs.ended_at
-    from (
-        select
-            numbered.source_id,
-            numbered.first_position,
-            min(numbered.category) filter (where numbered.position = numbered.first_position) as category,
-            min(numbered.event_type) filter (where numbered.position = numbered.first_position) as first_event_type,
-            count(*) as event_count,
-            array_agg(numbered.occurred_at order by numbered.occurred_at) filter (
-                where numbered.position < numbered.first_position + (
-                    select coalesce(max(rules.threshold), 1)
-                    from {{ ref('stg_video_events__alert_rules') }} as rules
-                    where rules.kind = 'consecutive'
-                )
-            ) as first_event_times,
-            {{ run_bucket('min(numbered.occurred_at)') }} as bucket_started_at,
-            min(numbered.occurred_at) as started_at,
-            max(numbered.occurred_at) as ended_at
-        from (
-            select
-                ordered.*,
-                max(ordered.position) filter (
-                    where
-                        ordered.previous_category is distinct from ordered.category
-                        or ordered.previous_at < {{ run_bucket('ordered.occurred_at') }}
-                ) over (
-                    partition by ordered.source_id
-                    order by ordered.occurred_at, ordered.event_type collate "C"
-                    rows unbounded preceding
-                ) as first_position
-            from (
-                select
-                    events.source_id,
-                    events.category,
-                    events.event_type,
-                    events.occurred_at,
-                    row_number() over in_order as position,
-                    lag(events.category) over in_order as previous_category,
-                    lag(events.occurred_at) over in_order as previous_at
-                from {{ events }} as events
-                window in_order as (
-                    partition by events.source_id
-                    order by events.occurred_at, events.event_type collate "C"
-                )
-            ) as ordered
-        ) as numbered
-        group by numbered.source_id, numbered.first_position
-    ) as runs
-    window in_order as (partition by runs.source_id order by runs.first_position)
+        runs.event_times[runs.first_place] as started_at,
+        runs.event_times[runs.last_place] as ended_at
+    from runs
+    inner join types on runs.event_type_ids[runs.first_place] = types.event_type_id
 {% endmacro %}
 
 
@@ -191,8 +235,7 @@
         cross join lateral (
             select
                 history.source_id,
-                history.category,
-                history.event_type,
+                history.event_type_id,
                 history.occurred_at
             from {{ ref('stg_video_events__event_history') }} as history
             where

@@ -9,11 +9,13 @@
 with
 
 events as (
-    {{ all_events() | indent(4) }}
+    select daily_events.*
+    from {{ ref('stg_video_events__daily_events') }} as daily_events
+    where {{ visible_at(hi_from_scratch(), 'daily_events') }}
 ),
 
 runs as (
-    {{ event_runs('events') | indent(4) }}
+    {{ event_runs('events', day='day_started_at') | indent(4) }}
 ),
 
 final as (

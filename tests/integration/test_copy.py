@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,15 @@ from hypothesis import strategies as st
 from psycopg import Connection, errors
 
 from loader.database.dictionaries import Dictionary
+from loader.database.partitions import Partitions
 from loader.errors import InputError
+from loader.loading import copy as copying
 from loader.loading.chunks import Cutter
 from loader.loading.copy import Copier
 from loader.loading.encode import HEADER, TRAILER, Dictionaries, Rows
+from loader.loading.shards import ShardBy
 from tests.conftest import Outcome
+from tests.support.waits import wait_until
 
 # The years that PostgreSQL and Python both have.
 MICROSECONDS = st.integers(-62_135_596_800_000_000, 253_402_300_799_999_999)
@@ -136,20 +142,67 @@ def test_the_epochs_agree(conn: Connection) -> None:
 
 
 @pytest.mark.parametrize("key", ["source", "type"])
-def test_what_is_alike_is_copied_by_one_connection(
-    key: str, run_loader: Callable[..., Outcome], tmp_path: Path, conn: Connection
+def test_a_connection_that_waits_for_the_server_gets_another(
+    key: ShardBy, dsn: str, conn: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each connection copies in a transaction of its own, which every row names."""
+    """From then on what is alike goes over one of them; each copies in a transaction of its own."""
+    # However slow we are ourselves.
+    monkeypatch.setattr(copying, "_MOST_WAITING", 0.2)
+    count = 100_000
+    rows = Rows(
+        event_time=np.arange(count, dtype=np.int64),
+        source_id=np.arange(count, dtype=np.int32) % 5,
+        event_type_id=(np.arange(count) % 7).astype(np.int16),
+    )
+    Partitions(conn).prepare(rows.event_time)
+    conn.execute("create schema held")
+    conn.execute(
+        "create function held.wait() returns trigger language plpgsql as"
+        " $$ begin perform pg_advisory_xact_lock_shared(1); return new; end $$"
+    )
+    conn.execute(
+        "create trigger wait before insert on raw.event_chunks"
+        " for each row execute function held.wait()"
+    )
+    conn.execute("select pg_advisory_lock(1)")
+    begun = time.monotonic()
+
+    def copy_some() -> None:
+        with Copier(
+            dsn=dsn, table="event_chunks", load_id=1, has_attributes=False, workers=2, shard_by=key
+        ) as copier:
+            for _ in range(10):
+                copier.put(rows, 0)
+            copier.finish()
+
+    with ThreadPoolExecutor() as pool:
+        copied = pool.submit(copy_some)
+        waiting = "select from pg_locks where locktype = 'advisory' and objid = 1 and not granted"
+        wait_until(lambda: bool(conn.execute(waiting).fetchall()) or copied.done())
+        waited_from = time.monotonic()
+        wait_until(lambda: time.monotonic() > waited_from + 1 + (waited_from - begun))
+        conn.execute("select pg_advisory_unlock(1)")
+        copied.result()
+
+    column = {"source": "source_id", "type": "unnest(event_type_ids)"}[key]
+    found = conn.execute(
+        "select sum(event_count) over (partition by xmin::text) as of_transaction,"
+        f" {column} as number, sum(event_count) over () from raw.event_chunks".encode()
+    ).fetchall()
+    assert {row[2] for row in found} == {10 * count}
+    first, second = ({row[1] for row in found if row[0] == of} for of in
+                     sorted({row[0] for row in found}, reverse=True))  # fmt: skip
+    assert first > second
+    assert {number % 2 for number in second} == {1}
+
+
+def test_a_load_that_the_server_keeps_up_with_has_one_connection(
+    run_loader: Callable[..., Outcome], tmp_path: Path, conn: Connection
+) -> None:
     path = tmp_path / "events.csv"
     rows = (f"2024-05-13T15:00:00Z,type {n % 7},source {n % 5}\n" for n in range(30_000))
     path.write_text("time,type,source\n" + "".join(rows))
-    assert run_loader("load", path, "--shard-by", key, "--workers", "2").exit_code == 0
-    column = {"source": "source_id", "type": "event_type_id"}[key]
-    transactions = conn.execute(
-        "select count(distinct event_chunks.xmin::text) from raw.event_chunks"
-        f" cross join unnest(event_type_ids) as event_type_id group by {column}".encode()
-    ).fetchall()
-    assert set(transactions) == {(1,)}
+    assert run_loader("load", path, "--workers", "4").exit_code == 0
     assert conn.execute("select count(distinct xmin::text) from raw.event_chunks").fetchone() == (
-        2,
+        1,
     )

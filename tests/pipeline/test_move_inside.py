@@ -31,7 +31,8 @@ INSIDE = (
 NAMES = (
     "model_progress", "int_event_runs", "event_types", "alert_rules", "stg_video_events__loads",
     "stg_video_events__event_history", "stg_video_events__event_chunks",
-    "stg_video_events__event_types", "stg_video_events__alert_rules",
+    "stg_video_events__daily_events", "stg_video_events__event_types",
+    "stg_video_events__alert_rules",
 )  # fmt: skip
 
 
