@@ -60,8 +60,10 @@ def find_all(
     quotes = np.flatnonzero(seen == ord('"'))
     after_escape = quotes[(quotes > 0) & (seen[np.maximum(quotes - 1, 0)] == ord("\\"))]
     if len(after_escape):
-        # After an odd number of them, that is.
-        is_odd = [run(data, at) % 2 == 1 for at in after_escape.tolist()]
+        # After an odd number of them, that is; mostly it is one.
+        is_odd = seen[np.maximum(after_escape - 2, 0)] != ord("\\")
+        others = np.flatnonzero(~is_odd)
+        is_odd[others] = [run(data, at) % 2 == 1 for at in after_escape[others].tolist()]
         quotes = np.setdiff1d(quotes, after_escape[is_odd], assume_unique=True)
     # Both opening brackets, and both closing ones, differ in one bit.
     kinds = seen | 32

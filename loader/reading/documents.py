@@ -11,6 +11,7 @@ import re
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any, BinaryIO, Final
 
 import numpy as np
@@ -90,7 +91,9 @@ class Documents:
             elif self._data[:1] == b"{" and len(self._data) > self._limits.line_bytes:
                 if self._around is not None or not self.way or not self._enter():
                     start, line = self._data[: self._limits.raw_bytes], self._line
-                    long.append(Reject.too_long(line, start, self._skip(0), self._limits))
+                    one = Reject.too_long(line, start, self._skip(0), self._limits)
+                    advice = "" if self.way else "; has it events in an array? see: loader inspect"
+                    long.append(replace(one, reason=one.reason + advice))
             elif len(self._data) > self._limits.line_bytes:
                 raise self._damaged("there are no objects, or a text is too long")
             elif not self._is_ended:

@@ -22,6 +22,8 @@ _SIGNATURES: Final = {
     b"\xfd7zXZ": "is compressed with xz; name it so that it ends in .xz",
     b"7z\xbc\xaf": "is a 7z archive; unpack it",
     b"Obj\x01": "is Avro; write it as Parquet, CSV or NDJSON",
+    b"ORC": "is ORC; write it as Parquet, CSV or NDJSON",
+    b"ARROW1": "is Arrow (Feather); write it as Parquet",
     b"\x1f\x8b": "is compressed with gzip; name it so that it ends in .gz",
     b"\x28\xb5\x2f\xfd": "is compressed with zstd; name it so that it ends in .zst",
     b"SQLite format 3": "is a SQLite database; export the table as CSV",
@@ -58,7 +60,12 @@ def check_text(start: bytes, origin: str) -> None:
         )
     controls = sum(byte < 32 and byte not in _TEXT_CONTROLS for byte in looked)
     if controls * 10 > len(looked):
-        raise InputError(f"{origin}: is not text; see --format")
+        text = looked.rstrip(b"\0")
+        why = "is not text; see --format"
+        if text.strip() and b"\0" not in text:
+            why = "ends in NUL bytes, as files do after a power cut; take them away "
+            why += "(tr -d '\\0' < FILE | loader load -)"
+        raise InputError(f"{origin}: {why}")
 
 
 def separator(line: bytes) -> str | None:

@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol, cast
 
@@ -95,9 +96,9 @@ class Reading:
         yield from self._batches
         self.fingerprint = self._finish()
 
-    def first(self) -> EventBatch | None:
-        """Return the first batch, and read no more; None when there is none."""
-        return next(iter(self._reader), None)
+    def first(self) -> tuple[EventBatch, ...]:
+        """Return the first batches, and read no more: what JSON has of a block may come in two."""
+        return tuple(islice(self._reader, 2))
 
     def close(self) -> None:
         """Stop reading."""
@@ -195,7 +196,9 @@ def _by_looking(an_input: Input, mapping: Mapping, start: bytes, *, is_file: boo
 def beginning(an_input: Input, size: int) -> bytes:
     """Return the first bytes of the content of a file, as UTF-8 if it has a mark."""
     with open_content(an_input) as file:
-        content = Content(Counted(file), an_input.compression, an_input.origin, hashing=False)
+        start = file.read(SNIFFED)
+        found = _by_looking(an_input, Mapping(), start, is_file=True).compression
+        content = Content(Counted(file, start=start), found, an_input.origin, hashing=False)
         return Decoded(content, None).read(size)
 
 

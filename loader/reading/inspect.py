@@ -16,6 +16,7 @@ from loader.errors import InputError, LoaderError
 from loader.reading import fields, samples
 from loader.reading.known import KnownFormat, mapping_of
 from loader.reading.mapping import Format, Mapping
+from loader.reading.objects import hidden
 from loader.reading.paths import Input
 from loader.reading.samples import Options, Values
 
@@ -113,7 +114,11 @@ def inspect(path: str, formats: abc.Mapping[str, KnownFormat], usual: Usual) -> 
         if found.options is not None:
             return found
         finding = found if finding.problem is None else finding
-    return replace(finding, problem=finding.problem or "no column seems to hold times")
+    if finding.problem is None:
+        hints = (hidden(text, fields.parse(name)) for name in values for text in values[name][:1])
+        problem = "no column seems to hold times" + next(filter(None, hints), "")
+        finding = replace(finding, problem=problem)
+    return finding
 
 
 def _tried(
@@ -127,18 +132,22 @@ def _tried(
     given = {name: one for name, one in options.items() if name != "as"}
     known = formats[options["as"]].options if "as" in options else usual
     try:
-        batch = samples.first_batch(an_input, mapping_of(known, given))
+        batches = samples.first_batches(an_input, mapping_of(known, given))
     except LoaderError as error:
         return replace(finding, problem=str(error).removeprefix(f"{finding.path}: "))
-    problem = batch.rejects[0].reason if batch is not None and batch.rejects else None
-    if batch is None or not (batch.events.num_rows or (batch.rows_left_out and not problem)):
+    rejects = (reject for one in batches for reject in one.rejects)
+    first = min(rejects, key=lambda reject: reject.line_number or 0, default=None)
+    problem = None if first is None else first.reason
+    usable = sum(one.events.num_rows for one in batches)
+    left_out = sum(one.rows_left_out for one in batches)
+    if not usable and (problem or not left_out):
         return replace(finding, problem=problem)
     return replace(
         finding,
         options={name: one for name, one in options.items() if usual or one != _DEFAULTS.get(name)},
-        rows_usable=batch.events.num_rows,
-        rows_left_out=batch.rows_left_out,
-        rows_rejected=batch.rows_rejected,
+        rows_usable=usable,
+        rows_left_out=left_out,
+        rows_rejected=sum(one.rows_rejected for one in batches),
         problem=problem,
     )
 

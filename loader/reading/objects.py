@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 
 from loader.reading.extract import Events
-from loader.reading.fields import ITEMS, Node, Path, Step, alike, arrays, parse
+from loader.reading.fields import ITEMS, Node, Path, Step, alike, arrays, parse, shown
 from loader.reading.limits import DEEPEST
 
 TWICE: Final = 'the key "{}" is there twice'
@@ -28,6 +28,10 @@ MEMBERS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 ITEMS_OF: Final = msgspec.json.Decoder(list[msgspec.Raw])
 # What Python reads and msgspec does not.
 _BEYOND: Final = re.compile(rb"NaN|Infinity|\\u[dD][89a-fA-F]|[\x80-\xff]|\d{300}|[eE]\+?\d{3}")
+_KINDS: Final = {
+    bool: "true or false", list: "an array", dict: "an object", str: "a text",
+    int: "a number", float: "a number", Decimal: "a number",
+}  # fmt: skip
 _SHOWN_BYTES: Final = 60
 # Whole or not closed; never gives back what it took, so that it takes no more than one pass.
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
@@ -126,7 +130,8 @@ def read_slowly(text: bytes) -> Objects | NotAnObject:
                 raise json.JSONDecodeError("Extra data", whole, begin)
             value, at = _DECODER.raw_decode(whole, begin)
             if not isinstance(value, dict):
-                return NotAnObject("the line is not a JSON object")
+                why = f"the line is not a JSON object but {kind(value)}"
+                return NotAnObject(why + (_before(text) or hidden(value, ())))
             found.append((whole[begin:at].encode(errors="surrogateescape"), value))
     except json.JSONDecodeError as error:
         at_character = f"the line is not JSON: {error.msg} at character {error.colno}"
@@ -242,6 +247,20 @@ def why_none(text: bytes) -> str:
     return found.reason
 
 
+def kind(value: Any) -> str:
+    """Return what a value is."""
+    return next((name for one, name in _KINDS.items() if isinstance(value, one)), "null")
+
+
+def hidden(value: Any, path: Path) -> str:
+    """Say what to do about a text that has JSON in it; nothing of what is none."""
+    if not isinstance(value, str) or not value.lstrip().startswith(("{", "[{")):
+        return ""
+    keys = "".join(f'."{step}"' for step in path if isinstance(step, str))
+    what, within = f'"{shown(path)}"' if path else "it", f"{keys} | " if path else ""
+    return f"; {what} is a text that has JSON in it: take it out (jq -c '{within}fromjson')"
+
+
 def is_too_deep(text: bytes) -> bool:
     """Whether arrays and objects are nested so deeply that no parser may see the text."""
     if len(text) <= DEEPEST or text.count(b"[") + text.count(b"{") <= DEEPEST:
@@ -254,18 +273,22 @@ def is_too_deep(text: bytes) -> bool:
 
 def _hint(line: bytes, error: json.JSONDecodeError) -> str:
     """Say of the forms that programs write instead of JSON what to do."""
-    line = line.strip()
     if error.msg == "Extra data" and error.doc[error.pos :].strip() == ",":
         return "; a comma follows the object: take it away (sed 's/,$//')"
     if error.pos >= len(error.doc.rstrip()):
         return "; it ends too early: write each object on one line (jq -c .)"
-    if error.pos == 0 and line.endswith(b"}"):
-        if line.startswith(b"\x1e"):
-            return "; a record separator stands before the object: take it away (tr -d '\\036')"
-        before, brace, _ = line.partition(b"{")
-        if brace and b'"' not in before:
-            shown = ascii(before.strip().decode(errors="replace"))[1:-1][:_SHOWN_BYTES]
-            return f"; \"{shown}\" stands before the object: take it away (sed 's/^[^{{]*//')"
+    return _before(line)
+
+
+def _before(line: bytes) -> str:
+    """Say what stands on a line before its object."""
+    line = line.strip()
+    if line.startswith(b"\x1e"):
+        return "; a record separator stands before the object: take it away (tr -d '\\036')"
+    before, brace, rest = line.partition(b"{")
+    if before and brace and rest.endswith(b"}") and b'"' not in before and before[:1] != b"[":
+        what = ascii(before.strip().decode(errors="replace"))[1:-1][:_SHOWN_BYTES]
+        return f"; \"{what}\" stands before the object: take it away (sed 's/^[^{{]*//')"
     return ""
 
 

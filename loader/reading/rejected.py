@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
@@ -14,14 +13,10 @@ import numpy as np
 
 from loader.reading.extract import Events
 from loader.reading.fields import ITEMS, Path, place
-from loader.reading.objects import ERRORS, ITEMS_OF, MEMBERS, document_of, value_of
+from loader.reading.objects import ERRORS, ITEMS_OF, MEMBERS, document_of, hidden, kind, value_of
 from loader.reading.pieces import Pieces
 from loader.reading.rows import Origins
 
-_JSON_NAMES: Final = {
-    bool: "true or false", list: "an array", dict: "an object", str: "a text",
-    int: "a number", float: "a number", Decimal: "a number",
-}  # fmt: skip
 _SHOWN_KEYS: Final = 10
 # What no UTF-8 has: half of a pair, or a byte that Python could not read.
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
@@ -80,19 +75,21 @@ def why(  # noqa: PLR0911
         value = value_of(document, path[:at], places)
         if not isinstance(step, str):
             if not isinstance(value, list):
-                return f"{where} is {_kind(value)}, not an array"
+                return f"{where} is {kind(value)}, not an array"
             if step is not ITEMS and step >= len(value):
                 return f"there is no {place(path[: at + 1], named)}: {where} has {len(value)} items"
         elif not isinstance(value, dict):
-            return f"{where} is {_kind(value)}, not an object"
+            return f"{where} is {kind(value)}, not an object" + hidden(value, path[:at])
         elif step not in value:
             there = ", ".join(f'"{one}"' for one in list(value)[:_SHOWN_KEYS])
             within = f" in {where}" if where else ""
-            return f'there is no key "{step}"{within}' + (f", only {there}" if there else "")
+            texts = (hidden(one, (*path[:at], key)) for key, one in value.items())
+            there = f", only {there}" if there else ""
+            return f'there is no key "{step}"{within}{there}' + next(filter(None, texts), "")
     value = value_of(document, path, places)
     where = f"the value of {place(path, named)}" if len(path) > 1 else "the value"
     if value is None or isinstance(value, bool | list | dict):
-        return f"{where} is {_kind(value)}"
+        return f"{where} is {kind(value)}"
     if isinstance(value, str) and _SURROGATE.search(value):
         # Bytes, and not half of a pair that stands there in the letters of JSON.
         return f"{where} is not UTF-8" + ("; see --encoding" if _BYTES.search(value) else "")
@@ -134,8 +131,3 @@ def offset(text: bytes, way: Path, places: Sequence[int]) -> int:
     # What was decoded lies in the text itself.
     begin, end = (np.frombuffer(one, np.uint8).ctypes.data for one in (text, part))
     return int(end - begin)
-
-
-def _kind(value: Any) -> str:
-    kinds = (name for kind, name in _JSON_NAMES.items() if isinstance(value, kind))
-    return next(kinds, "null")

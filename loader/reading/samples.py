@@ -48,16 +48,19 @@ def find(path: str) -> tuple[Input, Options]:
         an_input = expand([path], Mapping())[0]
         if not Path(an_input.origin).is_file():
             raise InputError(f"{path}: is read several times, so it must be a file")
-        return an_input, {}
+        if an_input.format != "csv":
+            return an_input, {}
+        form: Format | None = None
     except InputError:
         if not Path(path).is_file():
             raise
-    an_input = file_input(path, Mapping(format="csv"))
-    start = inputs.beginning(an_input, 64).lstrip()
-    form: Format = "parquet" if start.startswith(b"PAR1") else "csv"
-    if start.startswith((b"{", b"[")):
+        form, an_input = "csv", file_input(path, Mapping(format="csv"))
+    start = inputs.beginning(an_input, _BYTES)
+    if start.startswith(b"PAR1"):
+        form = "parquet"
+    elif any(isinstance(one, dict) for one in _documents(start.decode(errors="replace"))):
         form = "ndjson"
-    return replace(an_input, format=form), {"format": form}
+    return (an_input, {}) if form is None else (replace(an_input, format=form), {"format": form})
 
 
 def shape(an_input: Input) -> str:
@@ -80,7 +83,7 @@ def columns(an_input: Input) -> tuple[Values, Options]:
     documents = _documents(start.decode(errors="replace"))
     if not any(isinstance(one, dict) for one in documents):
         # What the reader says of it is better.
-        first_batch(an_input, Mapping())
+        first_batches(an_input, Mapping())
     return _paths(documents), {}
 
 
@@ -90,13 +93,13 @@ def _objects(an_input: Input) -> list[str]:
         with inputs.open_content(an_input) as file:
             for batch in pq.ParquetFile(file).iter_batches(_ROWS):
                 plain = plain_batch(batch)
-                names = plain.schema.names
-                members = {name: attributes.member(plain.column(name)) for name in names}
+                named = zip(plain.schema.names, plain.columns, strict=True)
+                members = {name: attributes.member(column) for name, column in named}
                 found: list[str] = attributes.join(members).drop_null().to_pylist()
                 return found
     except (ArrowError, OSError, UnicodeDecodeError):
         # What the reader says of it is better.
-        first_batch(an_input, Mapping())
+        first_batches(an_input, Mapping())
     return []
 
 
@@ -213,7 +216,11 @@ def _paths(documents: abc.Iterable[Any]) -> Values:
                 add(one, (*path, fields.ITEMS) if path else path)
         elif value is not None and path and len(found) < _COLUMNS:
             text = value if isinstance(value, str) else json.dumps(value, default=str).strip('"')
-            found.setdefault(fields.shown(path), []).append(text)
+            # Half of a pair is no text that could be shown.
+            name, text = (
+                one.encode(errors="replace").decode() for one in (fields.shown(path), text)
+            )
+            found.setdefault(name, []).append(text)
 
     for document in documents:
         add(document, ())
@@ -237,7 +244,7 @@ def clock(texts: abc.Iterable[str]) -> Options | None:
     return None
 
 
-def first_batch(an_input: Input, mapping: Mapping) -> EventBatch | None:
+def first_batches(an_input: Input, mapping: Mapping) -> tuple[EventBatch, ...]:
     """Read the beginning as a load would."""
     with inputs.open_reading(an_input, mapping, hashing=False) as reading:
         return reading.first()

@@ -101,6 +101,12 @@ def test_known_formats_come_first_and_their_command_loads_the_sample(
             '{"site": "s",\n "passed": [{"time": "2026-03-02T08:00:05Z", "class": "car"}]}',
             "--time-column 'passed[].time' --type-column 'passed[].class' --source-column site",
         ),
+        ("k.csv", '{"time":"2026-03-02T08:00:05Z","type":"car","source":"a"}\n', "--format ndjson"),
+        (
+            "half.json",
+            '{"time":"2026-03-02T08:00:05Z","type":"car","source":"a","b\\ud83d":"\\ud83d"}\n',
+            "",
+        ),
         ("i.log", "time,type,source\n2026-03-02T08:00:05Z,car,a\n", "--format csv"),
         (
             "two.json",
@@ -164,6 +170,19 @@ def test_one_bad_row_hides_nothing_and_is_shown(capsys: Capture) -> None:
     shown = capsys.readouterr().out
     assert '20 rows of its beginning are usable, 1 not: "25:00" is not a time' in shown
     assert "\n  loader load a.csv\n" in shown
+    # Of JSON, what is bad comes in a batch of its own.
+    good = json.dumps({"time": SECONDS % 1, "type": "car", "source": "a"})
+    Path("b.ndjson").write_text(f"{good},\n{good}\n")
+    found = inspected("b.ndjson", capsys)
+    assert (found["rows_usable"], found["rows_rejected"]) == (1, 1)
+    assert "a comma follows the object" in found["problem"]
+
+
+def test_columns_that_are_there_twice_are_said_of_parquet_too(capsys: Capture) -> None:
+    columns = [pa.array([SECONDS % 1]), pa.array(["car"]), pa.array(["van"]), pa.array(["a"])]
+    pq.write_table(pa.table(columns, names=["time", "type", "type", "source"]), "a.parquet")
+    assert main(["inspect", "a.parquet"]) == 4
+    assert 'column "type" is there 2 times' in capsys.readouterr().err
 
 
 def test_what_only_a_person_knows_is_said(capsys: Capture) -> None:
@@ -180,6 +199,7 @@ def test_what_only_a_person_knows_is_said(capsys: Capture) -> None:
     [
         (b"Start Time,End Time,Enter\n2026-03-02 00:00:00,2026-03-02 00:59:59,4\n", "not events"),
         (b"a,b\n1,2\n", "no way to load it was found: no column seems to hold times"),
+        (b'{"id": 1, "body": "{\\"time\\": 1}"}\n', "(jq -c '.\"body\" | fromjson')"),
         (b"", "holds no rows"),
         (b"time,type,source\n", "holds no rows"),
         (b"\x89PNG\r\n\x1a\n" + bytes(range(32)) * 20, "is not text"),

@@ -450,7 +450,7 @@ def test_arrays_in_arrays_have_the_objects_of_all(read: Read, block: int) -> Non
     content = json.dumps([rows[:4], [], [[rows[4]], [rows[5], 7]], *rows[6:]], indent=1).encode()
     found = read(content, "a.json", Limits(block_bytes=block, line_bytes=200))
     assert sorted(kind for _, kind, _ in found.events) == list("012345678")
-    assert (found.raws, found.reasons) == ([b"7"], ["the line is not a JSON object"])
+    assert (found.raws, found.reasons) == ([b"7"], ["the line is not a JSON object but a number"])
 
 
 @pytest.mark.parametrize("name", WRITERS)

@@ -311,6 +311,15 @@ def test_a_row_that_is_too_long_is_rejected_with_its_start(read: Read) -> None:
         assert f"{len(bad) - 1:,} bytes" in found.reasons[0]
 
 
+def test_of_json_in_a_text_it_is_said_how_to_take_it_out(read: Read) -> None:
+    content = json.dumps({"id": 1, "sent": {"body": ROW.decode()}}).encode()
+    found = read(content, NAME, time_column="sent.time", type_column="sent.body.type")
+    assert found.reasons == [
+        'there is no key "time" in sent, only "body"; "sent.body" is a text that has JSON in it: '
+        """take it out (jq -c '."sent"."body" | fromjson')"""
+    ]
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
@@ -318,6 +327,9 @@ def test_a_row_that_is_too_long_is_rejected_with_its_start(read: Read) -> None:
         (b"time,type,source\n", "no line is a JSON object; line 1: .*is it another --format"),
         (ROW[:-1] + b",\n" + ROW[:-1] + b",\n", "line 1: .* a comma follows the object"),
         (b"frigate/events " + ROW, 'line 1: .*"frigate/events" stands before the object'),
+        (b"2024-05-13 INFO " + ROW, 'but a number; "2024-05-13 INFO" stands before the object'),
+        (json.dumps(ROW.decode()).encode(), r"a text that has JSON in it: .* \(jq -c 'fromjson'\)"),
+        (ROW * 3 + b"\0" * 512, "ends in NUL bytes, as files do after a power cut"),
         (b"\x1e" + ROW + b"\x1e" + ROW, "a record separator stands before the object"),
         (b'{"time": 1,\n"type": "car"\n', "cut short or damaged: line 1: .* does not end"),
         (b'{"time": 1\n{"time": 2\n', "line 1: .* ends too early: .* on one line"),
