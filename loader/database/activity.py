@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 
 from psycopg import Connection, errors, sql
 
+from loader.database.citus import between_commits
 from loader.database.connection import refusal
 from loader.database.queries import fetch
 from loader.errors import UsageError
@@ -68,7 +69,8 @@ def read_activity(
 def asking(conn: Connection, what: str, schema: str) -> Iterator[None]:
     """Say what to do where dbt has not built what is asked, or the user may not ask it."""
     try:
-        yield
+        with between_commits(conn, schema):
+            yield
     except (
         errors.UndefinedTable,
         errors.UndefinedFunction,

@@ -6,6 +6,8 @@ at one node after the other, so a load is published when its rows are committed 
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -13,7 +15,7 @@ from weakref import WeakKeyDictionary
 from psycopg import Connection, sql
 
 from loader.database.locks import SCHEMA, in_short_tries, lock_for_transaction
-from loader.database.models import ModelsBusyError, models_at_rest
+from loader.database.models import INTERNAL, ModelsBusyError, models_at_rest
 from loader.database.queries import query, read_sql, template
 from loader.database.schema import CHANGE_PATIENCE_SECONDS, ensure_schema
 from loader.errors import DatabaseError, LoaderError, UsageError
@@ -91,6 +93,21 @@ def wait_for_readers(conn: Connection) -> None:
     if is_distributed(conn):
         lock = "lock table only raw.event_chunks in access exclusive mode"
         in_short_tries(conn, "raw.event_chunks", lambda: conn.execute(lock.encode()))
+
+
+@contextmanager
+def between_commits(conn: Connection, schema: str) -> Iterator[None]:
+    """Read what dbt builds while none of it is being committed.
+
+    A model's rows come to light at one node after the other, and its mark on the coordinator. dbt
+    keeps a lock of each model, by its name, until they all have.
+    """
+    if not is_distributed(conn):
+        yield
+        return
+    with conn.transaction():
+        conn.execute(query("share_marks"), {"schemas": [schema, schema + INTERNAL]})
+        yield
 
 
 # ==== Asking the nodes

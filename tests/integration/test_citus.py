@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from psycopg import Connection, sql
 
+from loader import periods
 from loader.database.connection import connect
 from tests.conftest import Outcome
 from tests.support.waits import wait_until
@@ -192,6 +193,32 @@ def test_roles_come_to_the_nodes(
     cluster_conn.execute("set role citus_test_transformer")
     assert cluster_conn.execute("select count(*) from raw.events").fetchone() == (3,)
     cluster_conn.execute("select raw.wait_for_commits()")
+
+
+def test_who_reads_live_views_waits_while_a_model_commits(
+    loader_of: Callable[..., Outcome], citus_dsn: str, cluster_conn: Connection
+) -> None:
+    assert loader_of("cluster", "init").exit_code == 0
+    cluster_conn.execute("create schema analytics")
+    cluster_conn.execute("create table analytics.fct_x ()")
+    cluster_conn.execute(
+        "create view analytics.category_activity_periods_live as select 'people'::text as category,"
+        " 1::bigint as event_count, now() as started_at, now() as ended_at"
+    )
+    waiting = "select exists (select from pg_locks where locktype = 'advisory' and not granted)"
+    found: list[int] = []
+    reader = Thread(target=lambda: found.append(len(periods(dsn=citus_dsn))))
+
+    with connect(citus_dsn) as model, model.transaction():
+        model.execute(
+            "select pg_advisory_xact_lock(hashtextextended('video-events mark fct_x', 0))"
+        )
+        reader.start()
+        wait_until(lambda: cluster_conn.execute(waiting.encode()).fetchone() == (True,))
+        assert found == []
+    reader.join()
+
+    assert found == [1]
 
 
 def test_a_node_that_is_away_is_named_and_nothing_is_left(

@@ -1149,7 +1149,25 @@ where
     and pg_class.relnamespace = (select oid from pg_namespace where nspname = 'raw')
 
 -- name: is_chunks_distributed
-select from pg_dist_partition where logicalrelid = 'raw.event_chunks'::regclass
+-- By oid, as readers of the marts may not look into the schema.
+select
+from pg_dist_partition
+inner join pg_class on pg_dist_partition.logicalrelid = pg_class.oid
+where
+    pg_class.relname = 'event_chunks'
+    and pg_class.relnamespace = (select oid from pg_namespace where nspname = 'raw')
+
+-- name: share_marks
+-- Of all that is there: who may only read marts cannot ask which of it are models.
+select pg_advisory_xact_lock_shared(hashtextextended('video-events mark ' || relname, 0))
+from (
+    select distinct relname
+    from pg_class
+    where
+        relkind in ('r', 'v')
+        and relnamespace in (select oid from pg_namespace where nspname = any(%(schemas)s))
+    order by relname
+) as models
 
 -- name: colocate
 select create_distributed_table(%(table)s, 'source_id', colocate_with => 'raw.event_chunks')
