@@ -1,9 +1,11 @@
 """What commands print: tables for people, JSON for programs."""
 
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from datetime import UTC, datetime
 from operator import attrgetter
+from pathlib import Path
 from typing import Any
 
 from rich import filesize
@@ -58,6 +60,8 @@ def describe_load(result: LoadResult, *, dry_run: bool) -> str:
         line += f", at {first}" if first == last else f", from {first} to {last}"
     if result.first_reject is not None and (dry_run or not result.rows_loaded):
         line += f"; the first is {result.first_reject}"
+    if result.rows_rejected == result.rows_read > 0 and Path(result.origin).is_file():
+        line += f"; for what is in it: loader inspect {shlex.quote(result.origin)}"
     if dry_run:
         return f"{line} (dry run: nothing was written)"
     if result.rows_rejected:

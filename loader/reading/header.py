@@ -36,6 +36,7 @@ _MARKUP: Final = {
 # A spreadsheet's word to itself of what separates the fields.
 _SEPARATOR: Final = re.compile(rb'"?sep=([,;|\t])"?[ \t,;|]*', re.IGNORECASE)
 _COUNTS: Final = {"enter", "exit", "enters", "exits", "entries", "in", "out", "count", "counts"}
+_TIME: Final = re.compile(rb'(?:^|[,;|\t])"?\d{4}-?\d\d-?\d\d[T ]\d\d:?\d\d')
 _LINES_LOOKED_AT: Final = 50
 BOM: Final = b"\xef\xbb\xbf"
 _LOOKED_AT: Final = 8192
@@ -95,7 +96,8 @@ def hint(lines: Sequence[bytes], first: int, mapping: Mapping) -> str:
         return "; it looks like counts per interval, not events: ask for what was seen one by one"
     if lines[0].startswith(b"#"):
         return "; it looks like a comment: leave such lines out (grep -v '^#' FILE | loader load -)"
-    return ""
+    is_row = _TIME.search(lines[0])
+    return "; it seems to have no header: name its columns with --columns" if is_row else ""
 
 
 def parse(line: bytes, delimiter: str, origin: str) -> tuple[str, ...]:

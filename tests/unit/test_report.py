@@ -1,5 +1,6 @@
 """What a load says when it ends: how many, from when to when, and what is odd about that."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -58,6 +59,17 @@ def test_a_result_tells_when_and_why_nothing_came() -> None:
     tried = describe_load(RESULT, dry_run=True)
     assert span in tried
     assert "the first is line 2: the row is too long" in tried
+    assert "inspect" not in tried
+
+
+def test_where_no_row_is_usable_inspect_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "an export.csv"
+    path.touch()
+    result = replace(RESULT, origin=str(path), rows_read=1, rows_loaded=0)
+    assert f"too long; for what is in it: loader inspect '{path}'" in describe_load(
+        result, dry_run=True
+    )
+    assert "inspect" not in describe_load(replace(result, origin="-"), dry_run=True)
 
 
 @pytest.mark.parametrize(

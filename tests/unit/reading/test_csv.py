@@ -270,6 +270,7 @@ def test_a_needed_column_may_be_an_attribute_too(read: Read) -> None:
             "line 2 looks like the header: --skip-lines 1 --delimiter ';'",
         ),
         (b"# when,what,where\n" + ROW, "looks like a comment"),
+        (ROW + ROW, "seems to have no header: name its columns with --columns"),
         (bytes(range(32)) * 100, "is not text"),
         ((HEADER + ROW).decode().encode("utf-16-le"), "--encoding utf-16-le"),
         ((HEADER + ROW).decode().encode("utf-16-be"), "--encoding utf-16-be"),
