@@ -32,6 +32,7 @@ _KINDS: Final = {
     bool: "true or false", list: "an array", dict: "an object", str: "a text",
     int: "a number", float: "a number", Decimal: "a number",
 }  # fmt: skip
+_HIDDEN: Final = re.compile(r'\s*\[?\{\s*"')
 _SHOWN_BYTES: Final = 60
 # Whole or not closed; never gives back what it took, so that it takes no more than one pass.
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
@@ -254,7 +255,7 @@ def kind(value: Any) -> str:
 
 def hidden(value: Any, path: Path) -> str:
     """Say what to do about a text that has JSON in it; nothing of what is none."""
-    if not isinstance(value, str) or not value.lstrip().startswith(("{", "[{")):
+    if not isinstance(value, str) or not _HIDDEN.match(value):
         return ""
     keys = "".join(f'."{step}"' for step in path if isinstance(step, str))
     what, within = f'"{shown(path)}"' if path else "it", f"{keys} | " if path else ""

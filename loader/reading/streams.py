@@ -214,7 +214,10 @@ class Decoded:
                 self._encoding = encoding
                 start = start[len(mark) :]
                 break
-        if codecs.lookup(self._encoding).name == "utf-8":
+        name = codecs.lookup(self._encoding).name
+        if start and name in ("utf-16", "utf-32"):
+            raise InputError(f"has no mark to tell its bytes' order: --encoding {name}-le or -be")
+        if name == "utf-8":
             self._rest = start
         else:
             self._decoder = codecs.getincrementaldecoder(self._encoding)("no_text")

@@ -195,6 +195,13 @@ def test_what_is_no_encoding_is_refused(encoding: str) -> None:
         Mapping(encoding=encoding)
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "UTF_32"])
+def test_an_encoding_that_needs_a_mark_is_told_with_its_order(read: Read, encoding: str) -> None:
+    assert read(PLAIN.encode(encoding), encoding=encoding).events == [(TIME, "Fußgänger", "Straße")]
+    with pytest.raises(InputError, match=r"no mark to tell its bytes' order: --encoding utf-..-le"):
+        read(PLAIN.encode(f"{encoding}-le"), encoding=encoding)
+
+
 def test_a_header_says_that_it_is_not_utf_8(read: Read) -> None:
     content = "Zeit,Größe,Typ,Quelle\n2024-01-01T00:00:01Z,1,Pkw,a\n".encode("cp1252")
     columns = {"time_column": "Zeit", "type_column": "Typ", "source_column": "Quelle"}
