@@ -30,7 +30,7 @@ from loader.signals import StopRequest
 from loader.watching.inbox import Inbox, see
 from loader.watching.watch import Watcher, WatchOptions
 from tests.conftest import Outcome
-from tests.support.forks import FORKS, loader_on
+from tests.support.forks import FORKS, loader_on, preload
 from tests.support.killed import Killed
 from tests.support.waits import PATIENCE, wait_until
 
@@ -43,7 +43,7 @@ Scalar = Callable[[str], object]
 KILLS = int(os.environ.get("CRASH_KILLS", "5"))
 HEADER = "time,type,source\n"
 ROW = "2024-05-13T15:00:{:02}Z,car,gate\n"
-FORKS.set_forkserver_preload([__name__])
+preload(__name__)
 
 
 @pytest.fixture

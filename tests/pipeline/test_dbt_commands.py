@@ -74,7 +74,9 @@ class Bench:
             return dbtRunner().invoke([*words, *options[:at], *options[at + 2 :]])
         if words[0] in ("docs", "source"):
             return dbtRunner(manifest=dbt.manifest).invoke([*words, *options])
-        return dbt.attempt(*words, "--write-json")
+        # What was parsed, for the lines with STATE.
+        kept = ["--write-json"] if words[0] == "build" else []
+        return dbt.attempt(*words, *kept)
 
     @property
     def found(self) -> Any:

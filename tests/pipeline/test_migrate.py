@@ -14,7 +14,7 @@ from tests.support.dbt import Dbt
 from tests.support.killed import migrate_until
 from tests.support.ledger import Ledger
 from tests.support.oracle import LIVE_VIEWS, MARTS, Oracle
-from tests.support.processes import DbtProcess, Processes
+from tests.support.processes import PAUSE, DbtProcess, Processes
 from tests.support.scenarios import rounds
 from tests.support.waits import wait_until
 
@@ -55,7 +55,7 @@ def test_the_version_before_goes_on_while_its_events_are_converted(
 
     def load() -> None:
         for number, path in enumerate(files[2:-1], start=3):
-            if is_over.is_set():
+            if is_over.wait(PAUSE):
                 break
             loaded.append(run_previous("load", path)[0])
             if number % 3 == 0 and not loaded[-1]:

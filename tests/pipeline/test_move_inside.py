@@ -6,12 +6,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from dbt.cli.main import dbtRunner
 from psycopg import Connection, errors
 from psycopg.rows import TupleRow
 
 from tests.conftest import Outcome
-from tests.support.dbt import Dbt, dbt_options, messages
+from tests.support.dbt import Dbt, messages, read_manifest
 from tests.support.ledger import Ledger
 from tests.support.oracle import LIVE_VIEWS, MARTS, Oracle
 from tests.support.scenarios import Event
@@ -138,6 +137,7 @@ def check_earlier_version_after_this_one(conn: Connection[TupleRow], dbt: Dbt, s
 def test_a_schema_that_cannot_have_one_beside_it_is_refused(
     schema: str, dbt: Dbt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    dbt.manifest = read_manifest(dbt.parsed())
     monkeypatch.setenv("DBT_SCHEMA", schema)
-    parsed = dbtRunner().invoke(["parse", *dbt_options(dbt.profiles, dbt.target)])
-    assert "choose a DBT_SCHEMA of at most 54 bytes that does not end so" in str(parsed.exception)
+    said = messages(dbt.attempt("run", "--select", "dim_event_types"))
+    assert "choose a DBT_SCHEMA of at most 54 bytes that does not end so" in said

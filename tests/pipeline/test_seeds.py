@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dbt.contracts.graph.nodes import SeedNode
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from loader.database.connection import connect
-from tests.support.dbt import Dbt, copy_project, messages
+from tests.support.dbt import Dbt, copy_project, messages, read_manifest
 from tests.support.ledger import Ledger
 from tests.support.oracle import LIVE_VIEWS, MARTS, Oracle
 from tests.support.scenarios import Event
@@ -35,7 +36,7 @@ def test_a_seed_with_a_slip_is_refused_and_one_with_more_columns_taken(
     tmp_path: Path, dsn: str, conn: Connection[TupleRow], dbt: Dbt, ledger: Ledger
 ) -> None:
     ledger.load([Event("gate", NOON, "car"), Event("gate", NOON, "pedestrian")])
-    some = replace(dbt, project=copy_project(tmp_path / "project"))
+    some = with_own_seeds(dbt, copy_project(tmp_path / "project"))
     types, rules = (
         some.project / "seeds" / f"{name}.csv" for name in ("event_types", "alert_rules")
     )
@@ -100,6 +101,15 @@ def test_a_seed_with_a_slip_is_refused_and_one_with_more_columns_taken(
     assert conn.execute(STATE.encode()).fetchone() == before
 
     check_doubled_table(some, conn, ledger)
+
+
+def with_own_seeds(dbt: Dbt, project: Path) -> Dbt:
+    """Return dbt on a copy of the project of which only the rows of seeds are to change."""
+    manifest = read_manifest(dbt.parsed())
+    for node in manifest.nodes.values():
+        if isinstance(node, SeedNode):
+            node.root_path = str(project)
+    return replace(dbt, project=project, manifest=manifest)
 
 
 def check_doubled_table(dbt: Dbt, conn: Connection[TupleRow], ledger: Ledger) -> None:

@@ -1,7 +1,7 @@
 """Processes that are forked from a server which has imported everything already.
 
 The time that Python needs for its imports would otherwise be most of what tests with many processes
-take. What is imported is up to the module that uses them: ``FORKS.set_forkserver_preload``.
+take. What is imported is up to the modules that use them: ``preload``.
 """
 
 import contextlib
@@ -15,6 +15,13 @@ from loader.cli import main
 from tests.conftest import Outcome
 
 FORKS = multiprocessing.get_context("forkserver")
+_preloaded: list[str] = []
+
+
+def preload(*modules: str) -> None:
+    """Have the server import modules before it forks, beside those that others have asked for."""
+    _preloaded.extend(modules)
+    FORKS.set_forkserver_preload(_preloaded)
 
 
 def loader_on(dsn: str) -> Callable[..., Outcome]:

@@ -25,11 +25,11 @@ from loader.database.connection import connect
 from loader.database.maintain import maintain
 from loader.reading import inputs
 from loader.reading.limits import Limits
-from tests.support.forks import FORKS, loader_on
+from tests.support.forks import FORKS, loader_on, preload
 from tests.support.waits import PATIENCE
 
 # Commands import what they need when they are run.
-FORKS.set_forkserver_preload([__name__, "loader.cli.load", "loader.cli.maintain"])
+preload(__name__, "loader.cli.load", "loader.cli.maintain")
 # So that a file of some lines is read in several batches, and copied over several connections.
 BLOCK_BYTES = 400
 EVENTS = 40

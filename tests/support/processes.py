@@ -6,6 +6,7 @@ Python takes longer to import dbt than dbt to do what these tests are about.
 import contextlib
 import io
 import json
+import marshal
 import os
 import random
 import signal
@@ -22,14 +23,14 @@ from dbt_common.events.base_types import EventMsg
 
 from loader.database.conninfo import connection_variables
 from loader.settings import export
-from tests.support.dbt import Dbt, messages, read_manifest
-from tests.support.forks import FORKS, loader_on
+from tests.support.dbt import Dbt, compiled, messages, read_manifest, unheard
+from tests.support.forks import FORKS, loader_on, preload
 from tests.support.ledger import Ledger
 from tests.support.waits import PATIENCE
 
 from .scenarios import scenario
 
-FORKS.set_forkserver_preload([__name__, "dbt.adapters.postgres"])
+preload(__name__, "dbt.adapters.postgres", "dbt.task.build", "sqlparse")
 SOURCES = 300
 # Seconds between two loads, and between two looks. What is loaded costs all who read until dbt has
 # taken it: with more of it, a slow machine does nothing else.
@@ -116,6 +117,7 @@ class Processes:
         target = self.directory / f"target-{len(self.started)}"
         target.mkdir()
         command, *rest = arguments
+        (target / "templates").write_bytes(marshal.dumps(compiled))
         options = [command, *replace(self.commands, target=target).options(), *rest]
         parsed = self.commands.parsed()
         signals = (at_moment, go_on)
@@ -163,12 +165,15 @@ def _run_dbt(
     go_on: Signal | None,
 ) -> None:
     export(connection_variables(dsn))
+    compiled.update(marshal.loads((target / "templates").read_bytes()))  # noqa: S302 - our own
     numbers = count(1)
     said: list[str] = []
 
     def note(event: EventMsg) -> None:
         if event.info.name == "JinjaLogInfo":
             said.append(str(getattr(event.info, "msg", "")))
+
+    def come_to_moment() -> None:
         if next(numbers) != moment:
             return
         if at_moment is None:
@@ -178,7 +183,7 @@ def _run_dbt(
         if go_on is not None:
             go_on.wait(PATIENCE)
 
-    with contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.redirect_stdout(io.StringIO()), unheard(come_to_moment):
         result = dbtRunner(manifest=read_manifest(parsed), callbacks=[note]).invoke(arguments)
     (target / "moments").write_text(str(next(numbers)))
     (target / "said").write_text(json.dumps(said))
