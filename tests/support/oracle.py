@@ -66,8 +66,11 @@ CATEGORY_PERIODS = """
             select category, gap, unnest(range_agg(tstzrange(t, t + gap, '()'))) as period
             from visible group by 1, 2
         ) p
-        join visible v
-          on v.category = p.category and v.t >= lower(p.period) and v.t < upper(p.period)
+        -- Looked up period by period, not every event beside every period.
+        cross join lateral (
+            select source_id from visible
+            where category = p.category and t >= lower(p.period) and t < upper(p.period) offset 0
+        ) v
         group by 1, p.period, p.gap
     ) found
 """
