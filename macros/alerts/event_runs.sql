@@ -69,7 +69,7 @@
             buckets.*,
             array(
                 select places.place
-                from (select generate_subscripts(buckets.event_type_ids, 1) as place {{ fence() }}) as places
+                from (select generate_subscripts(buckets.event_type_ids, 1) as place) as places
                 where
                     places.place = 1
                     or (select by_type.category_numbers from by_type)[buckets.event_type_ids[places.place]]

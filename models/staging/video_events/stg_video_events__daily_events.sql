@@ -1,4 +1,4 @@
--- No CTEs, see stg_video_events__loads. Who needs all events in order has to sort those of a day at a
+-- No CTEs, see stg_video_events__loads. Who needs all events in order sorts those of one day at a
 -- time, and mostly they come in order already.
 select
     chunks.source_id,
