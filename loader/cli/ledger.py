@@ -117,8 +117,9 @@ def rejects(
             return
         if load_id is None:
             raise UsageError("--export needs --load ID: rows of one input belong in one file")
-        count, left_out = export_rejects(conn, load_id, export, limit)
-        again = load_command(str(export), options_again(*read_options(conn, load_id)))
+        options, origin = read_options(conn, load_id)
+        count, left_out = export_rejects(conn, load_id, options, export, limit)
+    again = load_command(str(export), options_again(options, origin))
     echo(f"{export}: {count:,} rows; mend them, then: {again}")
     if left_out:
         echo(f"{left_out:,} rows are too long to be kept whole and not in it", err=True)

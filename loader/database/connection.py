@@ -9,6 +9,7 @@ from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict
 
 from loader.database.conninfo import check_readable, user_of
+from loader.database.queries import value
 from loader.database.session import Session
 from loader.errors import DatabaseError, LoaderError, UnexpectedError
 from loader.server.embedded import start_embedded
@@ -94,8 +95,7 @@ def may_pass(error: BaseException) -> bool:
 
 def require_writable(conn: Connection) -> None:
     """Refuse a server that is a standby, or read-only: something is to be written now."""
-    row = conn.execute("select current_setting('transaction_read_only')").fetchone()
-    if row == ("on",):
+    if value(conn, "select current_setting('transaction_read_only')") == "on":
         raise DatabaseError(_TAKES_NO_WRITES)
 
 

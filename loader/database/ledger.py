@@ -24,7 +24,7 @@ from loader.database.locks import (
     unlock,
 )
 from loader.database.partitions import delete_events
-from loader.database.queries import LEFT_OUT, fetch, query
+from loader.database.queries import LEFT_OUT, fetch, query, value, values
 from loader.database.schema import SCHEMA_VERSION, keep_schema
 from loader.database.together import take_apart
 from loader.errors import CommitLostError, DatabaseError, LoaderError, UsageError
@@ -74,18 +74,16 @@ def begin_load(conn: Connection, origin: str, options: dict[str, Any]) -> int:
     """Write an unpublished load into the ledger and show, for the session, that it lives."""
     with conn.transaction():
         keep_schema(conn)
-        ((load_id,),) = conn.execute(
-            query("begin_load"),
-            {
-                "schema_version": SCHEMA_VERSION,
-                "origin": origin,
-                "version": __version__,
-                "options": json.dumps(options),
-            },
-        ).fetchall()
+        row = {
+            "schema_version": SCHEMA_VERSION,
+            "origin": origin,
+            "version": __version__,
+            "options": json.dumps(options),
+        }
+        load_id: int = value(conn, query("begin_load"), row)
         # Before the row can be seen: a load that is seen without its lock counts as crashed.
         show_life(conn, load_id)
-    return int(load_id)
+    return load_id
 
 
 def publish(
@@ -116,20 +114,13 @@ def publish(
         keep_schema(conn)
         if first is not None:
             first()
-        conn.execute(
-            query("complete_load"),
-            {
-                "load_id": load_id,
-                "fingerprint": fingerprint,
-                "header": header,
-                **totals.__dict__,
-            },
-        )
+        row = {"load_id": load_id, "fingerprint": fingerprint, "header": header, **vars(totals)}
+        conn.execute(query("complete_load"), row)
         # The last statement: whoever publishes next waits for the counter until we commit.
-        row = conn.execute(query("publish_load"), {"load_id": load_id}).fetchone()
-        if row is None:
+        load_seq: int | None = value(conn, query("publish_load"), {"load_id": load_id})
+        if load_seq is None:
             raise UsageError(f"load {load_id} was removed by somebody while it was being loaded")
-    return int(row[0])
+    return load_seq
 
 
 def withdraw(conn: Connection, load_id: int) -> LedgerRow:
@@ -152,7 +143,7 @@ def withdraw(conn: Connection, load_id: int) -> LedgerRow:
                 "what `loader maintain --retain` keeps, and no model could take them back"
             )
         ids = {"load_id": load_id, "schema_version": SCHEMA_VERSION, "version": __version__}
-        ((withdrawal_id,),) = conn.execute(query("begin_withdrawal"), ids).fetchall()
+        withdrawal_id = value(conn, query("begin_withdrawal"), ids)
         take_apart(conn, load_id)
         # The last statement, as in publish.
         ids = {"load_id": load_id, "withdrawal_id": withdrawal_id}
@@ -223,9 +214,9 @@ def find_load_seq(dsn: str, load_id: int) -> int | None:
         try:
             with connect(dsn, purpose="look up") as conn:
                 conn.execute("select set_config('lock_timeout', %s, false)", [_LOCK_TIMEOUT])
-                row = conn.execute(query("find_load_seq"), {"load_id": load_id}).fetchone()
                 # Without a row somebody has removed the load, as is done to unpublished ones.
-                return None if row is None else row[0]
+                found: int | None = value(conn, query("find_load_seq"), {"load_id": load_id})
+                return found
         except (LoaderError, psycopg.Error) as error:
             if time.monotonic() >= end:
                 raise DatabaseError(
@@ -247,16 +238,15 @@ def remove_lost_load(dsn: str, load_id: int) -> None:
 
 def _lock_unpublished(conn: Connection, load_id: int) -> bool:
     """Keep a load from being published until the transaction ends; False if it is, or is gone."""
-    statement = query("lock_unpublished_load")
-    return conn.execute(statement, {"load_id": load_id}).fetchone() is not None
+    return value(conn, query("lock_unpublished_load"), {"load_id": load_id}) is not None
 
 
 def remove_crashed_loads(conn: Connection) -> list[int]:
     """Delete what loads left that nobody works on any more; return their ids."""
     removed = []
-    for (load_id,) in conn.execute(
-        "select load_id from raw.loads where load_seq is null order by load_id"
-    ).fetchall():
+    for load_id in values(
+        conn, "select load_id from raw.loads where load_seq is null order by load_id"
+    ):
         if try_take_over(conn, load_id):
             try:
                 with conn.transaction():

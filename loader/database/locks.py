@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 
 from psycopg import Connection, errors
 
+from loader.database.queries import value
 from loader.database.session import REFUSAL
 from loader.database.waiting import LOGGER, SECONDS_UNTIL_TOLD
 from loader.errors import UsageError
@@ -72,8 +73,7 @@ def lock(conn: Connection, kind: str, name: object = "") -> None:
 
 def unlock(conn: Connection, kind: str, name: object = "") -> None:
     """Give a lock of the session back; refuse a pooler that gave us another session meanwhile."""
-    row = conn.execute("select pg_advisory_unlock(%s)", [lock_key(kind, name)]).fetchone()
-    if row is None or not row[0]:
+    if not value(conn, "select pg_advisory_unlock(%s)", [lock_key(kind, name)]):
         raise UsageError(REFUSAL)
 
 
@@ -89,8 +89,7 @@ def show_life(conn: Connection, load_id: int) -> None:
 
 def try_take_over(conn: Connection, load_id: int) -> bool:
     """Take the lock of a load alone, for the session, if nobody works on that load."""
-    row = conn.execute("select pg_try_advisory_lock(%s)", [lock_key(LOAD, load_id)]).fetchone()
-    return row is not None and bool(row[0])
+    return bool(value(conn, "select pg_try_advisory_lock(%s)", [lock_key(LOAD, load_id)]))
 
 
 def in_short_tries(

@@ -16,7 +16,7 @@ from loader.database.partitions import (
     delete_events,
     set_partition_by,
 )
-from loader.database.queries import query
+from loader.database.queries import query, value, values
 from loader.database.retention import Retained, retain
 from loader.database.schema import ensure_schema
 from loader.database.together import bring_together
@@ -94,8 +94,7 @@ def maintain(
         _purge(conn, purged)
         for counts in bring_together(conn):
             chunks = [sum(pair) for pair in zip(chunks, counts, strict=True)]
-        (left,) = conn.execute(query("count_unpurged")).fetchone() or (0,)
-        if left:
+        if left := value(conn, query("count_unpurged")):
             waits_for = f"dbt to take note of {left} withdrawn loads in every model: dbt build"
     except ModelsBusyError as reason:
         waits_for = str(reason)
@@ -157,14 +156,14 @@ def _rebuild_indexes(conn: Connection) -> list[str]:
 
 
 def _drop_half_built(conn: Connection) -> None:
-    for (name,) in conn.execute(query("half_built_indexes")).fetchall():
+    for name in values(conn, query("half_built_indexes")):
         # Of one that is being built somebody has the lock, and it is gone when we get it.
         _patiently(conn, "drop index concurrently if exists {}", name)
 
 
 def _patiently(conn: Connection, statement: str, index: str) -> bool:
     """Run a statement that waits for other transactions; tell whether it got through."""
-    ((before,),) = conn.execute("select current_setting('lock_timeout')").fetchall()
+    before = value(conn, "select current_setting('lock_timeout')")
     conn.execute("set lock_timeout = '1min'")
     try:
         conn.execute(sql.SQL(statement).format(sql.Identifier("raw", index)))
@@ -202,5 +201,4 @@ def _purgeable(conn: Connection) -> list[int]:
     marks = models_at_rest(conn)
     # Without any model nobody will ever ask for what was withdrawn.
     parameters = {"load_seq": min((mark.load_seq for mark in marks), default=2**62)}
-    found = conn.execute(query("purgeable_loads"), parameters).fetchall()
-    return [load_id for (load_id,) in found]
+    return values(conn, query("purgeable_loads"), parameters)

@@ -9,7 +9,6 @@ import time
 from typing import Final
 
 from psycopg import Connection, errors, sql
-from psycopg.rows import scalar_row
 
 from loader.database.locks import (
     MIGRATION,
@@ -21,7 +20,7 @@ from loader.database.locks import (
     unlock,
 )
 from loader.database.partitions import KEEP_NO_STATISTICS, PORTION, insert_chunks
-from loader.database.queries import query, template
+from loader.database.queries import query, template, values
 from loader.database.schema import CHANGE_PATIENCE_SECONDS, apply_schema, is_older
 from loader.database.waiting import now_and_then
 from loader.errors import LoaderError, UsageError
@@ -69,7 +68,7 @@ def _convert_all(conn: Connection) -> int:
 
 def _convert_partitions(conn: Connection) -> int:
     """Convert what published loads have in each partition and was not converted before."""
-    names = _column(conn, "rows_partitions")
+    names = values(conn, query("partition_names"), {"table": "raw.events"})
     tell = now_and_then()
     events = 0
     for place, name in enumerate(names):
@@ -122,12 +121,12 @@ def _swap(conn: Connection) -> int:
     conn.execute("lock table only raw.events in access exclusive mode")
     conn.execute("lock table raw.loads in access exclusive mode")
     events = 0
-    for name in _column(conn, "unconverted_partitions"):
+    for name in values(conn, query("unconverted_partitions")):
         conn.execute(query("begin_partition"), {"partition": name})
         _create_partition_of_chunks(conn, name)
         events += _convert(conn, name)
     # Retention of the older loader may have dropped some meanwhile.
-    for name in _column(conn, "dropped_meanwhile"):
+    for name in values(conn, query("dropped_meanwhile")):
         conn.execute(sql.SQL("drop table {}").format(sql.Identifier("raw", name)))
     dependents = conn.execute(query("dependents")).fetchall()
     conn.execute(query("replace_rows"))
@@ -136,20 +135,17 @@ def _swap(conn: Connection) -> int:
     # They hold the table, whatever its name is now; so each is made again, with all that it has.
     for *_, statement in dependents:
         conn.execute(statement.encode())
-    for (statement,) in conn.execute(query("rights_on_rows")).fetchall():
+    for statement in values(conn, query("rights_on_rows")):
         conn.execute(statement.encode())
     return events
 
 
 def _drop_rows(conn: Connection) -> None:
     """Drop the table of rows, which nobody uses any more, some partitions at a time."""
-    while names := _column(conn, "replaced_partitions")[:PORTION]:
+    while names := values(conn, query("partition_names"), {"table": "raw.events_in_rows"}):
+        some = sql.SQL(", ").join(sql.Identifier("raw", name) for name in names[:PORTION])
         with conn.transaction():
-            conn.execute(
-                sql.SQL("drop table {}").format(
-                    sql.SQL(", ").join(sql.Identifier("raw", name) for name in names)
-                )
-            )
+            conn.execute(sql.SQL("drop table {}").format(some))
     conn.execute("drop table if exists raw.events_in_rows, raw.converted_partitions")
 
 
@@ -166,8 +162,3 @@ def _refuse_dependents(conn: Connection) -> None:
             f"{', '.join(foreign)}; run this as a superuser, or as a member of their owners' "
             "roles; nothing was changed"
         )
-
-
-def _column(conn: Connection, name: str) -> list[str]:
-    with conn.cursor(row_factory=scalar_row) as cursor:
-        return cursor.execute(query(name)).fetchall()

@@ -7,7 +7,7 @@ from typing import Final
 from psycopg import Connection, errors, sql
 
 from loader.database.locks import SHORT_TRY
-from loader.database.queries import query
+from loader.database.queries import query, value
 
 # The marks of the models in a schema, and what readers do not read, are in the one with this name
 # appended; those of earlier versions of the models are in the schema itself.
@@ -103,7 +103,7 @@ def models_at_rest(conn: Connection) -> list[ModelMark]:
 def _has_long_gap(conn: Connection, definition: str | None) -> bool:
     parts = json.loads(definition or "{}")
     gaps = [*parts.get("activity_gap", {}).values(), *parts.get("category_gaps", {}).values()]
-    row = conn.execute(
-        "select bool_or(gap > interval '1 day') from unnest(%s::interval[]) as gaps (gap)", [gaps]
-    ).fetchone()
-    return row is not None and bool(row[0])
+    statement: Final = (
+        "select bool_or(gap > interval '1 day') from unnest(%s::interval[]) as gaps (gap)"
+    )
+    return bool(value(conn, statement, [gaps]))

@@ -10,7 +10,7 @@ from psycopg import Connection, errors, sql
 
 from loader.database.citus import ask_where_chunks_are
 from loader.database.locks import SCHEMA, lock_for_transaction
-from loader.database.queries import query, template
+from loader.database.queries import query, template, value, values
 from loader.database.waiting import now_and_then
 from loader.reading.layout import Layout, bound, days_of, partition_name
 from loader.settings import PartitionBy
@@ -98,9 +98,8 @@ class Partitions:
 
 def read_layout(conn: Connection) -> Layout:
     """Return the partitions there are, and how long new ones shall be."""
-    rows = conn.execute("select partition_by from raw.partitioning").fetchone()
-    assert rows is not None  # noqa: S101 - the schema comes with this row
-    return Layout(rows[0], conn.execute(about_partitions("partitions")))
+    partition_by: PartitionBy = value(conn, "select partition_by from raw.partitioning")
+    return Layout(partition_by, conn.execute(about_partitions("partitions")))
 
 
 def about_partitions(name: str) -> sql.Composed:
@@ -136,10 +135,11 @@ def delete_events(conn: Connection, load_id: int, may_go: Callable[[], bool]) ->
     Returns:
         how many events there were; None when they may not go any more.
     """
-    names = conn.execute(
+    names = values(
+        conn,
         "select inhrelid::regclass::text from pg_inherits"
-        " where inhparent = 'raw.event_chunks'::regclass order by 1"
-    ).fetchall()
+        " where inhparent = 'raw.event_chunks'::regclass order by 1",
+    )
     deleted = 0
     tell = now_and_then()
     for start in range(0, len(names), PORTION):
@@ -147,11 +147,10 @@ def delete_events(conn: Connection, load_id: int, may_go: Callable[[], bool]) ->
         with conn.transaction():
             if not may_go():
                 return None
-            for (name,) in names[start : start + PORTION]:
+            for name in names[start : start + PORTION]:
                 # With schema and quotes, as search_path finds nothing of ours.
-                deleted += conn.execute(
-                    template("delete_events").format(partition=sql.SQL(name)), [load_id]
-                ).fetchall()[0][0]
+                statement = template("delete_events").format(partition=sql.SQL(name))
+                deleted += value(conn, statement, [load_id])
     return deleted
 
 
@@ -170,8 +169,7 @@ def tidy_up(conn: Connection, partitions: Partitions, *, have_new_names: bool) -
     if have_new_names:
         conn.execute("analyze raw.sources, raw.event_types")
     analyze_parent_when_due(conn)
-    row = conn.execute(query("is_ledger_analyze_due")).fetchone()
-    if row is not None and row[0]:
+    if value(conn, query("is_ledger_analyze_due")):
         with _unless_busy(conn):
             conn.execute("analyze raw.loads")
 

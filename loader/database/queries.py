@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from dataclasses import fields
 from functools import cache
 from importlib.resources import files
-from typing import Any, Final, TypeVar
+from typing import Any, Final, LiteralString, TypeAlias, TypeVar
 
 from psycopg import Connection, sql
-from psycopg.rows import class_row
+from psycopg.rows import class_row, scalar_row
 
 _Row = TypeVar("_Row")
+_Statement: TypeAlias = LiteralString | bytes | sql.SQL | sql.Composed
 # Not the column: a database that only older loaders know does not have it yet.
 LEFT_OUT: Final = {"sql": "rows_read - rows_loaded - rows_rejected - rows_duplicate"}
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
@@ -51,6 +52,17 @@ def fetch(
     """Run such a statement; return an object of the dataclass for each row."""
     with conn.cursor(row_factory=class_row(kind)) as cursor:
         return cursor.execute(select(kind, name, **parts), parameters).fetchall()
+
+
+def values(conn: Connection, statement: _Statement, parameters: Any = None) -> list[Any]:
+    """Return the first column of what a statement gives."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        return cursor.execute(statement, parameters).fetchall()
+
+
+def value(conn: Connection, statement: _Statement, parameters: Any = None) -> Any:
+    """Return the one value that a statement gives; None where it gives no row."""
+    return next(iter(values(conn, statement, parameters)), None)
 
 
 def read_sql(file: str) -> str:

@@ -1,7 +1,7 @@
 """Rejected rows: kept with the load, shown, and written back to a file to be mended."""
 
 import codecs
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from psycopg import Connection
 from psycopg.rows import class_row
 
-from loader.database.queries import query, select
+from loader.database.queries import query, select, value
 from loader.errors import UsageError
 from loader.reading.batch import Reject
 
@@ -86,9 +86,7 @@ def read_rejects(
 
 def count_unkept(conn: Connection, load_id: int | None = None) -> int:
     """Return how many rejected rows of published loads were only counted."""
-    row = conn.execute(query("count_unkept_rejects"), {"load_id": load_id})
-    (count,) = row.fetchone() or (0,)
-    return int(count)
+    return int(value(conn, query("count_unkept_rejects"), {"load_id": load_id}))
 
 
 def read_options(conn: Connection, load_id: int) -> tuple[dict[str, Any], str]:
@@ -98,18 +96,18 @@ def read_options(conn: Connection, load_id: int) -> tuple[dict[str, Any], str]:
 
 
 def export_rejects(
-    conn: Connection, load_id: int, file: Path, limit: int | None = None
+    conn: Connection,
+    load_id: int,
+    options: Mapping[str, Any],
+    file: Path,
+    limit: int | None = None,
 ) -> tuple[int, int]:
     """Write the rejected rows of a load, below its header, to a new file.
 
     Rows of which only the start was kept are left out: what is left of one may well look whole.
     Returned are how many were written, and how many left out.
     """
-    form = conn.execute(
-        "select options ->> 'header', options ->> 'encoding' from raw.loads where load_id = %s",
-        [load_id],
-    ).fetchone()
-    header, encoding = form or (None, None)
+    header, encoding = options.get("header"), options.get("encoding")
     encoder = None if encoding is None else codecs.getincrementalencoder(encoding)("replace")
 
     def encoded(line: bytes) -> bytes:

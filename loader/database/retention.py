@@ -7,14 +7,14 @@ was, what is older than ``dropped_before``, a day earlier, is dropped.
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
+from typing import Final
 
 from psycopg import Connection, errors, sql
 
 from loader.database.locks import SCHEMA, holders, in_short_tries, lock_for_transaction
 from loader.database.models import ModelMark, ModelsBusyError, full_name, models_at_rest
 from loader.database.partitions import PORTION, about_partitions
-from loader.database.queries import query, template
+from loader.database.queries import query, template, value
 from loader.database.waiting import now_and_then
 
 
@@ -28,9 +28,9 @@ class Retained:
 
 def retained_from(conn: Connection, load_id: int) -> datetime | None:
     """Return the instant before which a load may have no rows."""
-    row = conn.execute("select retained_from from raw.loads where load_id = %s", [load_id])
-    (found,) = row.fetchone() or (None,)
-    return cast("datetime | None", found)
+    statement: Final = "select retained_from from raw.loads where load_id = %s"
+    found: datetime | None = value(conn, statement, [load_id])
+    return found
 
 
 def retain(conn: Connection, age: str, now: datetime) -> Retained:

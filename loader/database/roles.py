@@ -12,7 +12,7 @@ from psycopg import Connection, sql
 from loader.database.citus import is_distributed, let_into_nodes
 from loader.database.locks import SCHEMA, in_short_tries, lock_for_transaction
 from loader.database.models import INTERNAL
-from loader.database.queries import query, template
+from loader.database.queries import query, template, value, values
 from loader.database.schema import CHANGE_PATIENCE_SECONDS, ensure_schema
 from loader.errors import UsageError
 
@@ -91,7 +91,8 @@ def set_up_roles(conn: Connection, roles: Roles, schema: str) -> list[str]:
 
 def _check_closed(conn: Connection, *schemas: str) -> None:
     """Refuse schemas where everybody may create: a stranger's things would be handed over too."""
-    for (name,) in conn.execute(
+    for name in values(
+        conn,
         "select nspname from pg_namespace where nspname = any(%s)"
         " and has_schema_privilege('public', oid, 'create')",
         [list(schemas)],
@@ -107,19 +108,18 @@ def _check_closed(conn: Connection, *schemas: str) -> None:
 def _create_role(conn: Connection, name: str) -> bool:
     """Create a role unless it exists, and make sure that we may act for it; True if created."""
     role = sql.Identifier(name)
-    found = conn.execute("select 1 from pg_roles where rolname = %s", [name]).fetchone()
-    if found is None:
+    is_new = value(conn, "select 1 from pg_roles where rolname = %s", [name]) is None
+    if is_new:
         conn.execute(sql.SQL("create role {} nologin").format(role))
     # A superuser may anyway; since PostgreSQL 16 others must say that they want what they create.
-    row = conn.execute("select pg_has_role(%s, 'USAGE')", [name]).fetchone()
-    if row is not None and not row[0]:
+    if not value(conn, "select pg_has_role(%s, 'USAGE')", [name]):
         conn.execute(sql.SQL("grant {} to current_user").format(role))
-    return found is None
+    return is_new
 
 
 def _hand_over(conn: Connection, schema: str, owner: str) -> None:
     """Make a role the owner of a schema and of all that is in it."""
     parameters = {"schema": schema, "owner": owner}
     # The schema comes first: an owner must be allowed to create in it.
-    for (statement,) in conn.execute(query("hand_over"), parameters).fetchall():
+    for statement in values(conn, query("hand_over"), parameters):
         conn.execute(statement.encode())

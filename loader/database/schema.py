@@ -4,10 +4,10 @@ import hashlib
 from typing import Final
 
 from psycopg import Connection, errors
-from psycopg.rows import TupleRow, scalar_row
+from psycopg.rows import TupleRow
 
 from loader.database.locks import SCHEMA, holders, in_short_tries, lock_for_transaction
-from loader.database.queries import query, read_sql
+from loader.database.queries import query, read_sql, value
 from loader.errors import LoaderError, NewerSchemaError, OlderSchemaError, UsageError
 from loader.version import __version__
 
@@ -88,11 +88,11 @@ def _refuse_newer(found: TupleRow | None) -> None:
 
 def is_older(conn: Connection) -> bool:
     """Return whether raw.events is a table, as it was up to version 1."""
-    row = conn.execute(
-        "select from pg_class where relname = 'events' and relkind = 'p'"
+    statement: Final = (
+        "select true from pg_class where relname = 'events' and relkind = 'p'"
         " and relnamespace = (select oid from pg_namespace where nspname = 'raw')"
-    ).fetchone()
-    return row is not None
+    )
+    return bool(value(conn, statement))
 
 
 def _refuse_older(conn: Connection) -> None:
@@ -124,7 +124,5 @@ def _mark_of(statements: str) -> str:
 
 
 def _mark(conn: Connection) -> str | None:
-    with conn.cursor(row_factory=scalar_row) as cursor:
-        cursor.execute(query("schema_mark"))
-        value: str | None = cursor.fetchone()
-    return value
+    found: str | None = value(conn, query("schema_mark"))
+    return found

@@ -19,6 +19,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.errors import LockNotAvailable
 from psycopg.pq import TransactionStatus
 
+from loader.database.queries import value
 from loader.database.waiting import Result, Waiting, Watch
 from loader.errors import UsageError
 
@@ -205,9 +206,7 @@ class Session(Connection):
 
 def backend_pid(conn: Connection) -> int:
     """Return the process that serves us now."""
-    row = conn.execute("select pg_catalog.pg_backend_pid()").fetchone()
-    assert row is not None  # noqa: S101 - a select without a table gives a row
-    return int(row[0])
+    return int(value(conn, "select pg_catalog.pg_backend_pid()"))
 
 
 def require_sessions(conn: Connection, dsn: str) -> None:

@@ -10,7 +10,7 @@ from psycopg import Connection, errors
 from loader.database.citus import ask_where_chunks_are, sizes_of_nodes
 from loader.database.locks import SHORT_TRY
 from loader.database.models import copy_marks, full_name, progress_schemas
-from loader.database.queries import LEFT_OUT, fetch, query
+from loader.database.queries import LEFT_OUT, fetch, query, value
 
 # Of the whole table, and each process that works on one has its own locks.
 QUERIES_AT_ONCE: Final = 5
@@ -95,7 +95,7 @@ def models_status(conn: Connection) -> Models:
             # Dropped or changed this moment.
             continue
     # After the marks: before them, one could be ahead of it.
-    (last,) = conn.execute("select load_seq from raw.load_counter").fetchone() or (0,)
+    last = value(conn, "select load_seq from raw.load_counter")
     return Models(
         found=[
             ModelStatus(

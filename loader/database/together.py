@@ -13,8 +13,8 @@ from psycopg import Connection, sql
 from loader.database.citus import loads_among, wait_for_readers
 from loader.database.locks import CHUNKS, lock_for_transaction
 from loader.database.models import models_at_rest
-from loader.database.partitions import EVENTS_PER_CHUNK
-from loader.database.queries import query, template
+from loader.database.partitions import EVENTS_PER_CHUNK, about_partitions
+from loader.database.queries import template, value, values
 from loader.errors import LoaderError
 
 # Of so many or more, the number of the load of each event takes what is saved.
@@ -30,10 +30,10 @@ def bring_together(conn: Connection) -> Iterator[tuple[int, int]]:
     """
     with conn.transaction():
         until = _known_to_all(conn)
-        names = conn.execute(query("partitions_to_bring_together"), {"load_seq": until}).fetchall()
+        names = values(conn, about_partitions("partitions_to_bring_together"), {"load_seq": until})
     if names:
         wait_for_readers(conn)
-    for (name,) in names:
+    for name in names:
         with conn.transaction():
             lock_for_transaction(conn, CHUNKS)
             # A model may have come, or come back, that knows less.
@@ -70,9 +70,8 @@ def take_apart(conn: Connection, load_id: int) -> None:
 def _known_to_all(conn: Connection) -> int:
     """Return up to which load all models know the ledger, and keep them from going on."""
     marks = [mark.load_seq for mark in models_at_rest(conn)]
-    row = conn.execute("select load_seq from raw.load_counter").fetchone()
-    assert row is not None  # noqa: S101 - the schema comes with this row
-    return min([int(row[0]), *marks])
+    counted: int = value(conn, "select load_seq from raw.load_counter")
+    return min([counted, *marks])
 
 
 def _make_anew(conn: Connection, gone: sql.Composed, load_id: int) -> tuple[int, int]:

@@ -70,12 +70,8 @@ class Destination:
 
     def options(self, options: LoadOptions) -> LoadOptions:
         """Return how to load into this database."""
-        return replace(
-            options,
-            partition_by=self.settings.partition_by,
-            # Nobody expects to see what is old in a database that does not keep it.
-            leaves_out_old=self.retain is not None,
-        )
+        # Nobody expects to see what is old in a database that does not keep it.
+        return replace(options, leaves_out_old=self.retain is not None)
 
 
 @dataclass(frozen=True, kw_only=True)

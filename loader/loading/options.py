@@ -5,7 +5,6 @@ from typing import Literal
 
 from loader.checks import check_fields
 from loader.loading.shards import ShardBy
-from loader.settings import PartitionBy
 
 Indexing = Literal["auto", "keep", "rebuild"]
 
@@ -30,7 +29,6 @@ class LoadOptions:
         max_sources: rows of further sources are rejected.
         leaves_out_old: leave out events that are older than what the database retains, instead
             of rejecting them.
-        partition_by: how long new partitions of the database shall be from now on; None: as before.
         indexing: without effect since events are stored in chunks, see docs/decisions/0033.
         dry_run: read and check everything, write nothing.
     """
@@ -43,7 +41,6 @@ class LoadOptions:
     max_new_types: int = field(default=MAX_NEW_TYPES, metadata={"least": 0})
     max_sources: int = field(default=MAX_SOURCES, metadata={"least": 1})
     leaves_out_old: bool = False
-    partition_by: PartitionBy | None = None
     indexing: Indexing = "auto"
     dry_run: bool = False
 

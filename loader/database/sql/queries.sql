@@ -555,26 +555,19 @@ where ledger.oid = 'raw.loads'::regclass
 
 -- name: partitions_to_bring_together
 -- Those that loads may have written to which models have taken note of since the last time.
-select child.relname::text
-from pg_inherits as inheritance
-inner join pg_class as child on inheritance.inhrelid = child.oid
-cross join lateral (select pg_get_expr(child.relpartbound, child.oid) as expression) as bounds
-where
-    inheritance.inhparent = 'raw.event_chunks'::regclass
-    and bounds.expression <> 'DEFAULT'
-    and exists (
-        select 1
-        from raw.loads
-        cross join raw.partitioning
-        where
-            loads.load_seq > partitioning.together_until
-            and loads.load_seq <= %(load_seq)s
-            and loads.first_event_at
-            < coalesce(substring(bounds.expression from $$ TO \('([^']+)'\)$$)::timestamptz, 'infinity')
-            and loads.last_event_at
-            >= coalesce(substring(bounds.expression from $$FROM \('([^']+)'\)$$)::timestamptz, '-infinity')
-    )
-order by child.relname
+select partition_name::text
+from ({partition_bounds}) as partitions
+where exists (
+    select 1
+    from raw.loads
+    cross join raw.partitioning
+    where
+        loads.load_seq > partitioning.together_until
+        and loads.load_seq <= %(load_seq)s
+        and loads.first_event_at < coalesce(partitions.ends_at, 'infinity')
+        and loads.last_event_at >= coalesce(partitions.starts_at, '-infinity')
+)
+order by partition_name
 
 -- name: visible_until
 select load_id from raw.loads where load_seq <= {load_seq} and withdrawn_seq is null
@@ -1259,11 +1252,11 @@ create table if not exists raw.converted_partitions (
     load_seq bigint not null default 0
 )
 
--- name: rows_partitions
+-- name: partition_names
 select child.relname::text
 from pg_inherits as inheritance
 inner join pg_class as child on inheritance.inhrelid = child.oid
-where inheritance.inhparent = 'raw.events'::regclass
+where inheritance.inhparent = to_regclass(%(table)s)
 order by child.relname
 
 -- name: begin_partition
@@ -1447,10 +1440,3 @@ cross join (values ('raw.events'), ('raw.event_chunks')) as objects (object)
 where
     rows.oid = 'raw.events_in_rows'::regclass
     and rights.privilege_type in ('SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER')
-
--- name: replaced_partitions
-select child.relname::text
-from pg_inherits as inheritance
-inner join pg_class as child on inheritance.inhrelid = child.oid
-where inheritance.inhparent = to_regclass('raw.events_in_rows')
-order by child.relname
