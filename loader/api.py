@@ -19,7 +19,7 @@ from loader.checks import checked
 from loader.database.activity import Alert, Period, read_activity
 from loader.database.connection import connect, explain
 from loader.database.schema import require_schema
-from loader.delivery.delivery import Delivery, explained
+from loader.delivery.delivery import Delivery, IncompleteError, Missing, Outcome, explained
 from loader.delivery.destinations import (
     Destination,
     destination_names,
@@ -27,7 +27,6 @@ from loader.delivery.destinations import (
     find_destinations,
     known_options,
 )
-from loader.delivery.outcomes import IncompleteError, Missing, Outcome
 from loader.delivery.spool import repeatable_batches
 from loader.errors import DatabaseError, InputError, LoaderError, UsageError
 from loader.loading.load import LoadResult, load_batches

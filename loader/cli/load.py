@@ -22,8 +22,7 @@ from loader.cli.options import (
 from loader.cli.progress import show_progress
 from loader.cli.report import Output, as_json, print_load
 from loader.cli.typed import options_as
-from loader.delivery.delivery import Delivery
-from loader.delivery.outcomes import Missing, Outcome, describe_incomplete
+from loader.delivery.delivery import Delivery, Missing, Outcome, describe_incomplete
 from loader.loading.load import LoadResult
 from loader.loading.options import LoadOptions
 from loader.reading.inputs import expand

@@ -12,10 +12,11 @@ from loader.cli import report
 from loader.cli.options import destinations_of, with_destinations, with_output
 from loader.cli.report import Output
 from loader.cli.typed import read_by
-from loader.database.connection import connect, explain, redact
+from loader.database.connection import connect
 from loader.database.maintain import Maintenance
 from loader.database.maintain import maintain as maintain_database
 from loader.database.waiting import LOGGER
+from loader.delivery.delivery import explained
 from loader.delivery.destinations import Destination
 from loader.durations import read_age
 from loader.errors import LoaderError
@@ -70,9 +71,9 @@ def maintain(
             if one.name is None:
                 raise
             # The next one is none the worse for it.
-            known = explain(error, one.settings)
-            echo(redact(f"loader: {one.name}: {known}", one.settings), err=True)
-            done.append({"destination": one.name, "error": redact(str(known), one.settings)})
+            known = explained(error, one)
+            echo(f"loader: {one.name}: {known}", err=True)
+            done.append({"destination": one.name, "error": str(known)})
             exit_code = max(exit_code, known.exit_code)
             continue
         done.append(asdict(found) | ({} if one.name is None else {"destination": one.name}))

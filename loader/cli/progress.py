@@ -7,8 +7,8 @@ from functools import partial
 
 from loader.database.waiting import now_and_then
 from loader.loading.load import ProgressCallback
+from loader.reading.batch import Totals
 from loader.reading.inputs import Reading
-from loader.reading.totals import Totals
 from loader.terminal import echo, printable
 
 

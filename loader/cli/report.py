@@ -16,9 +16,9 @@ from loader.database.ledger import LedgerRow
 from loader.database.maintain import Maintenance
 from loader.database.rejects import RejectedRow
 from loader.database.status import LedgerStatus, Models
-from loader.delivery import outcomes
+from loader.delivery.delivery import Outcome, as_dict
 from loader.loading.load import LoadResult
-from loader.reading.totals import doubts
+from loader.reading.batch import doubts
 from loader.terminal import as_json as as_text
 from loader.terminal import echo, printable
 
@@ -268,8 +268,8 @@ def _time(moment: datetime | None) -> str:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, outcomes.Outcome):
-        return outcomes.as_dict(value)
+    if isinstance(value, Outcome):
+        return as_dict(value)
     if isinstance(value, datetime):
         return iso_utc(value)
     has_fields = is_dataclass(value) and not isinstance(value, type)

@@ -60,7 +60,8 @@ def options_of(kind: type[Any]) -> Callable[..., Decorator]:
         elif get_origin(hint) is Literal:
             more = {"type": click.Choice(get_args(hint))}
         elif get_origin(hint) is tuple:
-            more = {"callback": read_by(_read_names), "metavar": metavar or "A,B"}
+            names = read_by(lambda text: tuple(name.strip() for name in text.split(",")))
+            more = {"callback": names, "metavar": metavar or "A,B"}
         default = field.default if isinstance(field.default, str | int | float) else None
         return click.option(option, field.name, default=default, help=text, **more)
 
@@ -86,7 +87,3 @@ def read_by(
             raise click.BadParameter(str(error), context, parameter) from None
 
     return callback
-
-
-def _read_names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(","))

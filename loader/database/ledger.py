@@ -28,7 +28,7 @@ from loader.database.queries import LEFT_OUT, fetch, query, value, values
 from loader.database.schema import SCHEMA_VERSION, keep_schema
 from loader.database.together import take_apart
 from loader.errors import CommitLostError, DatabaseError, LoaderError, UsageError
-from loader.reading.totals import Totals
+from loader.reading.batch import Totals
 from loader.version import __version__
 
 # A server that restarts after a crash is back within seconds, mostly.

@@ -4,7 +4,7 @@ import codecs
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from psycopg import Connection
 from psycopg.rows import class_row
@@ -12,6 +12,11 @@ from psycopg.rows import class_row
 from loader.database.queries import query, select, value
 from loader.errors import UsageError
 from loader.reading.batch import Reject
+
+_COPY: Final = (
+    "copy raw.rejected_events (load_id, line_number, column_name, reason, raw_text, raw_bytes,"
+    " is_cut, partition_number, message_offset) from stdin"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +42,7 @@ class RejectedRow:
 
 def store_rejects(conn: Connection, load_id: int, rejects: Iterable[Reject]) -> None:
     """Append rejected rows to ``raw.rejected_events``."""
-    with conn.cursor() as cursor, cursor.copy(query("copy_rejects")) as copy:
+    with conn.cursor() as cursor, cursor.copy(_COPY) as copy:
         for reject in rejects:
             text = readable(reject.raw)
             exact = None if text.encode() == reject.raw else reject.raw

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from loader.kafka.offsets import Move
+from loader.kafka.offsets import Deaths, Move
 from loader.reading.batch import EventBatch, Reject
 from loader.reading.bounds import Gate
 from loader.reading.json import JsonReader
@@ -23,6 +23,12 @@ from loader.reading.rows import Broken
 
 _DIED: Final = "the loader died again and again while it loaded this message; it was not looked at"
 _EMPTY: Final = "the message is empty"
+# What consumers died of is loaded in ever smaller parts, and at last a message is set aside; see
+# docs/decisions/0027. A message at which they died so often, with nothing else in their hands, is
+# rejected unseen.
+_MOST_ALONE: Final = 4
+# From the second death on, batches have a 32nd of the messages that they had before.
+_HALVINGS: Final = 5
 # The lines of a message are counted on from its number times this: which message a line is of can
 # be told, however many it has.
 _LINES: Final = 1 << 32
@@ -69,6 +75,7 @@ class Share:
 
     Args:
         begun: partition -> where the table says to begin; one without is new to the group.
+        deaths: partition -> what consumers of the group died of last.
 
     Attributes:
         chunks: the messages that wait, in memory.
@@ -77,21 +84,19 @@ class Share:
         size: bytes of the values.
     """
 
-    def __init__(self, begun: Mapping[int, int]) -> None:
+    def __init__(
+        self, begun: Mapping[int, int], deaths: Mapping[int, Deaths] | None = None
+    ) -> None:
         self.chunks: list[Chunk] = []
         self.rows = self.tombstones = self.size = 0
         self._begun = dict(begun)
+        self._deaths = deaths or {}
         self._next: dict[int, int] = {}
         self._at_end: set[int] = set()
 
-    def add(
-        self, messages: Sequence[Any], limits: Limits, refused: Mapping[int, int] | None = None
-    ) -> None:
-        """Keep messages, as the client gives them, none of which is an error.
-
-        Those before the ``refused`` offset of their partition are rejected unseen.
-        """
-        self._keep(messages, limits, refused or {})
+    def add(self, messages: Sequence[Any], limits: Limits) -> None:
+        """Keep messages, as the client gives them, none of which is an error."""
+        self._keep(messages, limits)
         # The offsets of a partition only grow, so its last message decides.
         last = {message.partition(): message.offset() for message in messages}
         for partition, offset in last.items():
@@ -129,11 +134,34 @@ class Share:
 
     def after_load(self) -> Share:
         """Return the share as it is when what is buffered has been loaded."""
-        following = Share({**self._begun, **self._next})
+        following = Share({**self._begun, **self._next}, self._deaths)
         following._at_end = self._at_end
         return following
 
-    def _keep(self, messages: Sequence[Any], limits: Limits, refused: Mapping[int, int]) -> None:
+    def rows_at_once(self, max_rows: int) -> int:
+        """Return how many messages may be loaded together, of so many at the most."""
+        worst = max((one.count for _, one in self._deadly()), default=0)
+        return max(1, max_rows >> _HALVINGS * max(0, worst - 1))
+
+    def described(self, topic: str, max_rows: int) -> Iterator[str]:
+        """Name what consumers died of again and again, while it is still to be loaded."""
+        for partition, one in self._deadly():
+            if one.count > 1:
+                how = f"loading {max_rows:,} at a time"
+                if one.alone >= _MOST_ALONE:
+                    how = "that message is rejected unseen; see: loader rejects"
+                yield (
+                    f"topic {topic} partition {partition}: consumers died {one.count} times while "
+                    f"they loaded offsets {one.first:,} to {one.end - 1:,}; {how}"
+                )
+
+    def _deadly(self) -> Iterator[tuple[int, Deaths]]:
+        """Yield, by partition, what consumers died of and is still to be loaded."""
+        for partition, one in sorted(self._deaths.items(), key=lambda item: item[0]):
+            if (self.wanted(partition) or one.first) < one.end:
+                yield partition, one
+
+    def _keep(self, messages: Sequence[Any], limits: Limits) -> None:
         count = len(messages)
         messages = [message for message in messages if message.value() is not None]
         self.tombstones += count - len(messages)
@@ -143,6 +171,7 @@ class Share:
         partitions = array("i", [message.partition() for message in messages])
         offsets = array("q", [message.offset() for message in messages])
         reasons = {at: _EMPTY for at, value in enumerate(values) if not value or value.isspace()}
+        refused = {at: one.end for at, one in self._deaths.items() if one.alone >= _MOST_ALONE}
         if refused:
             ends = [refused.get(partition, 0) for partition in partitions]
             reasons |= {at: _DIED for at, offset in enumerate(offsets) if offset < ends[at]}
@@ -173,12 +202,8 @@ class Messages:
         self._chunks = share.chunks
         self._limits = limits
         self._mapping = mapping
-        self._gate: Gate | None = None
+        self.gate: Gate | None = None
         self._prefetch = Prefetch(self._batches())
-
-    def guard(self, gate: Gate) -> None:
-        """Reject the messages that this gate refuses; before the first batch."""
-        self._gate = gate
 
     def __iter__(self) -> Iterator[EventBatch]:
         """Yield events and rejects."""
@@ -190,7 +215,7 @@ class Messages:
     def _batches(self) -> Iterator[EventBatch]:
         # It is given messages, and no content.
         reader = JsonReader(BytesIO(), self._mapping, self._limits, "")
-        reader.assembler.gate = self._gate
+        reader.assembler.gate = self.gate
         for chunk in self._chunks:
             yield from chunk.read(reader)
 

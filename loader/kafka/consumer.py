@@ -6,7 +6,7 @@ batch and starts again from the table.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -17,9 +17,7 @@ from loader.database.connection import connect, explain, may_pass
 from loader.errors import DatabaseError, InputError
 from loader.kafka.batches import Messages, Share
 from loader.kafka.client import BrokerError, Client, FatalBrokerError, Topic, is_same, kafka
-from loader.kafka.deaths import described, refused, rows_at_once
 from loader.kafka.offsets import (
-    Deaths,
     FencedError,
     Move,
     Offsets,
@@ -92,7 +90,6 @@ class TopicConsumer:
         self._topic = Topic(self.topic, self.client)
         self._limits = Limits()
         self._identity = ""
-        self._deaths: Mapping[int, Deaths] = {}
         # None until the group has given us a share, which may be empty.
         self._assigned: list[int] | None = None
         self._must_restart = False
@@ -189,7 +186,7 @@ class TopicConsumer:
     def _take(self, messages: list[Any]) -> None:
         good = [message for message in messages if message.error() is None]
         # First, for what follows on them is judged by how far we have read.
-        self._share.add(good, self._limits, refused(self._deaths))
+        self._share.add(good, self._limits)
         if len(good) < len(messages):
             for message in messages:
                 if message.error() is not None:
@@ -314,16 +311,17 @@ class TopicConsumer:
         at_end = self.options.begin == "end" and not stored.next
         start = kafka().OFFSET_END if at_end else kafka().OFFSET_BEGINNING
         self._topic.assign({one: stored.next.get(one, start) for one in partitions})
-        self._deaths = {one: stored.deaths[one] for one in partitions if one in stored.deaths}
-        self._begin(Share({one: stored.next[one] for one in partitions if one in stored.next}))
-        for text in described(self._deaths, self._share, self.topic, self._max_rows):
+        begun = {one: stored.next[one] for one in partitions if one in stored.next}
+        deaths = {one: stored.deaths[one] for one in partitions if one in stored.deaths}
+        self._begin(Share(begun, deaths))
+        for text in self._share.described(self.topic, self._max_rows):
             self.say(text)
         self._must_restart = False
 
     def _begin(self, share: Share) -> None:
         self._share = share
         self._next_load = time.monotonic() + self.options.every
-        self._max_rows = rows_at_once(self._deaths, share, self.options.max_rows)
+        self._max_rows = share.rows_at_once(self.options.max_rows)
 
     def _on_assign(self, consumer: Any, partitions: list[Any]) -> None:
         # Where to start stands in the database, which is not to be asked in a callback.

@@ -35,18 +35,23 @@ from loader.loading.copy import Copier
 from loader.loading.encode import Dictionaries
 from loader.loading.observer import Observer
 from loader.loading.options import LoadOptions
-from loader.reading.batch import EventBatch
+from loader.reading.batch import EventBatch, Totals, add_batch
 from loader.reading.bounds import Gate
 from loader.reading.inputs import Input, Reading, open_reading
 from loader.reading.mapping import Mapping
-from loader.reading.totals import Totals, add_batch
 from loader.settings import PartitionBy
 
 ProgressCallback = Callable[[Reading, Totals], None]
 
 
 class Batches(Protocol):
-    """Events and rejects to load, as ``Reading`` gives them; iterate once."""
+    """Events and rejects to load, as ``Reading`` gives them; iterate once.
+
+    Attributes:
+        gate: refuses rows; asked from the first batch on.
+    """
+
+    gate: Gate | None
 
     @property
     def fingerprint(self) -> str | None:
@@ -56,10 +61,6 @@ class Batches(Protocol):
     @property
     def header(self) -> bytes | None:
         """Header line of the input, if it has one."""
-        ...
-
-    def guard(self, gate: Gate) -> None:
-        """Reject the rows that this gate refuses; before the first batch."""
         ...
 
     def __iter__(self) -> Iterator[EventBatch]:
@@ -206,15 +207,13 @@ class _Load:
         for observer in self.observers:
             observer.begin(self.conn, self.load_id, is_deduped=options.dedupe)
         max_new = options.max_new_partitions
-        batches.guard(
-            Gate(
-                layout,
-                MAX_NEW_PARTITIONS[layout.partition_by] if max_new is None else max_new,
-                retained_from(self.conn, self.load_id),
-                types=type_gate(self.conn, options.max_new_types),
-                sources=source_gate(options.max_sources),
-                leaves_out_old=options.leaves_out_old,
-            )
+        batches.gate = Gate(
+            layout,
+            MAX_NEW_PARTITIONS[layout.partition_by] if max_new is None else max_new,
+            retained_from(self.conn, self.load_id),
+            types=type_gate(self.conn, options.max_new_types),
+            sources=source_gate(options.max_sources),
+            leaves_out_old=options.leaves_out_old,
         )
 
     def copy(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from loader.reading.limits import Limits, too_long
@@ -63,3 +67,79 @@ class EventBatch:
     def rows_read(self) -> int:
         """Rows of the input that this batch stands for."""
         return self.events.num_rows + self.rows_rejected + self.rows_left_out
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_HANDFUL = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Totals:
+    """What became of the rows of an input; always read = loaded + rejected + duplicate + left out.
+
+    ``first_reject`` says where the first rejected row stands and what is wrong with it.
+    """
+
+    rows_read: int = 0
+    rows_loaded: int = 0
+    rows_rejected: int = 0
+    rows_duplicate: int = 0
+    rows_left_out: int = 0
+    first_event_at: datetime | None = None
+    last_event_at: datetime | None = None
+    first_reject: str | None = None
+
+
+def add_batch(totals: Totals, batch: EventBatch) -> Totals:
+    """Return the totals with one more batch."""
+    count = batch.events.num_rows
+    first, last = totals.first_event_at, totals.last_event_at
+    if count:
+        times: npt.NDArray[np.int64] = (
+            batch.events.column("event_time").to_numpy(zero_copy_only=False).view(np.int64)
+        )
+        lowest, highest = _moment(times.min()), _moment(times.max())
+        first = lowest if first is None else min(first, lowest)
+        last = highest if last is None else max(last, highest)
+    first_reject = totals.first_reject
+    if first_reject is None and batch.rejects:
+        first_reject = _described(batch.rejects[0])
+    return replace(
+        totals,
+        first_reject=first_reject,
+        rows_read=totals.rows_read + batch.rows_read,
+        rows_loaded=totals.rows_loaded + count,
+        rows_rejected=totals.rows_rejected + batch.rows_rejected,
+        rows_left_out=totals.rows_left_out + batch.rows_left_out,
+        first_event_at=first,
+        last_event_at=last,
+    )
+
+
+def doubts(first: datetime | None, last: datetime | None, rows: int, now: datetime) -> list[str]:
+    """Say what is odd about times that were read; a wrong unit or clock makes no row wrong."""
+    if first is None or last is None:
+        return []
+    found = []
+    if _EPOCH <= first < _EPOCH + timedelta(days=31):
+        found.append(
+            "there are times in January 1970, as there are when seconds are read as milliseconds; "
+            "is --time-format right?"
+        )
+    if last > now + timedelta(days=1):
+        found.append(f"there are times in the future, up to {last.astimezone(UTC):%Y-%m-%d}")
+    if first == last and rows > _HANDFUL:
+        found.append(f"all of its {rows:,} events have the same time")
+    return found
+
+
+def _described(reject: Reject) -> str:
+    where = "" if reject.line_number is None else f"line {reject.line_number}: "
+    if reject.message_offset is not None:
+        where = f"partition {reject.partition_number} offset {reject.message_offset}: "
+    column = "" if reject.column_name is None else f"column {reject.column_name}: "
+    return f"{where}{column}{reject.reason}"
+
+
+def _moment(microseconds: Any) -> datetime:
+    return _EPOCH + timedelta(microseconds=int(microseconds))

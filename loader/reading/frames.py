@@ -75,18 +75,14 @@ class Frames:
         self._batches = batches
         self._mapping = mapping
         self._origin = origin
-        self._gate: Gate | None = None
-
-    def guard(self, gate: Gate) -> None:
-        """Reject the rows that this gate refuses; before the first batch."""
-        self._gate = gate
+        self.gate: Gate | None = None
 
     def _reader(self, schema: Schema) -> ColumnReader:
         try:
             reader = ColumnReader(schema, self._mapping, Limits(), self._origin, has_rows=True)
         except (ArrowError, UnicodeDecodeError) as error:
             raise InputError(f"{self._origin}: {error}") from error
-        reader.assembler.gate = self._gate
+        reader.assembler.gate = self.gate
         return reader
 
     def __iter__(self) -> Iterator[EventBatch]:

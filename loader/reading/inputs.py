@@ -56,6 +56,7 @@ class Reading:
             meaning; of a regular file known at once, of a stream None until it is read to its
             end.
         bytes_total: size of the file as stored, None for a stream.
+        gate: refuses rows; asked from the first batch on.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Reading:
     ) -> None:
         self.fingerprint = fingerprint
         self.bytes_total = bytes_total
+        self.gate: Gate | None = None
         self._reader = reader
         self._stored = stored
         self._finish = finish
@@ -84,15 +86,12 @@ class Reading:
         """Header line of CSV as it stood there; known from the first batch on."""
         return self._reader.header
 
-    def guard(self, gate: Gate) -> None:
-        """Reject the rows that this gate refuses; before the first batch."""
-        self._reader.assembler.gate = gate
-
     def __iter__(self) -> Iterator[EventBatch]:
         """Yield the events and rejects in the order of the input.
 
         InputError: the rest of it is not usable, or it changed while it was read.
         """
+        self._reader.assembler.gate = self.gate
         yield from self._batches
         self.fingerprint = self._finish()
 

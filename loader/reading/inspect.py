@@ -109,7 +109,8 @@ def inspect(path: str, formats: abc.Mapping[str, KnownFormat], usual: Usual) -> 
         ),
         known=tuple(one.name for one in _fitting(formats, values, an_input.format)),
     )
-    for proposal in (*_known_ways(finding.known), *_ways(roles, _stem(path))):
+    stem = Path(path).name.split(".")[0] or "file"
+    for proposal in (*_known_ways(finding.known), *_ways(roles, stem)):
         found = _tried(finding, an_input, told | options | proposal, formats, usual)
         if found.options is not None:
             return found
@@ -208,7 +209,7 @@ def _roles(values: Values) -> Roles:
         could: dict[str, Options] = {
             name: {}
             for name, texts in values.items()
-            if name not in times and _is_named(name, role) and any(texts)
+            if name not in times and any(texts) and _rank(name, role) < 2 * len(_CALLED[role])
         }
         found[role] = _ranked(could, role)
     return found
@@ -228,10 +229,6 @@ def _rank(name: str, role: str) -> int:
             if any(word.startswith(one) for word in words):
                 return at + rank * len(called)
     return 2 * len(called)
-
-
-def _is_named(name: str, role: str) -> bool:
-    return _rank(name, role) < 2 * len(_CALLED[role])
 
 
 def _halves(values: Values) -> dict[str, Options]:
@@ -254,7 +251,3 @@ def _are_counts(values: Values, roles: Roles) -> bool:
     others = [texts for name, texts in values.items() if name not in roles["time"]]
     numbers = all(samples.NUMBER.fullmatch(text) for texts in others for text in texts if text)
     return len(roles["time"]) > 1 and bool(others) and numbers
-
-
-def _stem(path: str) -> str:
-    return Path(path).name.split(".")[0] or "file"

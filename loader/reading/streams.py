@@ -9,6 +9,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any, BinaryIO, Final, Literal, Protocol, get_args
 
 from loader.errors import InputError
@@ -113,7 +114,8 @@ class Content:
         if compression == "bz2":
             self._source = _Unpacked(stored, bz2.BZ2Decompressor)
         elif compression == "xz":
-            self._source = _Unpacked(stored, _new_xz)
+            xz = partial(lzma.LZMADecompressor, lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
+            self._source = _Unpacked(stored, xz)
         elif compression is not None:
             python_file = pa.PythonFile(stored, mode="r")
             self._source = pa.CompressedInputStream(python_file, _ARROWS[compression])
@@ -176,10 +178,6 @@ class _Unpacked:
             found: bytes = self._one.decompress(data, size)
             if found:
                 return found
-
-
-def _new_xz() -> lzma.LZMADecompressor:
-    return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
 
 
 class Decoded:

@@ -10,8 +10,7 @@ from typing import Final, TypeAlias
 import psycopg
 
 from loader.database.connection import explain, may_pass
-from loader.delivery.delivery import Delivery
-from loader.delivery.outcomes import IncompleteError, Missing, Outcome
+from loader.delivery.delivery import Delivery, IncompleteError, Missing, Outcome
 from loader.errors import DatabaseError, InputError
 from loader.loading.load import LoadResult
 from loader.reading.paths import Input

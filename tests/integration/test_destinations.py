@@ -16,9 +16,8 @@ from psycopg import Connection
 
 from loader.database import ledger
 from loader.database.connection import connect
-from loader.delivery.delivery import Delivery
+from loader.delivery.delivery import Delivery, Missing
 from loader.delivery.destinations import find_destinations
-from loader.delivery.outcomes import Missing
 from loader.loading.load import LoadResult
 from loader.loading.options import LoadOptions
 from loader.reading.inputs import expand

@@ -22,7 +22,7 @@ from loader.database.ledger import (
 )
 from loader.database.locks import show_life
 from loader.errors import UsageError
-from loader.reading.totals import Totals
+from loader.reading.batch import Totals
 from loader.server.cluster import Cluster
 
 Run = Callable[..., Any]

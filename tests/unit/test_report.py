@@ -9,7 +9,7 @@ import pytest
 from loader.cli import main
 from loader.cli.report import describe_load
 from loader.loading.load import LoadResult
-from loader.reading.totals import doubts
+from loader.reading.batch import doubts
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
 RESULT = LoadResult(

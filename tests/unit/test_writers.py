@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from loader.watching.writers import can_tell, has_writer
+from loader.watching.inbox import can_tell, has_writer
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who writes")
 
@@ -33,7 +33,7 @@ def test_finding_out_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_other_systems_do_not_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("loader.watching.writers.sys.platform", "darwin")
+    monkeypatch.setattr("loader.watching.inbox.sys.platform", "darwin")
     path = tmp_path / "a.csv"
     with path.open("w"):
         assert not has_writer(path)

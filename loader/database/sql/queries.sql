@@ -263,20 +263,6 @@ select
 
 -- ==== Rejected rows
 
--- name: copy_rejects
-copy raw.rejected_events (
-    load_id,
-    line_number,
-    column_name,
-    reason,
-    raw_text,
-    raw_bytes,
-    is_cut,
-    partition_number,
-    message_offset
-)
-from stdin
-
 -- name: list_rejects
 select {columns}
 from raw.rejected_events
