@@ -50,9 +50,8 @@ def as_json(value: Any, default: Callable[[Any], Any] | None = None) -> str:
 class _Output(io.FileIO):
     """A descriptor to print on, which may be full, closed or not wait.
 
-    Attributes:
-        forgives: what cannot be written is lost, and nothing else happens.
-        failure: the first error that was forgiven.
+    Where it forgives, what cannot be written is lost, and nothing else happens but that the first
+    error is noted.
     """
 
     forgives = False

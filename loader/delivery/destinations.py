@@ -76,13 +76,9 @@ class Destination:
 
 @dataclass(frozen=True, kw_only=True)
 class _Config:
-    """All of the file.
+    """What the file says: for all databases, of each in its order, and tables of known formats.
 
-    Attributes:
-        partition_by: how long new partitions are where nothing else is said.
-        known: name of the format that inputs have where no other is named; None for none.
-        destinations: in the order of the file.
-        formats: tables of known formats, by name, as they stand there.
+    ``known`` is the name of the format that inputs have where no other is named.
     """
 
     partition_by: PartitionBy | None = None

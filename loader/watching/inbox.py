@@ -33,11 +33,7 @@ _ATTEMPTS: Final = ".attempts"
 class Seen:
     """A file as it was at one moment; equal to itself later if nobody wrote to it meanwhile.
 
-    Attributes:
-        path: where it is.
-        inode: which file it is, whatever its name.
-        size: its bytes.
-        modified: nanoseconds since 1970.
+    The inode says which file it is, whatever its name; ``modified`` are nanoseconds since 1970.
     """
 
     path: Path
