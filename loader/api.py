@@ -28,7 +28,7 @@ from loader.delivery.destinations import (
     known_options,
 )
 from loader.delivery.spool import repeatable_batches
-from loader.errors import DatabaseError, InputError, LoaderError, UsageError
+from loader.errors import DatabaseError, InputError, LoaderError, UsageError, about
 from loader.loading.load import LoadResult, load_batches
 from loader.loading.options import LoadOptions
 from loader.reading.frames import Event, Frames, to_arrow, to_batches
@@ -180,8 +180,7 @@ def load_events(
         InputError: something is no event; nor is what has no offset, or no text as its type.
         LoaderError: whatever else goes wrong; then nothing was loaded.
     """
-    batches = to_arrow(events, printable(origin))
-    return _load(batches, Mapping(), options, dsn=dsn, to=to, origin=origin, key=key)
+    return _load(to_arrow(events), Mapping(), options, dsn=dsn, to=to, origin=origin, key=key)
 
 
 @overload
@@ -238,8 +237,9 @@ def load_arrow(
         IncompleteError: some destinations have it, others do not.
         LoaderError: whatever else goes wrong; then nothing was loaded.
     """
-    found = to_batches(batches, printable(origin))
-    return _load(found, mapping or Mapping(), options, dsn=dsn, to=to, origin=origin, key=key)
+    return _load(
+        to_batches(batches), mapping or Mapping(), options, dsn=dsn, to=to, origin=origin, key=key
+    )
 
 
 @checked
@@ -333,7 +333,7 @@ def _load(
             "lack something, and loads nothing twice"
         )
     outcomes: list[Outcome] = []
-    with repeatable_batches(batches, origin) as again:
+    with about(origin), repeatable_batches(batches, origin) as again:
         for one in found:
             try:
                 outcomes.append(load_into(one, again))

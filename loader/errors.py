@@ -3,6 +3,8 @@
 A message says what happened, where, and what to do. It never holds a password or a DSN.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 
@@ -38,6 +40,15 @@ class InputError(LoaderError):
 
 class TooManyRejectsError(InputError):
     """More rows were rejected than ``--max-rejects`` allows; nothing was loaded."""
+
+
+@contextmanager
+def about(origin: str) -> Iterator[None]:
+    """Name the input in the message of an InputError: what reads it does not know its name."""
+    try:
+        yield
+    except InputError as error:
+        raise type(error)(f"{origin}: {error}") from error
 
 
 class DatabaseError(LoaderError):

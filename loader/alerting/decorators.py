@@ -19,7 +19,7 @@ from loader.alerting.rules import (
     read_definitions,
 )
 from loader.checks import checked
-from loader.errors import UsageError
+from loader.errors import UsageError, about
 from loader.reading.frames import Event, as_events
 from loader.settings import read_settings
 
@@ -56,7 +56,8 @@ class Alerting(Generic[_Result]):
         When ingesting fails nothing is raised or remembered, so the batch can be tried again.
         """
         batch = events if isinstance(events, Sequence) else list(events)
-        seen = list(as_events(batch, "events"))
+        with about("events"):
+            seen = list(as_events(batch))
         result = self._ingest(batch)
         with self._lock:
             found = self._look(seen)

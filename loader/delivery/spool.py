@@ -67,7 +67,7 @@ def repeatable_batches(
                     try:
                         writer.write_batch(batch)
                     except ArrowError as error:
-                        raise InputError(f"{origin}: {error}") from error
+                        raise InputError(str(error)) from error
             file.flush()
         yield _Stored(file.name)
 

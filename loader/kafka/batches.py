@@ -214,7 +214,7 @@ class Messages:
 
     def _batches(self) -> Iterator[EventBatch]:
         # It is given messages, and no content.
-        reader = JsonReader(BytesIO(), self._mapping, self._limits, "")
+        reader = JsonReader(BytesIO(), self._mapping, self._limits)
         reader.assembler.gate = self.gate
         for chunk in self._chunks:
             yield from chunk.read(reader)

@@ -28,20 +28,15 @@ class ColumnReader:
         InputError: a column is missing, or of an unusable type.
     """
 
-    def __init__(
-        self, schema: Schema, mapping: Mapping, limits: Limits, origin: str, *, has_rows: bool
-    ) -> None:
+    def __init__(self, schema: Schema, mapping: Mapping, limits: Limits, *, has_rows: bool) -> None:
         self._mapping = mapping
-        self._origin = origin
         self.assembler = Assembler(mapping, limits)
         for field in schema:
             if _is_deeper(field.type, DEEPEST):
-                raise InputError(
-                    f'{origin}: column "{field.name}" is nested deeper than {DEEPEST} levels'
-                )
+                raise InputError(f'column "{field.name}" is nested deeper than {DEEPEST} levels')
         found = {name: self._find(schema, name) for name in mapping.options}
         self._paths = {name: path for name, (path, _) in found.items()}
-        self._tree = tree(self._paths, origin)
+        self._tree = tree(self._paths)
         self._way = chain(self._paths.values())
         self.columns = list(self._tree.keys)
         self._check_types({name: kind for name, (_, kind) in found.items()}, has_rows=has_rows)
@@ -50,13 +45,13 @@ class ColumnReader:
         """Find a column by its name, or by the path that this is; and of which type it is."""
         path: Path = (name,) if alike(name, schema.names) else parse(name)
         key = str(path[0]) if alike(str(path[0]), schema.names) else None
-        place = header.position(schema.names, name, self._mapping, self._origin, key)
+        place = header.position(schema.names, name, self._mapping, key)
         kind = plain_type(schema.field(place).type)
         steps: list[Step] = [schema.names[place]]
         for step in path[1:]:
             inner, written = _inside(kind, step)
             if inner is None:
-                where = f'{self._origin}: no column "{name}": "{shown(steps)}" holds {kind}'
+                where = f'no column "{name}": "{shown(steps)}" holds {kind}'
                 raise InputError(f"{where}; say with {self._mapping.options[name]} which one it is")
             kind = plain_type(inner)
             steps.append(written)
@@ -85,10 +80,10 @@ class ColumnReader:
         for name in mapping.needed_columns[len(mapping.time_columns) :]:
             kind = _plain(types[name])
             if pa.types.is_nested(kind) or pa.types.is_null(kind):
-                raise InputError(f'{self._origin}: column "{name}" holds {kind}, not names')
+                raise InputError(f'column "{name}" holds {kind}, not names')
 
     def _check_time(self, kind: DataType) -> None:
-        where = f'{self._origin}: column "{self._mapping.time_column}"'
+        where = f'column "{self._mapping.time_column}"'
         clock = self.assembler.clock
         if pa.types.is_date(kind) and (clock.is_iso or clock.per_second):
             raise InputError(f"{where} holds dates without a time of day")

@@ -30,12 +30,11 @@ _NAMES: Final = pa.dictionary(pa.int32(), pa.binary())
 class CsvReader:
     """Reads CSV, which may have a ``header`` line, in constant memory; iterate once."""
 
-    def __init__(self, content: ByteSource, mapping: Mapping, limits: Limits, origin: str) -> None:
+    def __init__(self, content: ByteSource, mapping: Mapping, limits: Limits) -> None:
         self.header: bytes | None = None
         self._blocks = Blocks(content, limits)
         self._mapping = mapping
         self._limits = limits
-        self._origin = origin
         self.assembler = Assembler(mapping, limits)
         self._columns: _Columns | None = None
         self._to_skip = mapping.skip_lines
@@ -49,10 +48,10 @@ class CsvReader:
             if rest is not None and self._columns is not None:
                 yield self._batch(rest, self._columns)
         if self._columns is None:
-            raise InputError(f"{self._origin}: is empty")
+            raise InputError("is empty")
 
     def _check(self, start: bytes) -> None:
-        header.check_text(start, self._origin)
+        header.check_text(start)
         is_one_line = b"\n" not in start and b"\r" not in start
         if is_one_line and len(start) > self._limits.line_bytes and self._mapping.columns is None:
             # Said now, for the line may be endless.
@@ -60,7 +59,7 @@ class CsvReader:
 
     def _too_long(self) -> InputError:
         longest = f"{self._limits.line_bytes:,} bytes"
-        return InputError(f"{self._origin}: the first line is longer than {longest}; is this CSV?")
+        return InputError(f"the first line is longer than {longest}; is this CSV?")
 
     def _start(self, block: Block) -> Block | None:
         """Find the columns; return what follows, None when only blank lines came so far."""
@@ -78,15 +77,15 @@ class CsvReader:
             if not numbers:
                 return None
         if mapping.columns is not None:
-            self._columns = _Columns(mapping.columns, mapping, self._origin)
+            self._columns = _Columns(mapping.columns, mapping)
             return _from(block, numbers[0]) if numbers else block
         if block.long_lines:
             raise self._too_long()
         line = lines.line(numbers[0])
         self.header = self._above + line
         try:
-            names = header.parse(line, mapping.separator, self._origin)
-            self._columns = _Columns(names, mapping, self._origin)
+            names = header.parse(line, mapping.separator)
+            self._columns = _Columns(names, mapping)
         except InputError as error:
             seen = [lines.line(number) for number in numbers]
             raise InputError(
@@ -102,7 +101,7 @@ class CsvReader:
         self._above += block.data[: len(block.data) - len(rest.data)]
         if len(self._above) > self._limits.line_bytes:
             raise InputError(
-                f"{self._origin}: the lines above the header have more than "
+                "the lines above the header have more than "
                 f"{self._limits.line_bytes:,} bytes; is --skip-lines right?"
             )
         return rest
@@ -128,7 +127,7 @@ class CsvReader:
             records.find_ragged()
             table = columns.parse(records.good())
         if table is None:
-            raise AssertionError(f"{self._origin}: records and rows differ near {block.first_line}")
+            raise AssertionError(f"records and rows differ near {block.first_line}")
         return self.assembler.batch(columns.rows(table, records), before + records.broken())
 
     def _without_ragged(self, block: Block, columns: _Columns, before: Broken) -> EventBatch | None:
@@ -170,7 +169,7 @@ class CsvReader:
         columns = self._columns
         table = None if columns is None else columns.parse(data)
         if columns is None or table is None:
-            raise AssertionError(f"{self._origin}: these have the right number of fields")
+            raise AssertionError("these have the right number of fields")
         times = [columns.column(table, name) for name in self._mapping.time_columns]
         found: NDArray[np.bool_] = self.assembler.clock.read(joined(times))[1] == 0
         return found
@@ -199,9 +198,9 @@ def _from(block: Block, number: int) -> Block:
 class _Columns:
     """The columns of the input that are read, and how Arrow reads them."""
 
-    def __init__(self, found: tuple[str, ...], mapping: Mapping, origin: str) -> None:
+    def __init__(self, found: tuple[str, ...], mapping: Mapping) -> None:
         self._mapping = mapping
-        self._at = header.positions(found, mapping, origin)
+        self._at = header.positions(found, mapping)
         self.dialect = Dialect(mapping.separator, len(found))
         names = set(mapping.needed_columns) - set(mapping.time_columns)
         self._types = {

@@ -43,7 +43,6 @@ class Documents:
         content: what to cut.
         start: how it begins; was read already.
         limits: how large an object may be.
-        origin: what errors call the content.
 
     Attributes:
         paths: of each column, those that may lead to it.
@@ -51,10 +50,9 @@ class Documents:
         way: the way into the array that the columns lie in; empty for none.
     """
 
-    def __init__(self, content: ByteSource, start: bytes, limits: Limits, origin: str) -> None:
+    def __init__(self, content: ByteSource, start: bytes, limits: Limits) -> None:
         self._content = content
         self._limits = limits
-        self._origin = origin
         self._data = start
         self._is_ended = len(start) < limits.block_bytes
         self._line = 1
@@ -217,7 +215,7 @@ class Documents:
             copy.seek(0)
         except OSError as error:
             raise InputError(
-                f"{self._origin}: columns stand behind its array, and to look there first it has "
+                "columns stand behind its array, and to look there first it has "
                 f"to be kept in {tempfile.gettempdir()}: {error.strerror}"
             ) from error
         found = closing[:1] + self._data[:ends]
@@ -258,7 +256,7 @@ class Documents:
         self._data = self._data[end:]
 
     def _damaged(self, why: str) -> InputError:
-        return InputError(f"{self._origin}: is cut short or damaged: line {self._line:,}: {why}")
+        return InputError(f"is cut short or damaged: line {self._line:,}: {why}")
 
 
 class _Again:

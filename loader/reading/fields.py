@@ -94,13 +94,12 @@ class Node:
         node.names.append(name)
 
 
-def tree(paths: Mapping[str, Path], origin: str) -> Node:
+def tree(paths: Mapping[str, Path]) -> Node:
     """Return the values that are wanted of a row.
 
     Args:
         paths: column -> path. All arrays on them must lie in one another, for each item of the
             innermost becomes one event.
-        origin: what errors call the input.
 
     Raises:
         InputError: some lie side by side.
@@ -113,7 +112,7 @@ def tree(paths: Mapping[str, Path], origin: str) -> Node:
         both = min(len(above), len(deepest[1]))
         if above[:both] != deepest[1][:both]:
             raise InputError(
-                f'{origin}: "{deepest[0]}" and "{name}" go into different arrays; an event can '
+                f'"{deepest[0]}" and "{name}" go into different arrays; an event can '
                 "come from one array, and what stands above it"
             )
         if len(above) > len(deepest[1]):

@@ -10,7 +10,7 @@ from numbers import Integral, Real
 from typing import Any, Final
 
 from loader.checks import fitted, shown
-from loader.errors import InputError
+from loader.errors import InputError, about
 from loader.reading.arrow import ArrowError, RecordBatch, Schema, pa
 from loader.reading.batch import EventBatch
 from loader.reading.bounds import Gate
@@ -21,8 +21,8 @@ from loader.reading.rows import EVENT_TIME
 
 _ROWS_AT_ONCE: Final = 1 << 17
 _NO_FRAME: Final = (
-    "{origin}: {given} is no Arrow data; give a table or batches of pyarrow, or a frame of pandas "
-    "or polars (.collect() a lazy one); for rows: pyarrow.Table.from_pylist(rows), or load_events"
+    "is no Arrow data; give a table or batches of pyarrow, or a frame of pandas or polars "
+    "(.collect() a lazy one); for rows: pyarrow.Table.from_pylist(rows), or load_events"
 )
 
 
@@ -79,14 +79,18 @@ class Frames:
 
     def _reader(self, schema: Schema) -> ColumnReader:
         try:
-            reader = ColumnReader(schema, self._mapping, Limits(), self._origin, has_rows=True)
+            reader = ColumnReader(schema, self._mapping, Limits(), has_rows=True)
         except (ArrowError, UnicodeDecodeError) as error:
-            raise InputError(f"{self._origin}: {error}") from error
+            raise InputError(str(error)) from error
         reader.assembler.gate = self.gate
         return reader
 
     def __iter__(self) -> Iterator[EventBatch]:
         """Yield events and rejects; InputError for unusable columns, or a schema that changes."""
+        with about(self._origin):
+            yield from self._read()
+
+    def _read(self) -> Iterator[EventBatch]:
         reader: ColumnReader | None = None
         schema: Schema = None
         first_row = 1
@@ -96,20 +100,19 @@ class Frames:
                 reader = self._reader(schema)
             elif not whole.schema.equals(schema):
                 raise InputError(
-                    f"{self._origin}: the batch of row {first_row:,} has another schema than the "
-                    "first one; cast it"
+                    f"the batch of row {first_row:,} has another schema than the first one; cast it"
                 )
             for start in range(0, whole.num_rows, _ROWS_AT_ONCE):
                 piece = whole.slice(start, _ROWS_AT_ONCE)
                 try:
                     found = reader.batch(piece, first_row)
                 except ArrowError as error:
-                    raise InputError(f"{self._origin}: row {first_row:,}: {error}") from error
+                    raise InputError(f"row {first_row:,}: {error}") from error
                 yield found
                 first_row += piece.num_rows
 
 
-def as_events(events: object, origin: str) -> Iterator[Event]:
+def as_events(events: object) -> Iterator[Event]:
     """Yield events, and what says the same: dicts and objects with a time, a type and a source.
 
     InputError says which is none, counted from 1.
@@ -117,14 +120,14 @@ def as_events(events: object, origin: str) -> Iterator[Event]:
     if isinstance(events, Event | str | bytes | abc.Mapping) or not isinstance(
         events, abc.Iterable
     ):
-        raise InputError(f"{origin}: {shown(events)} is not a list or generator of events")
+        raise InputError(f"{shown(events)} is not a list or generator of events")
     if hasattr(events, "__arrow_c_stream__"):
-        raise InputError(f"{origin}: a {type(events).__name__} is loaded with load_arrow")
+        raise InputError(f"a {type(events).__name__} is loaded with load_arrow")
     for number, event in enumerate(events, 1):
         try:
             yield event if isinstance(event, Event) else _event(event)
         except InputError as error:
-            raise InputError(f"{origin}: event {number:,}: {error}") from None
+            raise InputError(f"event {number:,}: {error}") from None
 
 
 def _event(given: Any) -> Event:
@@ -148,9 +151,9 @@ def _name(field: str, value: object) -> str:
     return name
 
 
-def to_arrow(events: Iterable[Event], origin: str) -> Iterator[RecordBatch]:
+def to_arrow(events: Iterable[Event]) -> Iterator[RecordBatch]:
     """Yield the events as batches with the columns time, type and source, or raise InputError."""
-    rest = as_events(events, origin)
+    rest = as_events(events)
     while some := list(islice(rest, _ROWS_AT_ONCE)):
         try:
             yield pa.record_batch(
@@ -161,10 +164,10 @@ def to_arrow(events: Iterable[Event], origin: str) -> Iterator[RecordBatch]:
                 }
             )
         except (ArrowError, UnicodeEncodeError, OverflowError) as error:
-            raise InputError(f"{origin}: {error}") from error
+            raise InputError(str(error)) from error
 
 
-def to_batches(given: Any, origin: str) -> Iterator[RecordBatch]:
+def to_batches(given: Any) -> Iterator[RecordBatch]:
     """Yield the batches of whatever holds Arrow data, or can give it, or of several of these.
 
     InputError: it is nothing of the kind.
@@ -178,11 +181,11 @@ def to_batches(given: Any, origin: str) -> Iterator[RecordBatch]:
                 yield pa.record_batch(given)
         except Exception as error:
             # Whatever the libraries of others raise.
-            raise InputError(f"{origin}: cannot be read as Arrow: {error}") from error
+            raise InputError(f"cannot be read as Arrow: {error}") from error
         return
     if isinstance(given, str | bytes | abc.Mapping) or not isinstance(given, abc.Iterable):
-        raise InputError(_NO_FRAME.format(origin=origin, given=shown(given)))
+        raise InputError(f"{shown(given)} {_NO_FRAME}")
     for one in given:
         if not (hasattr(one, "__arrow_c_stream__") or hasattr(one, "__arrow_c_array__")):
-            raise InputError(_NO_FRAME.format(origin=origin, given=shown(one)))
-        yield from to_batches(one, origin)
+            raise InputError(f"{shown(one)} {_NO_FRAME}")
+        yield from to_batches(one)

@@ -43,21 +43,20 @@ _LOOKED_AT: Final = 8192
 _TEXT_CONTROLS: Final = b"\t\n\r\f\x1e"
 
 
-def check_text(start: bytes, origin: str) -> None:
+def check_text(start: bytes) -> None:
     """Refuse content that is no text, with an InputError that says what it seems to be."""
     for signature, what in _SIGNATURES.items():
         if start.startswith(signature):
-            raise InputError(f"{origin}: {what}")
+            raise InputError(what)
     begun = start[:_LOOKED_AT].lstrip().lower()
     for sign, what in _MARKUP.items():
         if begun.startswith(sign):
-            raise InputError(f"{origin}: {what}")
+            raise InputError(what)
     looked = start[:_LOOKED_AT]
     odd, even = looked[1::2].count(0), looked[::2].count(0)
     if max(odd, even) * 4 > len(looked) > 8 and min(odd, even) * 16 < len(looked):
         raise InputError(
-            f"{origin}: seems to be UTF-16 without a mark: "
-            f"--encoding utf-16-{'le' if odd > even else 'be'}"
+            f"seems to be UTF-16 without a mark: --encoding utf-16-{'le' if odd > even else 'be'}"
         )
     controls = sum(byte < 32 and byte not in _TEXT_CONTROLS for byte in looked)
     if controls * 10 > len(looked):
@@ -66,7 +65,7 @@ def check_text(start: bytes, origin: str) -> None:
         if text.strip() and b"\0" not in text:
             why = "ends in NUL bytes, as files do after a power cut; take them away "
             why += "(tr -d '\\0' < FILE | loader load -)"
-        raise InputError(f"{origin}: {why}")
+        raise InputError(why)
 
 
 def separator(line: bytes) -> str | None:
@@ -100,34 +99,32 @@ def hint(lines: Sequence[bytes], first: int, mapping: Mapping) -> str:
     return "; it seems to have no header: name its columns with --columns" if is_row else ""
 
 
-def parse(line: bytes, delimiter: str, origin: str) -> tuple[str, ...]:
+def parse(line: bytes, delimiter: str) -> tuple[str, ...]:
     """Split a header line into column names; InputError if it is none."""
     try:
         text = line.decode()
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{origin}: the header is not UTF-8 (byte {error.start + 1}); say its --encoding, such "
+            f"the header is not UTF-8 (byte {error.start + 1}); say its --encoding, such "
             "as cp1252, or save the file as UTF-8"
         ) from error
     if any(ord(character) < 32 and character != "\t" for character in text):
-        raise InputError(f"{origin}: the first line is not a header of CSV but holds binary data")
+        raise InputError("the first line is not a header of CSV but holds binary data")
     try:
         (fields,) = csv.reader(
             [text], delimiter=delimiter, strict=True, skipinitialspace=delimiter != " "
         )
     except (csv.Error, ValueError) as error:
-        raise InputError(f"{origin}: the header cannot be read: {error}") from error
+        raise InputError(f"the header cannot be read: {error}") from error
     return tuple(fields)
 
 
-def positions(found: Sequence[str], mapping: Mapping, origin: str) -> dict[str, int]:
+def positions(found: Sequence[str], mapping: Mapping) -> dict[str, int]:
     """Find where the columns are that a mapping names, each as `position` does."""
-    return {name: position(found, name, mapping, origin) for name in mapping.options}
+    return {name: position(found, name, mapping) for name in mapping.options}
 
 
-def position(
-    found: Sequence[str], name: str, mapping: Mapping, origin: str, key: str | None = None
-) -> int:
+def position(found: Sequence[str], name: str, mapping: Mapping, key: str | None = None) -> int:
     """Find a column that a mapping names, or a key of it, if only but for case and blanks around.
 
     InputError: it is missing or there more than once; it names those that are there.
@@ -140,8 +137,7 @@ def position(
         if at:
             places = " and ".join(str(place + 1) for place in at)
             raise InputError(
-                f'{origin}: column "{wanted}" is there {len(at)} times (columns {places}); '
-                "rename all but one"
+                f'column "{wanted}" is there {len(at)} times (columns {places}); rename all but one'
             )
     there = ", ".join(f'"{column.strip()}"' for column in found[:20])
     if len(found) > 20:
@@ -156,4 +152,4 @@ def position(
         other = next((sign for sign in ";\t|," if sign in found[0]), None)
         if other is not None and other != mapping.separator:
             advice = f"say with --delimiter {other!r} what separates the columns"
-    raise InputError(f'{origin}: no column "{name}"; there are {there}; {advice}')
+    raise InputError(f'no column "{name}"; there are {there}; {advice}')

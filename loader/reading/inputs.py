@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol, cast
 
-from loader.errors import InputError
+from loader.errors import InputError, about
 from loader.reading.batch import EventBatch
 from loader.reading.bounds import Gate
 from loader.reading.brackets import looks_like_json
@@ -67,6 +67,7 @@ class Reading:
         fingerprint: str | None,
         bytes_total: int | None,
         finish: Callable[[], str],
+        origin: str,
     ) -> None:
         self.fingerprint = fingerprint
         self.bytes_total = bytes_total
@@ -74,6 +75,7 @@ class Reading:
         self._reader = reader
         self._stored = stored
         self._finish = finish
+        self._origin = origin
         self._batches = Prefetch(reader)
 
     @property
@@ -92,12 +94,14 @@ class Reading:
         InputError: the rest of it is not usable, or it changed while it was read.
         """
         self._reader.assembler.gate = self.gate
-        yield from self._batches
-        self.fingerprint = self._finish()
+        with about(self._origin):
+            yield from self._batches
+            self.fingerprint = self._finish()
 
     def first(self) -> tuple[EventBatch, ...]:
         """Return the first batches, and read no more: what JSON has of a block may come in two."""
-        return tuple(islice(self._reader, 2))
+        with about(self._origin):
+            return tuple(islice(self._reader, 2))
 
     def close(self) -> None:
         """Stop reading."""
@@ -113,56 +117,68 @@ def open_reading(
     With ``hashing``, all of a file is read once before, for its fingerprint. InputError: it cannot
     be opened, or nothing of it is usable.
     """
-    origin = an_input.origin
     mapping = mapping.of_file(an_input.path)
     with ExitStack() as stack:
         whole, file = stack.enter_context(_opened(an_input))
-        before = _regular(whole)
-        if before is not None and before.st_size == 0:
-            raise InputError(f"{origin}: is empty")
-        # Whoever hands us an open file may have read a part of it, which is not ours.
-        begin = 0 if before is None else file.tell()
-        start = Content(Counted(file), None, origin, hashing=False).read(SNIFFED)
-        an_input = _by_looking(an_input, mapping, start, is_file=before is not None)
-        meaning = mapping.meaning(an_input.format)
-        stored, fingerprint = Counted(file, start=start), None
-        if before is not None:
-            if hashing:
-                content = Content(stored, an_input.compression, origin, hashing=True)
-                while content.read(_HASHED_AT_ONCE):
-                    pass
-                fingerprint = content.digest(meaning)
-            file.seek(begin)
-            stored = Counted(file)
-        content = Content(stored, an_input.compression, origin, hashing=before is None)
-
-        def finish() -> str:
-            if before is None or fingerprint is None:
-                return content.digest(meaning)
-            after = os.fstat(whole.fileno())
-            if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-                why = "was changed while it was read; load it when it is complete"
-                raise InputError(f"{origin}: {why}")
-            return fingerprint
-
-        limits, text = limits or Limits(), Decoded(content, mapping.encoding)
-        reader: Reader
-        match an_input.format:
-            case "csv":
-                reader = CsvReader(text, mapping, limits, origin)
-            case "ndjson":
-                reader = JsonReader(text, mapping, limits, origin)
-            case "parquet":
-                reader = ParquetReader(file, stored, mapping, limits, origin)
-        reading = Reading(
-            reader,
-            stored,
-            fingerprint=fingerprint,
-            bytes_total=before.st_size if before is not None and file is whole else None,
-            finish=finish,
-        )
+        with about(an_input.origin):
+            reading = _reading(an_input, whole, file, mapping, limits or Limits(), hashing=hashing)
         stack.callback(reading.close)
         yield reading
+
+
+def _reading(
+    an_input: Input,
+    whole: BinaryIO,
+    file: BinaryIO,
+    mapping: Mapping,
+    limits: Limits,
+    *,
+    hashing: bool,
+) -> Reading:
+    before = _regular(whole)
+    if before is not None and before.st_size == 0:
+        raise InputError("is empty")
+    # Whoever hands us an open file may have read a part of it, which is not ours.
+    begin = 0 if before is None else file.tell()
+    start = Content(Counted(file), None, hashing=False).read(SNIFFED)
+    an_input = _by_looking(an_input, mapping, start, is_file=before is not None)
+    meaning = mapping.meaning(an_input.format)
+    stored, fingerprint = Counted(file, start=start), None
+    if before is not None:
+        if hashing:
+            content = Content(stored, an_input.compression, hashing=True)
+            while content.read(_HASHED_AT_ONCE):
+                pass
+            fingerprint = content.digest(meaning)
+        file.seek(begin)
+        stored = Counted(file)
+    content = Content(stored, an_input.compression, hashing=before is None)
+
+    def finish() -> str:
+        if before is None or fingerprint is None:
+            return content.digest(meaning)
+        after = os.fstat(whole.fileno())
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            raise InputError("was changed while it was read; load it when it is complete")
+        return fingerprint
+
+    text = Decoded(content, mapping.encoding)
+    reader: Reader
+    match an_input.format:
+        case "csv":
+            reader = CsvReader(text, mapping, limits)
+        case "ndjson":
+            reader = JsonReader(text, mapping, limits)
+        case "parquet":
+            reader = ParquetReader(file, stored, mapping, limits)
+    return Reading(
+        reader,
+        stored,
+        fingerprint=fingerprint,
+        bytes_total=before.st_size if before is not None and file is whole else None,
+        finish=finish,
+        origin=an_input.origin,
+    )
 
 
 def _by_looking(an_input: Input, mapping: Mapping, start: bytes, *, is_file: bool) -> Input:
@@ -174,30 +190,26 @@ def _by_looking(an_input: Input, mapping: Mapping, start: bytes, *, is_file: boo
     if an_input.format == "parquet":
         if not is_file:
             raise InputError(
-                f"{origin}: Parquet cannot be read from a stream, its index stands at the end; "
+                "Parquet cannot be read from a stream, its index stands at the end; "
                 "save it as a file and name that"
             )
         if compression is not None:
-            raise InputError(
-                f"{origin}: Parquet is compressed inside; unpack the .{compression} around it"
-            )
+            raise InputError(f"Parquet is compressed inside; unpack the .{compression} around it")
     elif origin == STANDARD_INPUT or not is_file:
         return replace(an_input, compression=compression or found)
     if compression not in (None, found):
-        raise InputError(
-            f"{origin}: is not compressed with .{compression}; rename it, or compress it"
-        )
+        raise InputError(f"is not compressed with .{compression}; rename it, or compress it")
     if compression != found:
-        raise InputError(f"{origin}: is compressed; name it so that it ends in .{found}")
+        raise InputError(f"is compressed; name it so that it ends in .{found}")
     return an_input
 
 
 def beginning(an_input: Input, size: int) -> bytes:
     """Return the first bytes of the content of a file, as UTF-8 if it has a mark."""
-    with open_content(an_input) as file:
+    with open_content(an_input) as file, about(an_input.origin):
         start = file.read(SNIFFED)
         found = _by_looking(an_input, Mapping(), start, is_file=True).compression
-        content = Content(Counted(file, start=start), found, an_input.origin, hashing=False)
+        content = Content(Counted(file, start=start), found, hashing=False)
         return Decoded(content, None).read(size)
 
 

@@ -47,12 +47,11 @@ class JsonReader:
 
     header: bytes | None = None
 
-    def __init__(self, content: ByteSource, mapping: Meaning, limits: Limits, origin: str) -> None:
+    def __init__(self, content: ByteSource, mapping: Meaning, limits: Limits) -> None:
         self._content = content
         self._blocks = Blocks(content, limits)
         self._mapping = mapping
         self._limits = limits
-        self._origin = origin
         self.assembler = Assembler(mapping, limits)
         self._uniform = Uniform(mapping, self.assembler.clock.per_second)
         self._use({})
@@ -61,7 +60,7 @@ class JsonReader:
     def __iter__(self) -> Iterator[EventBatch]:
         """Yield batches; inside of a block, what is likely to be good comes first."""
         start = self._blocks.peek()
-        header.check_text(start, self._origin)
+        header.check_text(start)
         is_empty = not start.lstrip().startswith(b"[")
         for pieces, before in self._pieces(start):
             is_empty = is_empty and not pieces.data.strip() and not before.count
@@ -69,12 +68,12 @@ class JsonReader:
                 self._start(pieces)
             yield from self._batches(pieces, before)
         if is_empty:
-            raise InputError(f"{self._origin}: is empty")
+            raise InputError("is empty")
 
     def _pieces(self, start: bytes) -> Iterator[tuple[Pieces, Broken]]:
         """Cut the content into texts that should be an object each."""
         if is_document(start, self._limits.line_bytes):
-            documents = Documents(self._content, start, self._limits, self._origin)
+            documents = Documents(self._content, start, self._limits)
             documents.paths = [list(paths.values()) for paths in self._paths.values()]
             documents.wanted = self._tree
             documents.way = self._way
@@ -116,7 +115,7 @@ class JsonReader:
         """Return what is wanted of an object: values, and texts as they are written."""
         found = {key: path for name in names for key, path in self._paths[name].items()}
         found |= {key + _KEPT: path for name in kept for key, path in self._paths[name].items()}
-        return tree(found, self._origin)
+        return tree(found)
 
     def _start(self, texts: Pieces) -> None:
         """Look at the first objects, for how the keys are written."""
@@ -134,7 +133,7 @@ class JsonReader:
                 why = f"line {texts.lines[number]}: {found.reason}"
                 why += "" if b"{" in text else "; is it another --format?"
         if why:
-            raise InputError(f"{self._origin}: no line is a JSON object; {why}")
+            raise InputError(f"no line is a JSON object; {why}")
 
     def _batches(self, texts: Pieces, broken: Broken) -> Iterator[EventBatch]:
         """Read those that are plain all at once, and the others one by one."""

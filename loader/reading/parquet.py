@@ -26,12 +26,9 @@ class ParquetReader:
 
     header: bytes | None = None
 
-    def __init__(
-        self, file: BinaryIO, stored: Counted, mapping: Mapping, limits: Limits, origin: str
-    ) -> None:
+    def __init__(self, file: BinaryIO, stored: Counted, mapping: Mapping, limits: Limits) -> None:
         self._stored = stored
         self._size = file.seek(0, io.SEEK_END)
-        self._origin = origin
         try:
             # An old time of 96 bits may lie further away than nanoseconds reach, which would wrap.
             # Nor is more read ahead than is needed now, for memory.
@@ -44,11 +41,9 @@ class ParquetReader:
             schema = self._file.schema_arrow
             len(schema.names)
         except (ArrowError, OSError, UnicodeDecodeError) as error:
-            raise InputError(
-                f"{origin}: {_why('is not Parquet, or is cut short', error)}"
-            ) from error
+            raise InputError(f"{_why('is not Parquet, or is cut short', error)}") from error
         has_rows = self._file.metadata.num_rows > 0
-        self._columns = ColumnReader(schema, mapping, limits, origin, has_rows=has_rows)
+        self._columns = ColumnReader(schema, mapping, limits, has_rows=has_rows)
         self.assembler = self._columns.assembler
 
     def __iter__(self) -> Iterator[EventBatch]:
@@ -66,10 +61,10 @@ class ParquetReader:
                 self._stored.count = self._size * (first_row - 1) // max(rows, 1)
         except (ArrowError, OSError) as error:
             where = f"is damaged behind row {first_row - 1:,}"
-            raise InputError(f"{self._origin}: {_why(where, error)}") from error
+            raise InputError(f"{_why(where, error)}") from error
         if first_row - 1 != rows:
             told = f"it should have {rows:,} rows, and has {first_row - 1:,}"
-            raise InputError(f"{self._origin}: is damaged: {told}")
+            raise InputError(f"is damaged: {told}")
 
 
 def _why(what: str, error: Exception) -> str:

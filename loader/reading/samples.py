@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from loader.errors import InputError
+from loader.errors import InputError, about
 from loader.reading import attributes, fields, header, inputs
 from loader.reading.arrow import ArrowError, pa, pq
 from loader.reading.batch import EventBatch
@@ -104,7 +104,8 @@ def _objects(an_input: Input) -> list[str]:
 
 
 def _table(start: bytes, an_input: Input) -> tuple[Values, Options]:
-    header.check_text(start, an_input.origin)
+    with about(an_input.origin):
+        header.check_text(start)
     options: Options = {}
     try:
         # The end may be in the middle of a letter.

@@ -103,11 +103,9 @@ class Content:
         self,
         stored: Counted,
         compression: Compression | None,
-        origin: str,
         *,
         hashing: bool,
     ) -> None:
-        self._origin = origin
         self._compression = compression
         self._hash = hashlib.sha256() if hashing else None
         self._source: ByteSource = stored
@@ -147,10 +145,9 @@ class Content:
 
     def _broken(self, error: Exception) -> InputError:
         if self._compression is None:
-            return InputError(f"{self._origin}: cannot be read: {error}")
+            return InputError(f"cannot be read: {error}")
         return InputError(
-            f"{self._origin}: the .{self._compression} data is damaged or cut short; "
-            "copy or compress it again"
+            f"the .{self._compression} data is damaged or cut short; copy or compress it again"
         )
 
 

@@ -77,7 +77,7 @@ def test_batches_that_come_once_can_be_iterated_twice_at_once() -> None:
 def test_batches_of_several_schemas_are_refused() -> None:
     made = [pa.record_batch({"n": [1]}), pa.record_batch({"m": ["x"]})]
     with (
-        pytest.raises(InputError, match="a program: "),
+        pytest.raises(InputError, match="schema"),
         repeatable_batches(iter(made), "a program"),
     ):
         pass
