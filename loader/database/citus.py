@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-from psycopg import Connection, sql
+from psycopg import Connection, errors, sql
 
-from loader.database.locks import SCHEMA, in_short_tries, lock_for_transaction
+from loader.database.locks import SCHEMA, holders, in_short_tries, lock_for_transaction
 from loader.database.models import INTERNAL, ModelsBusyError, models_at_rest
 from loader.database.queries import query, read_sql, template
 from loader.database.schema import CHANGE_PATIENCE_SECONDS, ensure_schema
@@ -88,11 +88,16 @@ def wait_for_readers(conn: Connection) -> None:
     on each node. So before chunks go that no new statement asks for, the old ones have to end.
 
     Raises:
-        psycopg.errors.LockNotAvailable: somebody reads, or loads, for too long.
+        ModelsBusyError: somebody reads, or loads, for too long.
     """
-    if is_distributed(conn):
-        lock = "lock table only raw.event_chunks in access exclusive mode"
+    if not is_distributed(conn):
+        return
+    lock = "lock table only raw.event_chunks in access exclusive mode"
+    try:
         in_short_tries(conn, "raw.event_chunks", lambda: conn.execute(lock.encode()))
+    except errors.LockNotAvailable:
+        who = holders(conn, "raw.event_chunks")
+        raise ModelsBusyError(f"{who} to be done with raw.event_chunks") from None
 
 
 @contextmanager

@@ -221,6 +221,35 @@ def test_who_reads_live_views_waits_while_a_model_commits(
     assert found == [1]
 
 
+def test_chunks_stay_while_a_statement_of_before_may_ask_for_them(
+    loader_of: Callable[..., Outcome],
+    citus_dsn: str,
+    write_events: Callable[..., Path],
+) -> None:
+    assert loader_of("cluster", "init").exit_code == 0
+    assert loader_of("load", write_events()).exit_code == 0
+
+    with connect(citus_dsn) as reader, reader.transaction():
+        reader.execute("select count(*) from raw.events")
+        assert loader_of("withdraw", "1").exit_code == 0
+        waits = loader_of("maintain", "--json")
+        assert reader.execute("select count(*) from raw.events").fetchone() == (3,)
+    done = loader_of("maintain", "--json")
+
+    assert waits.exit_code == done.exit_code == 0
+    assert "to be done with raw.event_chunks" in json.loads(waits.stdout)["purge_waits_for"]
+    assert json.loads(done.stdout)["purged_rows"] == 3
+
+
+def test_the_schema_is_brought_up_to_date_where_it_is_distributed(
+    loader_of: Callable[..., Outcome], cluster_conn: Connection, write_events: Callable[..., Path]
+) -> None:
+    assert loader_of("cluster", "init").exit_code == 0
+    cluster_conn.execute("comment on schema raw is 'video-events of before'")
+
+    assert loader_of("load", write_events()).exit_code == 0
+
+
 def test_a_node_that_is_away_is_named_and_nothing_is_left(
     loader_of: Callable[..., Outcome], cluster_conn: Connection, write_events: Callable[..., Path]
 ) -> None:
