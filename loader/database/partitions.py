@@ -55,6 +55,10 @@ class Partitions:
         owners = np.unique(self.layout.owners(present)).tolist()
         self.written |= {self.layout.names[place] for place in owners}
 
+    def lack(self, event_time: npt.NDArray[np.int64]) -> bool:
+        """Tell whether some of these times have no partition yet."""
+        return bool((self.layout.owners(np.unique(days_of(event_time))) < 0).any())
+
     def ensure(self, first: int, end: int) -> list[str]:
         """Create what is missing for some days; return the names of what was created."""
         return self._ensure(np.arange(first, end))

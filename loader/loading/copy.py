@@ -67,6 +67,7 @@ class Copier:
             sql.SQL(", ").join(map(sql.Identifier, self._cutter.columns)),
         )
         self._batches = 0
+        self._begun = time.monotonic()
         self._used = 1
         self._looked_at = time.monotonic()
         # Seconds since then that the server took for what was sent, as often as something was.
@@ -101,6 +102,18 @@ class Copier:
             thread.join()
         if self._failures:
             raise self._failures[0]
+
+    def commit(self) -> None:
+        """Commit everything that was put, and go on in new transactions."""
+        self.finish()
+        self._queues.clear()
+        self._threads.clear()
+        self._connections.clear()
+        self._begun = time.monotonic()
+
+    def seconds(self) -> float:
+        """Return for how long transactions of it may have been open."""
+        return time.monotonic() - self._begun
 
     def __enter__(self) -> Self:
         return self

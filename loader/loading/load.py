@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import psycopg
 from psycopg import Connection
 
+from loader.database.citus import is_distributed
 from loader.database.connection import connect, require_writable
 from loader.database.dedupe import create_staging, insert_new_events
 from loader.database.dictionaries import source_gate, type_gate
@@ -40,6 +41,9 @@ from loader.reading.bounds import Gate
 from loader.reading.inputs import Input, Reading, open_reading
 from loader.reading.mapping import Mapping
 from loader.settings import PartitionBy
+
+# On a cluster, how long one load may keep others from adding partitions.
+_SECONDS_OF_A_COPY: Final = 10
 
 ProgressCallback = Callable[[Reading, Totals], None]
 
@@ -240,6 +244,13 @@ class _Load:
                 totals = _add(totals, batch, self.options)
                 if batch.events.num_rows:
                     rows = self._dictionaries.rows_of(batch.events, first)
+                    if is_distributed(self.conn) and (
+                        copier.seconds() > _SECONDS_OF_A_COPY
+                        or self._partitions.lack(rows.event_time)
+                    ):
+                        # Citus adds no partition beside what writes into others.
+                        self._may_have_events = True
+                        copier.commit()
                     self._partitions.prepare(rows.event_time)
                     copier.put(rows, self._partitions.created)
                     for observer in self.observers:

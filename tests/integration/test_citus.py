@@ -107,6 +107,24 @@ def test_a_database_is_distributed_with_what_is_in_it(
     assert nodes[0] > 1
 
 
+def test_a_load_adds_partitions_whenever_it_needs_one(
+    loader_of: Callable[..., Outcome], cluster_conn: Connection, tmp_path: Path
+) -> None:
+    assert loader_of("cluster", "init").exit_code == 0
+    # Batches enough for the first to be copied when the last month shows up.
+    rows = [
+        f"2024-0{month}-13T15:00:00Z,car,camera {n % 9}\n"
+        for month in (1, 2, 3)
+        for n in range(150_000)
+    ]
+    (tmp_path / "months.csv").write_text("time,type,source\n" + "".join(rows))
+
+    found = loader_of("load", "--workers", "2", tmp_path / "months.csv")
+
+    assert found.exit_code == 0, found.stderr
+    assert cluster_conn.execute(COMPLETE.encode()).fetchall() == []
+
+
 def test_a_load_in_progress_keeps_a_database_from_being_distributed(
     loader_of: Callable[..., Outcome], cluster_conn: Connection, write_events: Callable[..., Path]
 ) -> None:
