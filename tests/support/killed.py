@@ -28,8 +28,8 @@ from loader.reading.limits import Limits
 from tests.support.forks import FORKS, loader_on, preload
 from tests.support.waits import PATIENCE
 
-# Commands import what they need when they are run.
-preload(__name__, "loader.cli.load", "loader.cli.maintain")
+# Commands import what they need when they are run, and Arrow pandas with its first array.
+preload(__name__, "loader.cli.load", "loader.cli.maintain", "pandas", "pyarrow.pandas_compat")
 # So that a file of some lines is read in several batches, and copied over several connections.
 BLOCK_BYTES = 400
 EVENTS = 40
