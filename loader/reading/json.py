@@ -138,7 +138,7 @@ class JsonReader:
     def _batches(self, texts: Pieces, broken: Broken) -> Iterator[EventBatch]:
         """Read those that are plain all at once, and the others one by one."""
         are_regular = texts.are_regular(self._limits.line_bytes)
-        # A gigabyte of empty lines is no work.
+        # Nor is an empty line among others.
         are_left = texts.sizes > 0
         regular = texts.alone(are_regular)
         if len(regular):

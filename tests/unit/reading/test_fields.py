@@ -349,6 +349,9 @@ def test_a_document_larger_than_a_row_is_read_item_by_item(read: Read, block: in
     options = DEEP | {"attributes": ("data.a[].x", "tail")}
     found, whole = (read(content, "a.json", one, **options) for one in (limits, Limits()))
     assert (found.events, found.lines) == (whole.events, whole.lines)
+    # Who names no path into it learns where to look.
+    (reason,) = read(content, "a.json", limits).reasons
+    assert reason.endswith("has it events in an array? see: loader inspect")
     # Of the whole, they are as they are written.
     assert found.attributes == [json.dumps(json.loads(one)) for one in whole.attributes]
     assert len(found.events) == 499
