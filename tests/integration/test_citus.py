@@ -111,15 +111,12 @@ def test_a_load_adds_partitions_whenever_it_needs_one(
     loader_of: Callable[..., Outcome], cluster_conn: Connection, tmp_path: Path
 ) -> None:
     assert loader_of("cluster", "init").exit_code == 0
-    # Batches enough for the first to be copied when the last month shows up.
-    rows = [
-        f"2024-0{month}-13T15:00:00Z,car,camera {n % 9}\n"
-        for month in (1, 2, 3)
-        for n in range(150_000)
-    ]
-    (tmp_path / "months.csv").write_text("time,type,source\n" + "".join(rows))
+    file = tmp_path / "months.parquet"
+    what = ["--events", "500000", "--sources", "9", "--days", "100", "--format", "parquet"]
+    assert loader_of("generate", *what, "--output", file).exit_code == 0
 
-    found = loader_of("load", "--workers", "2", tmp_path / "months.csv")
+    # Each batch of it is of days after those of the one before, which is being copied meanwhile.
+    found = loader_of("load", "--workers", "2", file)
 
     assert found.exit_code == 0, found.stderr
     assert cluster_conn.execute(COMPLETE.encode()).fetchall() == []
