@@ -192,7 +192,8 @@ postgres15: .venv/dev ## what depends on the server, again on PostgreSQL 15
 
 citus: .venv/dev ## the same on a cluster: CITUS_DSN=, of a coordinator's database named *test*, which is emptied
 	@test -n "$(CITUS_DSN)" || { echo "make citus: name a database: make citus CITUS_DSN='host=...'" >&2; exit 2; }
-	@pytest --citus "$(CITUS_DSN)" tests/integration/test_citus.py
+	@pytest --citus "$(CITUS_DSN)" tests/integration/test_citus.py \
+		tests/pipeline/test_citus.py
 
 MINUTES ?= 60
 

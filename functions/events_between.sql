@@ -17,7 +17,7 @@ where
             select sources.source_id
             from {{ ref('stg_video_events__sources') }} as sources
             where
-                {{ this.identifier }}.source_name is null
-                or sources.source_name = {{ this.identifier }}.source_name
+                {{ this.identifier }}.{{ name_of_argument('source_name') }} is null
+                or sources.source_name = {{ this.identifier }}.{{ name_of_argument('source_name') }}
         )
     )

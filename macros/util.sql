@@ -6,13 +6,15 @@
 {%- endmacro %}
 
 
-{% macro fence(in_parallel=false) -%}
+{% macro fence(in_parallel=false, is_lookup=true) -%}
     {#-
         PostgreSQL plans what has an `offset` by itself, and does not mix it with the query around: a short index scan
         for each row stays one, and never becomes a join with all rows. As a number it also forbids parallel
-        workers; written as text it does not.
+        workers; written as text it does not. Citus takes it only around what is looked up for each row.
     -#}
+    {%- if is_lookup or not is_distributed() %}
     offset {{ "'0'" if in_parallel else '0' }}
+    {%- endif -%}
 {%- endmacro %}
 
 

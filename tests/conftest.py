@@ -187,7 +187,8 @@ def citus_dsn(request: pytest.FixtureRequest) -> str:
     with psycopg.connect(dsn, autocommit=True) as admin:
         assert "test" in admin.info.dbname, "the tests empty this database: name it so"
         admin.execute("drop view if exists raw.events cascade")
-        admin.execute("drop schema if exists raw, analytics, analytics_internal cascade")
+        schemas = "raw, analytics, analytics_internal, analytics_by_source"
+        admin.execute(f"drop schema if exists {schemas} cascade".encode())
     return str(dsn)
 
 

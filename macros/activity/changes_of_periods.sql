@@ -56,7 +56,7 @@
     ),
 
     touched as materialized (
-        {{ touched_periods('islands', stored, key) | indent(8) }}
+        {{ touched_periods('islands', stored, key, batch) | indent(8) }}
     ),
 
     parts as (
@@ -139,11 +139,16 @@
 {% endmacro %}
 
 
-{% macro touched_periods(islands, stored, key) %}
+{% macro touched_periods(islands, stored, key, batch) %}
     {#-
         An index scan or two per island, whatever the size of history: stored periods do not
         overlap, so at most the last one that starts before an island can reach into it.
     -#}
+    {%- set with_gap -%}
+    (
+        {{ with_activity_gap(islands) | indent(8) }}
+    )
+    {%- endset -%}
     select distinct on ({{ key | join(', ') }}, started_at)
         {% for column in key %}touched.{{ column }},
         {% endfor -%}
@@ -152,9 +157,8 @@
         {% endif -%}
         touched.started_at,
         touched.ended_at
-    from (
-        {{ with_activity_gap(islands) | indent(8) }}
-    ) as islands
+    {#- Category periods are at the coordinator. #}
+    from {{ at_nodes(with_gap, batch) if 'source_id' in key else with_gap }} as islands
     cross join lateral (
         select stored.*
         from {{ stored }} as stored
@@ -181,7 +185,7 @@
 {% macro _parts_within(extents, relation, key, batch) %}
     {%- if 'source_id' in key -%}
     select buckets.*
-    from {{ extents }} as extents
+    from {{ at_nodes(extents, batch) }} as extents
     cross join lateral (
         {{ event_buckets(
             "(
@@ -216,7 +220,7 @@
         where
             stored.category = extents.category
             and stored.started_at between extents.started_at and extents.ended_at
-        {{ fence() }}
+        {{ fence(is_lookup=false) }}
     ) as periods
     where extents.is_recount_needed
     {%- endif %}
@@ -231,6 +235,18 @@
         one that is still there, and that one cannot be withdrawn, so the two stay one period
         when this part ends where the dropping ended. See docs/decisions/0010.
     -#}
+    {%- set begun -%}
+    (
+        select stored.*
+        from {{ stored }} as stored
+        inner join {{ extents }} as extents
+            on
+                {{ same_key('stored', 'extents', key) }}
+                and extents.is_recount_needed
+                and stored.started_at between extents.started_at and extents.ended_at
+        where stored.started_at < {{ batch.dropped_before }}
+    )
+    {%- endset -%}
     select
         begun.source_id,
         begun.category,
@@ -238,12 +254,7 @@
         false as is_recount_needed,
         begun.started_at,
         {{ batch.dropped_before }} as ended_at
-    from {{ stored }} as begun
-    inner join {{ extents }} as extents
-        on
-            {{ same_key('begun', 'extents', key) }}
-            and extents.is_recount_needed
-            and begun.started_at between extents.started_at and extents.ended_at
+    from {{ at_nodes(begun, batch) }} as begun
     cross join lateral (
         select count(*) as event_count
         from {{ relation }} as history
@@ -257,5 +268,4 @@
             and {{ visible_at(batch.lo, 'history') }}
         {{ fence() }}
     ) as still_there
-    where begun.started_at < {{ batch.dropped_before }}
 {% endmacro %}

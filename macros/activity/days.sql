@@ -1,12 +1,12 @@
 {% macro changes_of_fct_daily_activity(stored, batch) %}
     with
 
-    days as (
+    days as materialized (
         {{ _changed_days(batch) | indent(8) }}
     ),
 
     counts as (
-        {{ daily_counts('days') | indent(8) }}
+        {{ daily_counts(at_nodes('days', batch)) | indent(8) }}
     )
 
     select
@@ -75,7 +75,7 @@
             *,
             {{ report_day_started_at('activity_date') }} as day_started_at,
             {{ report_day_started_at('activity_date + 1') }} as day_ended_at
-        from {{ days }}
+        from {{ days }} as days
     ) as bounds
     cross join lateral (
         select sum(hours.event_count) as event_count

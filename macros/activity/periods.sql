@@ -22,7 +22,7 @@
         cross join ({{ any_activity_gap('least') | indent(8) }}) as least_gap
         {%- endif %}
         {#- PostgreSQL would expect as many buckets as events, and sort instead of hash. #}
-        {{ fence(in_parallel=not is_signed) }}
+        {{ fence(in_parallel=not is_signed, is_lookup=false) }}
     ) as bucketed
     group by
         bucketed.source_id,
@@ -63,7 +63,7 @@
             from {{ parts }} as parts
             {%- if not gap %}
             {#- The fence: few rows, and not looked up one by one. #}
-            left join (select * from {{ ref('categories') }} {{ fence() }}) as categories on parts.category = categories.category
+            left join (select * from {{ ref('categories') }} {{ fence(is_lookup=false) }}) as categories on parts.category = categories.category
             {%- endif %}
         ) as gaps
     ) as numbered

@@ -39,34 +39,40 @@
 
 {% macro consecutive_alerts(runs, pieces) %}
     select
-        rules.rule_name,
+        runs.rule_name,
         runs.source_id,
         runs.category,
         runs.first_event_type,
         runs.event_count,
         runs.started_at,
-        counted.first_event_times[rules.threshold - counted.earlier_event_count] as triggered_at,
+        counted.first_event_times[runs.threshold - counted.earlier_event_count] as triggered_at,
         runs.ended_at
-    from {{ runs }} as runs
-    inner join {{ ref('stg_video_events__alert_rules') }} as rules
-        on
-            rules.kind = 'consecutive'
-            and runs.category = rules.category
-            and runs.event_count >= rules.threshold
+    from (
+        select {{ kept_at_nodes() }}
+            alerting.*,
+            rules.rule_name,
+            rules.threshold
+        from {{ runs }} as alerting
+        inner join {{ ref('stg_video_events__alert_rules') }} as rules
+            on
+                rules.kind = 'consecutive'
+                and alerting.category = rules.category
+                and alerting.event_count >= rules.threshold
+    ) as runs
     cross join lateral (
-        {{ first_pieces_of_run(pieces) | indent(8) }}
+        {{ first_pieces_of_run(pieces, 'runs.threshold') | indent(8) }}
     ) as counted
     where
-        counted.earlier_event_count < rules.threshold
-        and counted.earlier_event_count + counted.event_count >= rules.threshold
+        counted.earlier_event_count < runs.threshold
+        and counted.earlier_event_count + counted.event_count >= runs.threshold
 {% endmacro %}
 
 
 {#-
     Query: the first pieces of a run `runs`, each with the number of events before it. Each piece has an event, so the n-th one,
-    at which an alert of `rules` is triggered, is in the first n pieces.
+    at which an alert is triggered, is in the first n (`threshold`) pieces.
 -#}
-{% macro first_pieces_of_run(pieces) %}
+{% macro first_pieces_of_run(pieces, threshold) %}
     select
         first_pieces.*,
         coalesce(
@@ -89,7 +95,7 @@
             and (pieces.started_at, pieces.first_event_type collate "C")
             >= (runs.started_at, runs.first_event_type collate "C")
         order by pieces.started_at, pieces.first_event_type collate "C"
-        limit rules.threshold
+        limit {{ threshold }}
     ) as first_pieces
 {% endmacro %}
 
@@ -160,29 +166,37 @@
 
 {#- Query: silences that go on when this is read. -#}
 {% macro open_absence_alerts(periods) %}
+    {%- set rules_by_source -%}
+    (
+        select
+            sources.source_id,
+            rules.rule_name,
+            rules.category,
+            rules.min_duration
+        from {{ ref('stg_video_events__alert_rules') }} as rules
+        cross join {{ ref('stg_video_events__sources') }} as sources
+        where rules.kind = 'absence'
+    )
+    {%- endset -%}
     select
         rules.rule_name,
-        sources.source_id,
+        rules.source_id,
         rules.category,
         '' as first_event_type,
         0 as event_count,
         last_period.ended_at as started_at,
         last_period.ended_at + {{ hours_of('rules.min_duration') }} as triggered_at,
         null::timestamptz as ended_at
-    from {{ ref('stg_video_events__alert_rules') }} as rules
-    cross join {{ ref('stg_video_events__sources') }} as sources
+    from {{ at_nodes(rules_by_source, none) }} as rules
     cross join lateral (
         select periods.ended_at
         from {{ periods }} as periods
         where
-            periods.source_id = sources.source_id
-            and periods.category = rules.category
+            {{ same_key('periods', 'rules', ['source_id', 'category']) }}
         order by periods.started_at desc
         limit 1
     ) as last_period
-    where
-        rules.kind = 'absence'
-        and {{ clock() }} - last_period.ended_at >= rules.min_duration
+    where {{ clock() }} - last_period.ended_at >= rules.min_duration
 {% endmacro %}
 
 

@@ -21,7 +21,7 @@
     ),
 
     touched_periods as materialized (
-        {{ touched_periods('islands', periods, ['source_id', 'category']) | indent(8) }}
+        {{ touched_periods('islands', periods, ['source_id', 'category'], batch) | indent(8) }}
     ),
 
     changed_periods as materialized (
@@ -47,7 +47,7 @@
     ),
 
     run_extents as materialized (
-        {{ _changed_run_extents('changed_run_buckets', runs) | indent(8) }}
+        {{ _changed_run_extents(at_nodes('changed_run_buckets', batch), runs) | indent(8) }}
     ),
 
     pieces as (
@@ -61,7 +61,7 @@
             bool_and(runs.is_separator) as is_separator,
             runs.started_at,
             runs.ended_at
-        from run_extents
+        from {{ at_nodes('run_extents', batch) }} as run_extents
         cross join lateral (
             select
                 runs.*,
@@ -88,7 +88,7 @@
     {%- if 'absence' in kinds %}
 
     absence_extents as materialized (
-        {{ _absence_extents('islands', newest_periods or periods) | indent(8) }}
+        {{ _absence_extents('islands', newest_periods or periods, batch) | indent(8) }}
     ),
     {%- endif %}
     {%- if 'unusual' in kinds %}
@@ -102,7 +102,7 @@
     ),
 
     ends as materialized (
-        {{ ends_of_sources('changed_sources', newest_hours or ref('fct_hourly_detections')) | indent(8) }}
+        {{ ends_of_sources(at_nodes('changed_sources', batch), newest_hours or ref('fct_hourly_detections')) | indent(8) }}
     ),
     {%- endif %}
 
@@ -112,11 +112,11 @@
         {{ presence_alerts('changed_periods') | indent(8) }}
         {%- if 'absence' in kinds %}
         union all
-        {{ _absences_within('absence_extents', newest_periods or periods) | indent(8) }}
+        {{ _absences_within(at_nodes('absence_extents', batch), newest_periods or periods) | indent(8) }}
         {%- endif %}
         {%- if 'unusual' in kinds %}
         union all
-        select * from ({{ unusual_alerts_within('changed_hours', 'ends', added_hours) | indent(8) }}) as unusual
+        select * from ({{ unusual_alerts_within('changed_hours', 'ends', batch, added_hours) | indent(8) }}) as unusual
         {%- endif %}
     ),
 
@@ -134,18 +134,18 @@
     ),
 
     outdated as (
-        {% call _stored_within('run_extents', stored, 'consecutive') -%}
+        {% call _stored_within('run_extents', stored, 'consecutive', batch) -%}
             {{ _is_within_extent('run_extents', 'alerts') | indent(12) }}
             and not {{ _is_separator('run_extents', 'alerts') | indent(12) }}
         {%- endcall %}
         union all
-        {% call _stored_within('period_extents', stored, 'presence') -%}
+        {% call _stored_within('period_extents', stored, 'presence', batch) -%}
             {{ same_key('alerts', 'period_extents', ['source_id', 'category']) }}
             and alerts.started_at between period_extents.started_at and period_extents.ended_at
         {%- endcall %}
         {%- if 'absence' in kinds %}
         union all
-        {% call _stored_within('absence_extents', stored, 'absence') -%}
+        {% call _stored_within('absence_extents', stored, 'absence', batch) -%}
             {{ same_key('alerts', 'absence_extents', ['source_id', 'rule_name']) }}
             and alerts.started_at between absence_extents.from_at and absence_extents.ended_at
             and alerts.ended_at >= absence_extents.started_at
@@ -153,7 +153,7 @@
         {%- endif %}
         {%- if 'unusual' in kinds %}
         union all
-        {% call _stored_within('changed_hours', stored, 'unusual') -%}
+        {% call _stored_within('changed_hours', stored, 'unusual', batch) -%}
             {{ same_key('alerts', 'changed_hours', ['source_id', 'category']) }}
             and alerts.started_at = {{ local_hour_started_at('changed_hours.local_hour') | indent(12) }}
         {%- endcall %}
@@ -171,9 +171,9 @@
 
 
 {#- Query: the stored alerts of a kind, looked up for each extent by the condition that the caller gives. -#}
-{% macro _stored_within(extents, stored, kind) %}
+{% macro _stored_within(extents, stored, kind, batch) %}
     select stored.*
-    from {{ extents }}
+    from {{ at_nodes(extents, batch) }} as {{ extents }}
     cross join lateral (
         select alerts.*
         from {{ stored }} as alerts
@@ -294,25 +294,34 @@
     Query: for each rule of absence, the stretches that changed, and the starts of the periods before and
     after them.
 -#}
-{% macro _absence_extents(islands, periods) %}
+{% macro _absence_extents(islands, periods, batch) %}
     {#-
         A silence that touches no stretch is as it was: both of its ends are there, and nothing between. One that began
         before the stretch began at an event that is still there, within the last period that begins before it.
     -#}
+    {%- set rules_by_island -%}
+    (
+        select
+            rules.rule_name,
+            rules.min_duration,
+            islands.*
+        from {{ islands }} as islands
+        inner join {{ ref('stg_video_events__alert_rules') }} as rules
+            on
+                rules.kind = 'absence'
+                and islands.category = rules.category
+    )
+    {%- endset -%}
     select
-        rules.rule_name,
-        rules.min_duration,
+        islands.rule_name,
+        islands.min_duration,
         islands.source_id,
         islands.category,
         islands.started_at,
         islands.ended_at,
         coalesce(period_before.started_at, islands.started_at) as from_at,
         coalesce(period_after.started_at, islands.ended_at) as to_at
-    from {{ islands }} as islands
-    inner join {{ ref('stg_video_events__alert_rules') }} as rules
-        on
-            rules.kind = 'absence'
-            and islands.category = rules.category
+    from {{ at_nodes(rules_by_island, batch) }} as islands
     {%- for name, comparison, direction in [('before', '< islands.started_at', 'desc'), ('after', '> islands.ended_at', 'asc')] %}
     left join lateral (
         select periods.started_at

@@ -4,6 +4,7 @@
         equal in both are of one category, and may stand in any order. No windows: the events of a bucket
         become two arrays, and a run is a slice of them. See docs/decisions/0053.
     -#}
+    {%- set category_numbers = 'by_type.category_numbers' if is_distributed() else '(select by_type.category_numbers from by_type)' -%}
     with
 
     types as materialized (
@@ -35,6 +36,11 @@
             {{ run_bucket('events.occurred_at') }} as bucket_started_at,
             events.event_type_id,
             events.occurred_at
+        {%- if is_distributed() %},
+            by_type.places[events.event_type_id] as place
+        from {{ events }} as events
+        cross join by_type
+        {%- else %}
         from {{ events }} as events
         order by
             events.source_id,
@@ -45,15 +51,20 @@
             events.occurred_at,
             (select by_type.places from by_type)[events.event_type_id]
         {{ fence() }}
+        {%- endif %}
     ),
 
-    {#- In the order in which they come; to say it once more would have PostgreSQL 15 sort each bucket twice. #}
+    {#-
+        In the order in which they come; to say it once more would have PostgreSQL 15 sort each bucket twice. Citus takes
+        no order of rows that are to be grouped.
+    #}
+    {%- set in_order = 'order by occurred_at, place' if is_distributed() %}
     buckets as (
         select
             source_id,
             bucket_started_at,
-            array_agg(event_type_id) as event_type_ids,
-            array_agg(occurred_at) as event_times
+            array_agg(event_type_id {{ in_order }}) as event_type_ids,
+            array_agg(occurred_at {{ in_order }}) as event_times
         from events_in_order
         group by
             source_id,
@@ -72,11 +83,11 @@
                 from (select generate_subscripts(buckets.event_type_ids, 1) as place) as places
                 where
                     places.place = 1
-                    or (select by_type.category_numbers from by_type)[buckets.event_type_ids[places.place]]
-                    <> (select by_type.category_numbers from by_type)[buckets.event_type_ids[places.place - 1]]
+                    or {{ category_numbers }}[buckets.event_type_ids[places.place]]
+                    <> {{ category_numbers }}[buckets.event_type_ids[places.place - 1]]
             ) as first_places
         from buckets
-        {{ fence() }}
+        {{ 'cross join by_type' if is_distributed() else fence() }}
     ),
 
     numbered_runs as (
@@ -190,7 +201,7 @@
             from {{ alerts }} as runs
             inner join {{ ref('stg_video_events__alert_rules') }} as rules on runs.rule_name = rules.rule_name
             cross join lateral (
-                {{ first_pieces_of_run(relation) | indent(16) }}
+                {{ first_pieces_of_run(relation, 'rules.threshold') | indent(16) }}
             ) as counted
             where
                 rules.rule_name = {{ dbt.string_literal(dbt.escape_single_quotes(rule['rule_name'])) }}
@@ -231,7 +242,7 @@
 
     bucket_events as (
         select events.*
-        from changed_buckets
+        from {{ at_nodes('changed_buckets', batch) }} as changed_buckets
         cross join lateral (
             select
                 history.source_id,
@@ -279,7 +290,7 @@
         stored.started_at,
         stored.ended_at,
         true as is_removed
-    from changed_buckets
+    from {{ at_nodes('changed_buckets', batch) }} as changed_buckets
     cross join lateral (
         select runs.*
         from {{ stored }} as runs

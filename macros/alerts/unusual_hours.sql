@@ -169,16 +169,14 @@
 
 
 {#- Query: the alerts of a few hours, each looked up with the weeks before it; `added_hours` is what is to be added. -#}
-{% macro unusual_alerts_within(wanted, ends, added_hours=none) %}
-    with
-
-    weeks as (
+{% macro unusual_alerts_within(wanted, ends, batch, added_hours=none) %}
+    {%- set wanted_weeks -%}
+    (
         select
             wanted.source_id,
             wanted.category,
-            {{ 'coalesce(counted.event_count, 0) + coalesce(newer.event_count, 0)' if added_hours else 'counted.event_count' }} as event_count,
-            numbers.weeks_ago,
             wanted.local_hour,
+            numbers.weeks_ago,
             ends.first_hour
         from {{ wanted }} as wanted
         inner join {{ ends }} as ends
@@ -187,16 +185,29 @@
                 and wanted.local_hour > ends.first_hour
                 and wanted.local_hour < ends.last_hour
         cross join generate_series(0, 8) as numbers (weeks_ago)
+    )
+    {%- endset %}
+    with
+
+    weeks as (
+        select
+            wanted.source_id,
+            wanted.category,
+            {{ 'coalesce(counted.event_count, 0) + coalesce(newer.event_count, 0)' if added_hours else 'counted.event_count' }} as event_count,
+            wanted.weeks_ago,
+            wanted.local_hour,
+            wanted.first_hour
+        from {{ at_nodes(wanted_weeks, batch) }} as wanted
         cross join lateral (
             select sum(hours.event_count)::bigint as event_count
             from {{ ref('fct_hourly_detections') }} as hours
             where
                 {{ same_key('hours', 'wanted', ['source_id', 'category']) }}
                 and hours.hour_started_at >= {{ local_hour_started_at(
-                    "wanted.local_hour - numbers.weeks_ago * interval '7 days'"
+                    "wanted.local_hour - wanted.weeks_ago * interval '7 days'"
                 ) | indent(16) }}
                 and hours.hour_started_at < {{ local_hour_started_at(
-                    "wanted.local_hour - numbers.weeks_ago * interval '7 days' + interval '1 hour'"
+                    "wanted.local_hour - wanted.weeks_ago * interval '7 days' + interval '1 hour'"
                 ) | indent(16) }}
             {{ fence() }}
         ) as counted
@@ -204,7 +215,7 @@
         left join {{ added_hours }} as newer
             on
                 {{ same_key('newer', 'wanted', ['source_id', 'category']) }}
-                and newer.local_hour = wanted.local_hour - numbers.weeks_ago * interval '7 days'
+                and newer.local_hour = wanted.local_hour - wanted.weeks_ago * interval '7 days'
         {%- else %}
         where counted.event_count > 0
         {%- endif %}
@@ -235,7 +246,7 @@
     ),
 
     own_ends as materialized (
-        {{ ends_of_sources('known', hours) | indent(8) }}
+        {{ ends_of_sources(at_nodes('known', none), hours) | indent(8) }}
     ),
 
     ends as (
@@ -262,7 +273,7 @@
             where
                 hours.source_id = ends.source_id
                 and hours.hour_started_at >= {{ local_hour_started_at("ends.own_last_hour - interval '21 days'") | indent(16) }}
-            {{ fence() }}
+            {{ fence(is_lookup=false) }}
         ) as recent
         inner join {{ ref('stg_video_events__alert_rules') }} as rules
             on
@@ -282,7 +293,7 @@
         alerts.started_at,
         alerts.triggered_at,
         null::timestamptz as ended_at
-    from ({{ unusual_alerts_within('wanted', 'ends', added_hours) | indent(4) }}) as alerts
+    from ({{ unusual_alerts_within('wanted', 'ends', none, added_hours) | indent(4) }}) as alerts
 {% endmacro %}
 
 
@@ -297,6 +308,16 @@
         one. The same holds for its end, where the last of its chunks may be too early an instant, and never
         too late a one. More hours than needed cost time, and nothing else.
     -#}
+    {%- set changed -%}
+    (
+        select
+            hours.source_id,
+            min(hours.local_hour) as first_hour,
+            max(hours.local_hour) as last_hour
+        from hours
+        group by hours.source_id
+    )
+    {%- endset %}
     with
 
     rules as materialized (
@@ -321,14 +342,7 @@
             changed.last_hour as changed_last_hour,
             {{ local_hour('first_chunk.chunk_started_at') }} as first_hour,
             {{ local_hour('coalesce(last_chunk.chunk_ended_at, dropped_sources.last_event_at)') }} as last_hour
-        from (
-            select
-                hours.source_id,
-                min(hours.local_hour) as first_hour,
-                max(hours.local_hour) as last_hour
-            from hours
-            group by hours.source_id
-        ) as changed
+        from {{ at_nodes(changed, batch) }} as changed
         {%- for name, direction in {'first_chunk': 'asc', 'last_chunk': 'desc'}.items() %}
         left join lateral (
             select

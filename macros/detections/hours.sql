@@ -16,7 +16,7 @@
             differences.category,
             coalesce(stored.event_count, 0) + differences.event_count as event_count,
             differences.hour_started_at
-        from differences
+        from {{ at_nodes('differences', batch) }} as differences
         left join lateral (
             select hours.event_count
             from {{ stored }} as hours

@@ -27,7 +27,7 @@
                 else first_event.occurred_at
             end as first_event_at,
             coalesce(last_event.occurred_at, dropped_sources.last_event_at) as last_event_at
-        from differences
+        from {{ at_nodes('differences', batch) }} as differences
         left join {{ stored }} as stored on differences.source_id = stored.source_id
         left join {{ source('raw', 'dropped_sources') }} as dropped_sources
             on differences.source_id = dropped_sources.source_id

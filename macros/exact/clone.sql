@@ -5,6 +5,11 @@
             ~ " Bring it up to date first: dbt seed"
         ) -%}
     {%- endfor -%}
+    {%- if is_on_cluster() -%}
+        {%- do exceptions.raise_compiler_error(
+            "On a cluster a clone would be a copy through the coordinator; nothing was changed. Build the schema instead: dbt build"
+        ) -%}
+    {%- endif -%}
     {%- if is_stored(model) and not load_cached_relation(defer_relation) -%}
         {%- do exceptions.raise_compiler_error(
             "There is no table " ~ defer_relation ~ " to clone. Build it first, or leave " ~ model.name ~ " out"

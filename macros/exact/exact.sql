@@ -12,6 +12,7 @@
     {%- do begin_own_transaction() -%}
 
     {%- set mark = _lock_mark() -%}
+    {%- do wait_for_commits() -%}
     {#- Looked up only now: who had the lock until now may have created it. -#}
     {%- set existing = existing_relation() -%}
     {%- set is_batch = changes_of_model and existing.is_table and not should_full_refresh() -%}
@@ -20,12 +21,15 @@
     )[0][0] -%}
     {%- set hi = _last_load() -%}
     {%- do _refuse_doubled_seeds() -%}
+    {#- Once: what a batch is checked by is what its mark then says. -#}
+    {%- set definition = run_query("select (" ~ current_definition() ~ ")::text")[0][0] -%}
     {%- if is_batch -%}
-        {%- do _check_definition(mark['load_seq'], mark['definition']) -%}
+        {%- do _check_definition(mark['load_seq'], mark['definition'], definition) -%}
         {%- do _refuse_missed_rows(mark['load_seq']) -%}
         {%- do _check_ledger(mark['load_seq'], hi) -%}
         {%- do _refuse_parted_mark() -%}
         {%- do complete_table(table, config.get('unique_key'), mark['load_seq'], dropped_before) -%}
+        {%- do distribute(table) -%}
         {%- do _check_columns(table) -%}
     {%- elif changes_of_model -%}
         {%- do _refuse_history_loss(dropped_before) -%}
@@ -43,7 +47,7 @@
         {%- do context.update({'exact_hi': hi}) -%}
         {%- do _build_from_scratch(table, existing, render(model.raw_code)) -%}
     {%- endif -%}
-    {%- do _move_mark(hi) -%}
+    {%- do _move_mark(hi, definition) -%}
     {%- do _analyze_when_due(table, is_batch) -%}
 
     {%- do apply_grants(table, config.get('grants'), should_revoke=existing is not none) -%}
@@ -95,6 +99,7 @@
         ) if mark['load_seq'] is not none -%}
             {%- do marks.append(mark['load_seq']) -%}
         {%- endfor -%}
+        {%- do lock_until_committed(ref(name).identifier, is_shared=true) -%}
     {%- endfor -%}
     {%- if marks | length < follows | length -%}
         {%- do exceptions.raise_compiler_error(
@@ -129,12 +134,13 @@
 {% endmacro %}
 
 
-{% macro _move_mark(hi) %}
+{% macro _move_mark(hi, definition) %}
+    {%- do lock_until_committed(this.identifier) -%}
     {%- call statement('mark') -%}
         update {{ progress_beside(this) }}
         set
             load_seq = {{ hi }},
-            definition = {{ current_definition() }}
+            definition = {{ dbt.string_literal(dbt.escape_single_quotes(definition)) }}::jsonb
                 || jsonb_build_object(
                     'ledger', jsonb_build_object('published_at', {{ last_published(hi) }}),
                     'belongs', {{ tables_of_mark() }}
@@ -185,6 +191,7 @@
 {% macro _build_from_scratch(table, existing, sql) %}
     {%- set fresh = make_intermediate_relation(table) if existing else table -%}
     {%- set is_contracted = config.get('contract').enforced -%}
+    {%- set rows = get_select_subquery(sql) if is_contracted else sql -%}
     {%- call statement('main') -%}
         {{ config.get('sql_header') or '' }}
         set local work_mem = {{ var_literal("full_refresh_work_mem") }};
@@ -195,10 +202,10 @@
             dbt's own macro creates a table first and inserts into it, and PostgreSQL never runs an
             `insert ... select` in parallel. What the contract demands is checked in one pass below.
         #}
-        {{ get_assert_columns_equivalent(sql) if is_contracted }}
+        {{ get_assert_columns_equivalent(sql) if is_contracted and not is_distributed() }}
         create {{ 'unlogged' if config.get('unlogged', false) }} table {{ fresh }} as (
-            {{ get_select_subquery(sql) if is_contracted else sql }}
-        )
+            {{ rows }}
+        ) {{ 'with no data' if is_distributed() }}
     {%- endcall -%}
     {%- set demands = [] -%}
     {%- for column in model['columns'].values() if is_contracted and column['constraints'] -%}
@@ -211,6 +218,13 @@
         {%- do run_query("alter table " ~ fresh ~ " " ~ demands | join(", ")) -%}
     {%- endif -%}
     {%- do create_indexes(fresh) -%}
+    {%- if is_distributed() -%}
+        {#- Citus alters no table that has its rows on the nodes, and creates one from a query on the coordinator. -#}
+        {%- do distribute(fresh) -%}
+        {%- call statement('main') -%}
+            insert into {{ fresh }} {{ rows }}
+        {%- endcall -%}
+    {%- endif -%}
     {%- if existing -%}
         {%- do replace_table(existing, fresh) -%}
     {%- endif -%}

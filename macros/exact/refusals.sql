@@ -11,7 +11,7 @@
 {% endmacro %}
 
 
-{% macro _check_definition(load_seq, definition) %}
+{% macro _check_definition(load_seq, definition, current_definition) %}
     {%- set rebuild = "dbt build --full-refresh --select " ~ model.name ~ "+" -%}
     {%- if load_seq is none -%}
         {%- do exceptions.raise_compiler_error(
@@ -20,7 +20,7 @@
         ) -%}
     {%- endif -%}
     {%- set built = fromjson(definition) if definition is string else definition -%}
-    {%- set current = fromjson(run_query("select (" ~ current_definition() ~ ")::text as definition")[0][0]) -%}
+    {%- set current = fromjson(current_definition) -%}
     {%- set changes = [] -%}
     {%- for part, entries in current.items() -%}
         {%- set entries_before = built.get(part, {}) -%}

@@ -1,7 +1,8 @@
 {% macro scalar_function_body_sql() %}
     {%- set meta = config.get('meta') or {} -%}
     {%- set requirements = meta.get('requires', {}) -%}
-    {%- if requirements %}
+    {#- A function in SQL gives Citus its arguments in a form that it cannot plan with. #}
+    {%- if requirements or is_distributed() %}
     $$
     #variable_conflict use_column
     {%- if meta.get('is_as_of') %}

@@ -44,6 +44,7 @@
         {%- set model = shared['model'] -%}
         {%- set view = schema ~ "." ~ adapter.quote(model.alias) -%}
         {%- set statements = [
+            _function_by_source(shared, schema, role) if is_on_cluster() and not shared['is_report'] else "select 1",
             "create view " ~ view ~ " with (security_barrier) as " ~ _query_by_source(shared, schema),
             "grant select on " ~ view ~ " to " ~ adapter.quote(role),
             "comment on view " ~ view ~ " is " ~ dbt.string_literal(dbt.escape_single_quotes(model.description)),
@@ -112,14 +113,50 @@
             '(?<![\\w"])' ~ modules.re.escape(report['schema_name']) ~ '\\.', schema ~ '.', report['query']
         )) }}
     {%- endif -%}
+    {%- if is_on_cluster() %}
+    select * from {{ schema }}.{{ adapter.quote('rows_of_' ~ model.alias) }}()
+    {%- else %}
+    {{ _rows_by_source(model, schema, 'current_user') }}
+    {%- endif %}
+{%- endmacro %}
+
+
+{% macro _rows_by_source(model, schema, account) -%}
     select * from {{ model.relation_name }}
     where source_id = any (array(
         select sources.source_id
         from {{ schema }}.source_access as accesses
         inner join {{ ref('stg_video_events__sources') }} as sources
             on accesses.source_name = sources.source_name
-        where accesses.account = current_user
+        where accesses.account = {{ account }}
     ))
+{%- endmacro %}
+
+
+{#-
+    Citus enters the nodes as whoever asks, who may read no mart there; what a function does with the rights of its owner, it enters
+    them for as the owner. Who asks is then who has logged in.
+-#}
+{% macro _function_by_source(shared, schema, role) -%}
+    {%- set model = shared['model'] -%}
+    {%- set function = schema ~ '.' ~ adapter.quote('rows_of_' ~ model.alias) ~ '()' -%}
+    {%- set columns = [] -%}
+    {%- for column in model.columns.values() -%}
+        {%- do columns.append(adapter.quote(column.name) ~ ' ' ~ column.data_type) -%}
+    {%- endfor -%}
+    drop function if exists {{ function }};
+    create function {{ function }} returns table ({{ columns | join(', ') }})
+    language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $function$
+    #variable_conflict use_column
+    declare
+        {#- A node, or the coordinator on behalf of one, would say who entered it. #}
+        who_asks constant text := session_user;
+    begin
+        return query {{ _rows_by_source(model, schema, 'who_asks') | replace('select *', 'select ' ~ model.columns | join(', '), 1) }};
+    end
+    $function$;
+    revoke execute on function {{ function }} from public;
+    grant execute on function {{ function }} to {{ adapter.quote(role) }}
 {%- endmacro %}
 
 

@@ -2,7 +2,7 @@
     config(
         unique_key=['source_id', 'started_at', 'first_event_type'],
         indexes=[{'columns': ['source_id', 'started_at', 'first_event_type'], 'unique': true}],
-        meta={'defined_by': ['event_types', 'alert_rules']},
+        meta={'distributed_by': 'source_id', 'defined_by': ['event_types', 'alert_rules']},
     )
 }}
 

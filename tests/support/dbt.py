@@ -58,6 +58,7 @@ class Dbt:
         variables: the vars of all commands.
         project: the project; only that of this checkout is parsed once for all tests.
         errors: what went wrong in operations, whose results do not say so.
+        statements: what the database was asked.
     """
 
     profiles: Path
@@ -67,6 +68,7 @@ class Dbt:
     variables: dict[str, Any] = field(default_factory=dict)
     project: Path = PROJECT
     errors: list[str] = field(default_factory=list, repr=False)
+    statements: set[str] = field(default_factory=set, repr=False)
 
     def __call__(self, *arguments: str) -> dbtRunnerResult:
         """Run a dbt command, and fail the test when it fails."""
@@ -118,6 +120,8 @@ class Dbt:
         return parsed.result
 
     def _note(self, event: EventMsg) -> None:
+        if event.info.name == "SQLQuery":
+            self.statements.add(str(getattr(event.data, "sql", "")))
         # The result of an operation does not say what went wrong.
         if event.info.level == "error":
             self.errors.append(str(getattr(event.info, "msg", "")))

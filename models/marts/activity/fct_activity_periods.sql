@@ -2,7 +2,7 @@
     config(
         unique_key=['source_id', 'category', 'started_at'],
         indexes=[{'columns': ['category', 'started_at']}],
-        meta={'defined_by': ['event_types', 'activity_gap']},
+        meta={'distributed_by': 'source_id', 'defined_by': ['event_types', 'activity_gap']},
     )
 }}
 

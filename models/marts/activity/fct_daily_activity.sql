@@ -3,6 +3,7 @@
         unique_key=['source_id', 'category', 'activity_date'],
         indexes=[{'columns': ['activity_date']}],
         meta={
+            'distributed_by': 'source_id',
             'defined_by': ['event_types', 'activity_gap', 'report_timezone'],
             'follows': ['fct_activity_periods', 'fct_hourly_detections'],
         },

@@ -3,6 +3,7 @@
         unique_key=['source_id', 'started_at', 'rule_name', 'first_event_type'],
         indexes=[{'columns': ['triggered_at']}],
         meta={
+            'distributed_by': 'source_id',
             'defined_by': ['event_types', 'activity_gap', 'alert_rules'],
             'follows': ['fct_activity_periods', 'fct_hourly_detections', 'int_event_runs'],
         },

@@ -1,4 +1,4 @@
-{{ config(unique_key=['source_id']) }}
+{{ config(unique_key=['source_id'], meta={'distributed_by': 'source_id'}) }}
 
 with
 

@@ -2,7 +2,7 @@
     config(
         unique_key=['source_id', 'hour_started_at', 'event_type'],
         indexes=[{'columns': ['hour_started_at']}],
-        meta={'defined_by': ['event_types']},
+        meta={'distributed_by': 'source_id', 'defined_by': ['event_types']},
     )
 }}
 

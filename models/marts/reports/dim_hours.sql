@@ -9,11 +9,11 @@ bounds as (
 
 -- By the wall clock: the hour that comes twice in autumn is one row.
 hours as (
-    select series.hour as local_hour
+    select
+        generate_series(
+            date_trunc('hour', bounds.first_event_at), bounds.last_event_at, interval '1 hour'
+        ) as local_hour
     from bounds
-    cross join lateral generate_series(
-        date_trunc('hour', bounds.first_event_at), bounds.last_event_at, interval '1 hour'
-    ) as series (hour)
 ),
 
 -- The hour that is left out in spring is none. There and back makes it the next one.

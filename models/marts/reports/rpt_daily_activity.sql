@@ -21,21 +21,24 @@ categories as (
 -- Also the days without an event: an average over the others alone would say too much.
 all_days as (
     select
-        sources.source_id,
-        sources.source_name,
-        categories.category,
-        sources.first_event_at,
-        sources.last_event_anywhere_at,
-        series.day::date as activity_date,
-        {{ report_day_started_at('series.day') }} as day_started_at,
-        {{ report_day_started_at("series.day + interval '1 day'") }} as day_ended_at
-    from categories
-    inner join sources on categories.source_id = sources.source_id
-    cross join lateral generate_series(
-        {{ report_date('sources.first_event_at') }}::timestamp,
-        {{ report_date('sources.last_event_anywhere_at') }}::timestamp,
-        interval '1 day'
-    ) as series (day)
+        dated.*,
+        {{ report_day_started_at('dated.activity_date') }} as day_started_at,
+        {{ report_day_started_at('dated.activity_date + 1') }} as day_ended_at
+    from (
+        select
+            sources.source_id,
+            sources.source_name,
+            categories.category,
+            sources.first_event_at,
+            sources.last_event_anywhere_at,
+            generate_series(
+                {{ report_date('sources.first_event_at') }}::timestamp,
+                {{ report_date('sources.last_event_anywhere_at') }}::timestamp,
+                interval '1 day'
+            )::date as activity_date
+        from categories
+        inner join sources on categories.source_id = sources.source_id
+    ) as dated
 ),
 
 final as (

@@ -23,7 +23,11 @@ all_hours as (
         sources.source_id,
         categories.category,
         sources.first_hour,
-        series.local_hour
+        generate_series(
+            greatest(sources.first_hour, sources.last_hour - interval '7 days'),
+            sources.last_hour - interval '1 hour',
+            interval '1 hour'
+        ) as local_hour
     from (
         select distinct
             source_id,
@@ -31,11 +35,6 @@ all_hours as (
         from counts
     ) as categories
     inner join sources on categories.source_id = sources.source_id
-    cross join lateral generate_series(
-        greatest(sources.first_hour, sources.last_hour - interval '7 days'),
-        sources.last_hour - interval '1 hour',
-        interval '1 hour'
-    ) as series (local_hour)
 ),
 
 weeks as (

@@ -52,13 +52,12 @@ all_weeks as (
     select
         seen.source_id,
         seen.category,
-        series.week::date as week_date
+        generate_series(
+            seen.first_week_date::timestamp,
+            seen.last_week_date::timestamp,
+            interval '1 week'
+        )::date as week_date
     from seen
-    cross join lateral generate_series(
-        seen.first_week_date::timestamp,
-        seen.last_week_date::timestamp,
-        interval '1 week'
-    ) as series (week)
 ),
 
 filled as (

@@ -7,4 +7,4 @@ select
 from {{ source('raw', 'event_types') }} as event_types
 left join {{ ref('event_types') }} as categories
     on event_types.event_type = categories.event_type
-{{ fence(in_parallel=true) }}
+{{ fence(in_parallel=true, is_lookup=false) }}

@@ -1,0 +1,111 @@
+{#-
+    What differs where the tables lie on the nodes of a Citus cluster; see docs/decisions/0057. A CTE that is
+    materialized is brought to the coordinator, and all nodes get it from there.
+-#}
+
+{#- Condition: SQL in the form that a cluster takes. -#}
+{% macro is_distributed() %}
+    {{ return(model.resource_type != 'unit_test' and (var('cluster_form') or is_on_cluster())) }}
+{% endmacro %}
+
+
+{#- Condition: the loader has distributed this database. Asked once in a run: what dbt keeps for all models holds the answer. -#}
+{% macro is_on_cluster() %}
+    {%- if not execute -%}
+        {{ return(false) }}
+    {%- endif -%}
+    {%- if (graph.get('is_on_cluster') or [none])[0] != invocation_id -%}
+        {#- After a restore into plain PostgreSQL the table is there, and the extension is not. -#}
+        {%- do graph.update({'is_on_cluster': [invocation_id, run_query(
+            "select to_regclass('raw.cluster') is not null"
+            ~ " and exists (select from pg_catalog.pg_extension where extname = 'citus')"
+        )[0][0]]}) -%}
+    {%- endif -%}
+    {{ return(graph['is_on_cluster'][1]) }}
+{% endmacro %}
+
+
+{#-
+    Rows at the coordinator, of the sources of a batch or of any, for what is looked up for them: as a query whose rows
+    are where their sources are. Citus looks up the last row before another one, or counts, for such rows only.
+-#}
+{% macro at_nodes(rows, batch) %}
+    {#- When dbt parses it must meet what either form reads. -#}
+    {%- if execute and not is_distributed() -%}
+        {{ return(rows) }}
+    {%- endif -%}
+    {%- set chunks = source('raw', 'event_chunks') -%}
+    {%- set loads = ref('stg_video_events__loads') -%}
+    (
+        {#- Without the `distinct` PostgreSQL would take it apart, and Citus see that the rows are not of the nodes. #}
+        select distinct *
+        from (
+            select distinct chunks.source_id
+            from {{ chunks }} as chunks
+            {%- if batch %}
+            where chunks.load_id in (
+                select loads.load_id
+                from {{ loads }} as loads
+                where
+                    (loads.load_seq > {{ batch.lo }} or loads.withdrawn_seq > {{ batch.lo }})
+                    and loads.load_seq <= {{ batch.hi }}
+            )
+            {%- endif %}
+        ) as places
+        inner join {{ rows }} as placed using (source_id)
+    )
+{%- endmacro %}
+
+
+{#- What keeps Citus, as above, from seeing what is joined to rows of the nodes: a word of a select that gives no row twice. -#}
+{% macro kept_at_nodes() -%}
+    {{ 'distinct' if is_distributed() }}
+{%- endmacro %}
+
+
+{#- A table of a model with `distributed_by` goes to the nodes: a new one, or one that was there before the cluster. -#}
+{% macro distribute(table) %}
+    {%- set column = (config.get('meta') or {}).get('distributed_by') -%}
+    {%- if column and is_on_cluster() -%}
+        {%- set name = dbt.string_literal(table.include(database=false) | string) -%}
+        {%- do run_query(
+            "select pg_catalog.create_distributed_table(" ~ name ~ ", " ~ dbt.string_literal(column)
+            ~ ", colocate_with => 'raw.event_chunks') where not exists (select from pg_catalog.pg_dist_partition"
+            ~ " where logicalrelid = " ~ name ~ "::regclass)"
+        ) -%}
+    {%- endif -%}
+{% endmacro %}
+
+
+{#- A transaction ends at one node after the other. What had been committed when this began can be seen on each of them. -#}
+{% macro wait_for_commits() %}
+    {%- if is_on_cluster() -%}
+        {%- do run_query("select raw.wait_for_commits()") -%}
+    {%- endif -%}
+{% endmacro %}
+
+
+{#-
+    Until the transaction has ended on all nodes: unlike the lock of a row, which the coordinator gives back before. Who reads a
+    mart and its mark takes the lock shared.
+-#}
+{% macro lock_until_committed(model_name, is_shared=false) %}
+    {%- if is_on_cluster() -%}
+        {%- do run_query(
+            "select pg_catalog.pg_advisory_xact_lock" ~ ("_shared" if is_shared) ~ "(pg_catalog.hashtextextended("
+            ~ dbt.string_literal('video-events mark ' ~ model_name) ~ ", 0))"
+        ) -%}
+    {%- endif -%}
+{% endmacro %}
+
+
+{#- A function is in plpgsql on a cluster, where no argument has the name of a column: `source_name` becomes `only_source_name`. -#}
+{% macro name_of_argument(name) -%}
+    {{ 'only_' if is_distributed() and name == 'source_name' }}{{ name }}
+{%- endmacro %}
+
+
+{% macro formatted_scalar_function_args_sql() %}
+    {#- dbt's own macro, but for these names. -#}
+    {{ return(dbt.formatted_scalar_function_args_sql() | replace('source_name', name_of_argument('source_name'))) }}
+{% endmacro %}

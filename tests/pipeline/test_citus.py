@@ -1,0 +1,113 @@
+"""Models on the nodes of a Citus cluster: row for row what they are on one machine."""
+
+import os
+import random
+from collections.abc import Callable, Iterator
+
+import psycopg
+import pytest
+from psycopg import Connection
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import TupleRow
+
+from tests.conftest import Outcome
+from tests.support.dbt import Dbt
+from tests.support.ledger import Ledger
+from tests.support.oracle import LIVE_VIEWS, MARTS, REPORTS, Oracle
+from tests.support.scenarios import rounds
+
+from .test_law import prove
+
+SCENARIOS = int(os.environ.get("CITUS_SCENARIOS", "120"))
+FUNCTIONS = (
+    "activity_periods_between('5 minutes', '2024-03-30', '2024-04-30')",
+    "events_between('2024-03-30', '2024-04-30')",
+    "activity_periods_as_of(2, '2024-03-30', '2024-04-30')",
+    "category_activity_periods_as_of(2, '2024-03-30', '2024-04-30')",
+    "alerts_as_of(2, '2024-03-30', '2024-04-30')",
+    "hourly_detections_as_of(2, '2024-03-30', '2024-04-30')",
+)
+
+
+@pytest.fixture
+def dsn(citus_dsn: str) -> Iterator[str]:
+    """The DSN of a coordinator's database; what tests keep there is gone afterwards."""
+    yield citus_dsn
+    with psycopg.connect(citus_dsn, autocommit=True) as admin:
+        admin.execute("drop schema if exists analytics_by_source cascade")
+        admin.execute("drop role if exists test_guard")
+        for (name,) in admin.execute(
+            "select relname from pg_class where relname like 'copy\\_of\\_%'"
+        ).fetchall():
+            admin.execute(f"drop table public.{name}".encode())
+
+
+@pytest.fixture
+def pg_environment(dsn: str) -> dict[str, str]:
+    """The environment in which dbt and the loader find the coordinator."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "LOADER_", "DBT_"))}
+    given = conninfo_to_dict(dsn)
+    names = {"PGHOST": "host", "PGPORT": "port", "PGUSER": "user", "PGPASSWORD": "password"}
+    names["PGDATABASE"] = "dbname"
+    return {**kept, **{name: str(given[key]) for name, key in names.items() if key in given}}
+
+
+def test_the_law_holds_on_a_cluster(
+    run_loader: Callable[..., Outcome],
+    conn: Connection[TupleRow],
+    dbt: Dbt,
+    ledger: Ledger,
+    generator: random.Random,
+) -> None:
+    """From scratch, after batches and withdrawals, in live views and reports."""
+    assert run_loader("cluster", "init").exit_code == 0
+    prove(conn, dbt, ledger, generator, set_up=lambda _: None, scenarios=SCENARIOS)
+
+
+def test_a_database_that_moves_keeps_its_models(
+    run_loader: Callable[..., Outcome],
+    conn: Connection[TupleRow],
+    dbt: Dbt,
+    ledger: Ledger,
+    generator: random.Random,
+) -> None:
+    """Tables move with the next run, and functions, tests and views say what they said before."""
+    first, second = rounds(30, generator, count=2, loads=2)
+    for events in first:
+        ledger.load(events)
+    dbt.build()
+    before = [
+        conn.execute(f"select * from analytics.{call}".encode()).fetchall() for call in FUNCTIONS
+    ]
+    assert run_loader("cluster", "init").exit_code == 0
+    for events in second:
+        ledger.load(events)
+    ledger.withdraw(1)
+    # All of it, with tests and unit tests.
+    dbt("build", "--exclude", "assert_event_types_have_a_category")
+    assert conn.execute(
+        "select count(*) from pg_dist_partition where partmethod = 'h'"
+        " and logicalrelid::text like 'analytics%'"
+    ).fetchone() == (6,)
+    assert Oracle(conn=conn).differences(MARTS | LIVE_VIEWS | REPORTS) == {}
+    after = [
+        conn.execute(f"select * from analytics.{call}".encode()).fetchall() for call in FUNCTIONS
+    ]
+    # The first two are of now, and load 1 is withdrawn.
+    assert after[2:] == before[2:]
+    assert all(map(len, after))
+
+    conn.execute("create role test_guard login")
+    dbt("run-operation", "share_by_source", "--args", "{role: test_guard}")
+    conn.execute(
+        "insert into analytics_by_source.source_access values ('test_guard', 'scenario 4')"
+    )
+    shown = "select count(*), min(source_name), max(source_name) from analytics_by_source."
+    conn.execute("set session authorization test_guard")
+    for relation in ("fct_activity_periods", "alerts_live", "rpt_busy_hours"):
+        rows = conn.execute((shown + relation).encode()).fetchall()
+        assert rows[0][0] == 0 or rows[0][1:] == ("scenario 4", "scenario 4")
+    periods = conn.execute((shown + "fct_activity_periods").encode()).fetchone()
+    assert periods is not None
+    assert periods[0] > 0
+    conn.execute("reset session authorization")
