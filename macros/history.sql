@@ -38,38 +38,55 @@
 {% endmacro %}
 
 
+{#- Query: the events of all sources in a stretch. -#}
 {% macro events_as_of(since='first_at', until='last_at') %}
+    {%- set sources -%}
+    (
+        select
+            sources.source_id,
+            {{ since }} as from_at,
+            {{ until }} as to_at
+        from {{ ref('stg_video_events__sources') }} as sources
+    )
+    {%- endset %}
+    {{ events_within(sources) }}
+{% endmacro %}
+
+
+{#- Query: the events of each source of `bounds` from one instant to another one, both included. -#}
+{% macro events_within(bounds) %}
     {#- Not from the history: there a chunk of several loads stands in the ledger with the last one. -#}
     select
         events.source_id,
         event_types.event_type,
         event_types.category,
         events.event_time as occurred_at
-    from {{ source('raw', 'events') }} as events
+    from {{ bounds }} as bounds
+    cross join lateral (
+        select events.*
+        from {{ source_events('bounds', 'bounds.from_at', 'bounds.to_at') | indent(8) }}
+        {{ fence(in_parallel=true) }}
+    ) as events
     inner join {{ ref('stg_video_events__loads') }} as loads
         on events.load_id = loads.load_id and {{ visible_at('as_of', 'loads') }}
     inner join {{ ref('stg_video_events__event_types') }} as event_types
         on events.event_type_id = event_types.event_type_id
-    where
-        {{ chunks_between('events', since, [until]) }}
-        and events.event_time between {{ since }} and {{ until }}
-        {#- All of them: the index of chunks begins with the source. #}
-        and events.source_id = any(
-            array(select sources.source_id from {{ ref('stg_video_events__sources') }} as sources)
-        )
 {% endmacro %}
+
+
+{#- What follows `from`: the index of chunks begins with the source. -#}
+{% macro source_events(bounds, since, until) -%}
+    {{ source('raw', 'events') }} as events
+    where
+        events.source_id = {{ bounds }}.source_id
+        and {{ chunks_between('events', since, [until]) }}
+        and events.event_time between {{ since }} and {{ until }}
+{%- endmacro %}
 
 
 {% macro refuse_what_is_gone() %}
     {#- Statements: nothing between first_at and last_at may be missing, nor yet to come. -#}
-    if as_of > (select counter.load_seq from {{ source('raw', 'load_counter') }} as counter) then
-        raise exception using
-            errcode = 'invalid_parameter_value',
-            message = format(
-                '{{ this.identifier }}: as_of is %s, but the ledger goes up to %s',
-                as_of, (select counter.load_seq from {{ source('raw', 'load_counter') }} as counter)
-            );
-    end if;
+    {{ refuse_unknown_moment() }}
     if first_at < (select max(retention.dropped_before) from {{ source('raw', 'retention') }} as retention) then
         raise exception using
             errcode = 'no_data_found',
@@ -78,6 +95,23 @@
                 (select max(retention.dropped_before) from {{ source('raw', 'retention') }} as retention)
             );
     end if;
+    {{ refuse_what_was_purged() }}
+{% endmacro %}
+
+
+{% macro refuse_unknown_moment() %}
+    if as_of > (select counter.load_seq from {{ source('raw', 'load_counter') }} as counter) then
+        raise exception using
+            errcode = 'invalid_parameter_value',
+            message = format(
+                '{{ this.identifier }}: as_of is %s, but the ledger goes up to %s',
+                as_of, (select counter.load_seq from {{ source('raw', 'load_counter') }} as counter)
+            );
+    end if;
+{% endmacro %}
+
+
+{% macro refuse_what_was_purged() %}
     for gone in
         select loads.load_id
         from {{ source('raw', 'loads') }} as loads

@@ -88,7 +88,10 @@ def explain(settings: Settings, load_id: int, schema: str | None, json_: bool) -
     Of a load that was withdrawn, what it did when it came; its withdrawal has a number of its own.
     """
     with _database(settings) as conn:
-        changes = explain_load(conn, schema or settings.dbt_schema, load_id)
+        found: dict[str, None] = {}
+        changes = explain_load(conn, schema or settings.dbt_schema, load_id, found.setdefault)
+    for text in found:
+        echo(f"loader: {text}", err=True)
     if json_:
         echo(report.as_json(changes))
     else:

@@ -1,6 +1,6 @@
 """What a load, or a withdrawal, changed: periods and alerts before it beside those after it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from itertools import groupby
@@ -60,8 +60,17 @@ class _Row(Stretch):
     is_after: bool
 
 
-def explain_load(conn: Connection, schema: str, load_id: int) -> list[Change]:
-    """Return what a load or withdrawal changed, in the marts of a schema."""
+def explain_load(
+    conn: Connection, schema: str, load_id: int, say: Callable[[str], None]
+) -> list[Change]:
+    """Return what a load or withdrawal changed, in the marts of a schema.
+
+    Args:
+        conn: a connection.
+        schema: of the marts.
+        load_id: the load, or the withdrawal.
+        say: tells the user of alerts that nobody can know any more.
+    """
     load = _find_load(conn, load_id)
     if load.load_seq is None:
         raise UsageError(f"load {load_id} is not published, so it changed nothing")
@@ -69,9 +78,16 @@ def explain_load(conn: Connection, schema: str, load_id: int) -> list[Change]:
     events = _find_load(conn, load.withdraws_load_id) if load.withdraws_load_id else load
     if events.first_event_at is None:
         return []
-    span = {"seq": load.load_seq, "since": events.first_event_at, "until": events.last_event_at}
-    names = {n: sql.Identifier(schema, f"{n}_as_of") for n in ("activity_periods", "alerts")}
-    with asking(conn, "activity_periods_as_of", schema):
+    span = {
+        "seq": load.load_seq,
+        "load_id": events.load_id,
+        "since": events.first_event_at,
+        "until": events.last_event_at,
+    }
+    functions = {"activity_periods": "activity_periods_as_of", "alerts": "alerts_of_change_as_of"}
+    names = {name: sql.Identifier(schema, found) for name, found in functions.items()}
+    conn.add_notice_handler(lambda notice: say(f"not shown: {notice.message_primary}"))
+    with asking(conn, functions["alerts"], schema):
         try:
             rows = fetch(conn, _Row, "explain_load", span, **names)
         except errors.NoDataFound as error:

@@ -120,8 +120,8 @@
 {% endmacro %}
 
 
-{#- Query: the alerts of all hours, from scratch. -#}
-{% macro unusual_alerts(hours) %}
+{#- Query: the alerts of all hours, from scratch; of some of them where `ends` says when sources began and ended. -#}
+{% macro unusual_alerts(hours, ends=none) %}
     with
 
     counts as (
@@ -134,6 +134,8 @@
         {%- endcall %}
     ),
 
+    {%- if not ends %}
+
     ends as (
         select
             hours.source_id,
@@ -142,6 +144,7 @@
         from {{ hours }} as hours
         group by hours.source_id
     ),
+    {%- endif %}
 
     {#- Each hour stands beside those that come after it: nothing is unusual after eight weeks of nothing. #}
     weeks as (

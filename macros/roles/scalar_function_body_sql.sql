@@ -24,7 +24,7 @@
                 );
         end if;
         {%- endfor %}
-        {{ 'return query' if not meta.get('is_as_of') }}
+        {{ 'return query' if not (meta.get('is_as_of') or meta.get('has_statements')) }}
         {{ model.compiled_code }};
     end
     $$ language plpgsql
@@ -33,14 +33,16 @@
     {{ model.compiled_code }}
     $$ language sql
     {%- endif %}
-    {#- As a view it runs with the rights of its owner: its callers need not read what it reads. #}
+    {#- To compile these long queries takes longer than they do. As a view it runs with the rights of its owner: its callers need not read what it reads. #}
     {%- if meta.get('is_security_definer') %}
     security definer
-    set search_path = pg_catalog, pg_temp;
+    set search_path = pg_catalog, pg_temp
+    set jit = off;
     {%- if meta.get('is_as_of') %}
     {{ same_as_of_time() | indent(4) }}
     security definer
-    set search_path = pg_catalog, pg_temp;
+    set search_path = pg_catalog, pg_temp
+    set jit = off;
     {%- endif %}
     revoke execute on function {{ function_signatures() }} from public
     {%- endif %}

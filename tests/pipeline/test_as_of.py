@@ -4,18 +4,19 @@ import json
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from psycopg import Connection, errors
 from psycopg.rows import TupleRow
 
 from loader.database.activity import iso_utc
+from loader.database.maintain import maintain
 from tests.conftest import Outcome
 from tests.support.dbt import Dbt
 from tests.support.ledger import Ledger
 from tests.support.oracle import EVENTS, HOURLY
-from tests.support.scenarios import BASE, rounds
+from tests.support.scenarios import BASE, Event, rounds
 
 SHOWN = {
     "activity_periods": "activity_periods_live",
@@ -115,6 +116,137 @@ def test_what_was_reported_is_reported_again(
     ).fetchone() != (0,)
     for earlier in (seq - 1, seq):
         assert list(differences(conn, earlier, f"{earlier}", "'-infinity'", "'infinity'")) == []
+
+
+START = datetime(2024, 1, 1, tzinfo=UTC)
+# Sources whose runs never end, which are seldom heard of, and which began late.
+KINDS = {
+    "people": ["pedestrian"], "mixed": ["pedestrian", "car", "bicycle"],
+    "rare": ["car", "pedestrian"], "cars": ["car"], "late": ["pedestrian", "car"],
+}  # fmt: skip
+
+
+def events_of_week(week: int, generator: random.Random) -> list[Event]:
+    """Return some events that begin in a week, in the middle sometimes in any other one."""
+    found = []
+    for source, types in KINDS.items():
+        if (source == "rare" and week % 4) or (source == "late" and week < 9):
+            continue
+        is_late = 2 < week < 11 and generator.random() < 0.2
+        began = generator.randrange(12) if is_late else week
+        time = START + timedelta(weeks=began)
+        for _ in range(2 if source == "rare" else generator.choice([5, 40, 80])):
+            time += timedelta(seconds=generator.choice([1, 20, 50, 60, 61, 600, 3600, 7200, 25200]))
+            found.append(Event(source=source, time=time, type=generator.choice(types)))
+    return found
+
+
+@pytest.mark.built
+def test_alerts_of_a_stretch_need_what_reaches_into_it(
+    conn: Connection[TupleRow], ledger: Ledger,
+    run_loader: Callable[..., Outcome], generator: random.Random,
+) -> None:  # fmt: skip
+    conn.execute(
+        "insert into analytics_internal.alert_rules values"
+        " ('a', 'absence', 'people', null, '2 hours'), ('odd', 'unusual', 'people', null, null),"
+        " ('v', 'absence', 'vehicles', null, '3 days'), ('c', 'consecutive', 'vehicles', 3, null),"
+        " ('p', 'presence', 'vehicles', null, '3 minutes')"
+    )
+    load_ids, visible = [0], []
+    for week in range(12):
+        visible.append(ledger.load(events_of_week(week, generator)))
+        load_ids.append(visible[-1])
+        if week in (5, 9):
+            ledger.withdraw(visible.pop(generator.randrange(week - 1)))
+            load_ids.append(newest_load(conn))
+    newest = len(load_ids) - 1
+    for seq in range(newest + 1):
+        conn.execute(
+            f"create table public.alerts_{seq} as"
+            f" select * from analytics.alerts_as_of({seq}, '-infinity', 'infinity')".encode()
+        )
+
+    def differing(seq: int, since: datetime, until: datetime) -> list[TupleRow]:
+        return conn.execute(
+            f"""
+            with shown as (
+                select * from public.alerts_{seq}
+                where triggered_at >= '{since}' and triggered_at < '{until}'
+            ),
+            given as (select * from analytics.alerts_as_of({seq}, '{since}', '{until}'))
+            (table shown except all table given) union all (table given except all table shown)
+            """.encode()
+        ).fetchall()
+
+    def stretch() -> tuple[datetime, datetime]:
+        since = START + timedelta(hours=generator.randrange(90 * 24), minutes=7 * (seq % 2))
+        return since, since + timedelta(hours=generator.choice([1, 24, 72, 240, 960]))
+
+    for seq in [*range(newest + 1), newest, newest]:
+        ends = stretch()
+        assert differing(seq, *ends) == [], (seq, ends)
+    for seq in generator.sample(range(1, newest + 1), 6):
+        said = run_loader("explain", str(load_ids[seq]), "--json")
+        assert (said.exit_code, said.stderr) == (0, "")
+        assert alerts_in(explained(json.loads(said.stdout))) == changed_alerts(conn, seq), seq
+
+    # What is read follows what is asked, also with a plan for anything that may be asked.
+    read = (
+        "select sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0))"
+        " from pg_stat_xact_user_tables where relname ~ 'event_chunks_'"
+    )
+    with conn.transaction():
+        conn.execute("set local plan_cache_mode = force_generic_plan")
+        conn.execute("select from analytics.alerts_as_of(1, '2024-03-10', '2024-03-10 01:00')")
+        (some,) = conn.execute(read).fetchone() or (0,)
+    with conn.transaction():
+        conn.execute("select from analytics.alerts_as_of(1, '-infinity', 'infinity')")
+        (all_of_them,) = conn.execute(read).fetchone() or (0,)
+    assert some * 2 < all_of_them
+
+    # What retention has dropped is missed only where it is needed.
+    conn.execute("delete from analytics_internal.alert_rules where kind = 'unusual'")
+    conn.execute("update analytics_internal.model_progress set load_seq = %s", [newest])
+    dropped = maintain(conn, 0, age="30 days", now=START + timedelta(days=75)).dropped_partitions
+    assert dropped == ["event_chunks_2024_01"]
+    for seq in range(newest + 1):
+        conn.execute(f"delete from public.alerts_{seq} where rule_name = 'odd'".encode())
+    refusals = []
+    for day in range(36, 84, 4):
+        since = START + timedelta(days=day)
+        try:
+            assert differing(newest, since, since + timedelta(days=1)) == [], since
+        except errors.NoDataFound as error:
+            refusals.append(str(error))
+    assert len(refusals) < 10
+    assert all("the run of" in one and "began before 2024-02-01" in one for one in refusals)
+    with pytest.raises(errors.NoDataFound, match=r"raw events before 2024-02-01 .* were dropped"):
+        differing(newest, START + timedelta(days=20), START + timedelta(days=80))
+    last = run_loader("explain", str(load_ids[newest]), "--json")
+    assert last.exit_code == 0, last.stderr
+    # The source that sees nothing but people has one run since its beginning.
+    assert "not shown: the run of people at people began before 2024-02-01" in last.stderr
+    found, changed = alerts_in(explained(json.loads(last.stdout))), changed_alerts(conn, newest)
+    assert found <= changed
+    for _, _, source, category, *_ in changed - found:
+        assert f"of {category} at {source} began before" in last.stderr
+
+
+def alerts_in(found: set[tuple[object, ...]]) -> set[tuple[object, ...]]:
+    return {one for one in found if one[1] is not None}
+
+
+def changed_alerts(conn: Connection[TupleRow], seq: int) -> set[tuple[object, ...]]:
+    """Return the difference of two moments: the alerts that went, and those that came."""
+    columns = "rule_name, source_name, category, event_count, started_at, ended_at, triggered_at"
+    found: set[tuple[object, ...]] = set()
+    for one, other, side in [(seq - 1, seq, "before"), (seq, seq - 1, "after")]:
+        rows = conn.execute(
+            f"select {columns} from public.alerts_{one} except all"
+            f" select {columns} from public.alerts_{other}".encode()
+        ).fetchall()
+        found |= {(side, *row[:4], *map(plain, row[4:])) for row in rows}
+    return found
 
 
 def keep_what_is_shown(conn: Connection[TupleRow], seq: int) -> None:

@@ -25,7 +25,12 @@ AS_OF = [
     for what in ("activity_periods", "category_activity_periods", "alerts", "hourly_detections")
     for at in ("0::bigint", "now()")
 ]
-CALLS = (FUNCTION, f"events_between({SPAN})", *AS_OF)
+CALLS = (
+    FUNCTION,
+    f"events_between({SPAN})",
+    f"alerts_of_change_as_of(0, '{{}}', {SPAN})",
+    *AS_OF,
+)
 HOURLY_INDEXES = (
     "select regexp_replace(indexdef, 'INDEX \\S+', '') from pg_indexes"
     " where tablename = 'fct_hourly_detections' order by 1"
@@ -212,7 +217,7 @@ def test_each_role_does_its_work_and_nothing_else(
     assert (refused.exit_code, refused.stderr.count("\n")) == (1, 1)
     assert 'grant transformer to "a_reader"' in refused.stderr
     assert conn.execute("select distinct proconfig from pg_proc where prosecdef").fetchall() == [
-        (["search_path=pg_catalog, pg_temp"],)
+        (["search_path=pg_catalog, pg_temp", "jit=off"],)
     ]
 
     # Where an administrator makes the schemas, dbt need not be able to.

@@ -998,8 +998,21 @@ found as (
     select
         alerts.rule_name, alerts.alert_id as id, alerts.source_name, alerts.category,
         alerts.event_count, alerts.started_at, alerts.ended_at, alerts.triggered_at, seqs.seq = %(seq)s as is_after
-    from (values (%(seq)s - 1), (%(seq)s)) as seqs (seq)
-    cross join lateral {alerts}(seqs.seq, '-infinity', 'infinity') as alerts
+    from touched
+    cross join (values (%(seq)s - 1), (%(seq)s)) as seqs (seq)
+    cross join lateral {alerts}(
+        seqs.seq,
+        array(
+            select distinct events.source_id
+            from raw.events
+            where
+                events.load_id = %(load_id)s
+                and events.chunk_ended_at >= %(since)s
+                and events.chunk_started_at <= %(until)s
+        ),
+        touched.since,
+        touched.until
+    ) as alerts
 )
 
 -- What is the same before and after is no change.

@@ -1,0 +1,1 @@
+{{ alerts_of_stretch(is_of_change=true) }}
