@@ -30,7 +30,7 @@
                 {{ merge_periods('buckets', key) | indent(16) }}
             )
 
-            select from periods
+            select 1 from periods
             where periods.{{ reaches_in }}
         );
     end loop;
@@ -62,11 +62,15 @@
         event_types.category,
         events.event_time as occurred_at
     from {{ bounds }} as bounds
+    {%- if is_distributed() %}
+    inner join {{ source_events('bounds', 'bounds.from_at', 'bounds.to_at') | replace('where', 'on') | indent(8) }}
+    {%- else %}
     cross join lateral (
         select events.*
         from {{ source_events('bounds', 'bounds.from_at', 'bounds.to_at') | indent(8) }}
         {{ fence(in_parallel=true) }}
     ) as events
+    {%- endif %}
     inner join {{ ref('stg_video_events__loads') }} as loads
         on events.load_id = loads.load_id and {{ visible_at('as_of', 'loads') }}
     inner join {{ ref('stg_video_events__event_types') }} as event_types

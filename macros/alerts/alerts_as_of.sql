@@ -95,6 +95,20 @@ begin
             from events
             group by events.source_id
         ),
+        {%- if is_distributed() %}
+
+        before as (
+            select distinct
+                chunks.source_id,
+                event_types.category
+            from {{ source('raw', 'event_chunks') }} as chunks
+            inner join {{ ref('stg_video_events__event_types') }} as event_types
+                on event_types.event_type_id = any(chunks.event_type_ids)
+            where
+                chunks.source_id = any(sought_ids)
+                and chunks.first_event_at < look_from
+        ),
+        {%- endif %}
 
         judged as (
             select
@@ -113,25 +127,10 @@ begin
                     where
                         rules.kind = 'absence'
                         and (rules.category = any(counts.earlier_categories)) is not true
-                        and exists (
-                            select from {{ source('raw', 'event_chunks') }} as chunks
-                            where
-                                chunks.source_id = bounds.source_id
-                                and chunks.first_event_at < look_from
-                                and chunks.event_type_ids && array(
-                                    select event_types.event_type_id
-                                    from {{ ref('stg_video_events__event_types') }} as event_types
-                                    where event_types.category = rules.category
-                                )
-                        )
+                        and {{ _is_more_before(of_category=true) | indent(24) }}
                 )
                 {%- endif %} as is_enough,
-                exists (
-                    select from {{ source('raw', 'event_chunks') }} as chunks
-                    where
-                        chunks.source_id = bounds.source_id
-                        and chunks.first_event_at < look_from
-                ) as is_more_before
+                {{ _is_more_before() | indent(16) }} as is_more_before
             from bounds
             left join counts on bounds.source_id = counts.source_id
         )
@@ -277,7 +276,7 @@ begin
                         and chunks.first_event_at > look_to - interval '1 day'
                         and chunks.last_event_at > look_to
                 ) as is_going_on
-            from bounds
+            from {{ at_nodes('bounds', none) }} as bounds
         )
 
         select
@@ -525,6 +524,34 @@ begin
         rule_name collate "C";
 end
 {% endmacro %}
+
+
+{#- SQL condition: a source has chunks before what was looked at; or ones with the category of a rule. -#}
+{% macro _is_more_before(of_category=false) -%}
+    exists (
+        {%- if is_distributed() %}
+        {#- Citus looks nothing up for rows that are of no node. #}
+        select from before
+        where
+            before.source_id = bounds.source_id
+            {%- if of_category %}
+            and before.category = rules.category
+            {%- endif %}
+        {%- else %}
+        select from {{ source('raw', 'event_chunks') }} as chunks
+        where
+            chunks.source_id = bounds.source_id
+            and chunks.first_event_at < look_from
+            {%- if of_category %}
+            and chunks.event_type_ids && array(
+                select event_types.event_type_id
+                from {{ ref('stg_video_events__event_types') }} as event_types
+                where event_types.category = rules.category
+            )
+            {%- endif %}
+        {%- endif %}
+    )
+{%- endmacro %}
 
 
 {#- Query: of each source, the last one of `events` before the stretch and the first one after it. -#}

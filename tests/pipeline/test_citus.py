@@ -25,6 +25,8 @@ FUNCTIONS = (
     "activity_periods_as_of(2, '2024-03-30', '2024-04-30')",
     "category_activity_periods_as_of(2, '2024-03-30', '2024-04-30')",
     "alerts_as_of(2, '2024-03-30', '2024-04-30')",
+    "alerts_of_change_as_of("
+    "2, array(select source_id from raw.sources), '2024-03-30', '2024-04-30')",
     "hourly_detections_as_of(2, '2024-03-30', '2024-04-30')",
 )
 
