@@ -154,6 +154,28 @@ def goes_on(run_loader: Run, dsn: str, files: list[Path]) -> None:
     assert sum(row[2] for row in rows) == sum(events) - 1
 
 
+def column_options(dsn: str) -> list[str]:
+    """What a server writes down with each column, without being asked."""
+    with psycopg.connect(dsn) as conn:
+        rows = conn.execute(
+            "select distinct split_part(unnest(attoptions), '=', 1) from pg_attribute"
+            " where attrelid = 'raw.loads'::regclass"
+        ).fetchall()
+    return [str(name) for (name,) in rows]
+
+
+def is_known(options: list[str], dsn: str) -> bool:
+    """Tell whether a server takes such options."""
+    with psycopg.connect(dsn) as conn:
+        conn.execute("create temporary table asked (a int)")
+        try:
+            for name in options:
+                conn.execute(f"alter table asked alter a set ({name} = 1)".encode())
+        except psycopg.errors.InvalidParameterValue:
+            return False
+    return True
+
+
 def test_from_15_to_18(
     make_cluster: Callable[[], Cluster],
     folder: Path,
@@ -174,10 +196,12 @@ def test_from_15_to_18(
     new.start()
     new_bin = {"PATH": f"{new.bin_dir}:{os.environ['PATH']}"}
     shell = Shell(cluster=old, folder=folder)
-    shell.run(commands("pg_dump"), **new_bin)
+    shell.run(commands("pg_dump"))
     shell.run(commands("pg_restore"), **new_bin, PGHOST=new.socket_dir)
     assert state(new.dsn("restored")) == before
     goes_on(run_loader, new.dsn("restored"), files)
+    if not is_known(column_options(dsn), new.dsn("restored")):
+        pytest.skip("the release of PostgreSQL 18 is older than that of 15: pg_upgrade refuses it")
 
     old.stop()
     upgraded = make_cluster()
