@@ -16,7 +16,14 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from loader.alerting.rules import CATCH_ALL, AbsenceRule, ConsecutiveRule, Definitions, Rule
+from loader.alerting.rules import (
+    CATCH_ALL,
+    AbsenceRule,
+    ConsecutiveRule,
+    Definitions,
+    PresenceRule,
+    Rule,
+)
 
 _MICROSECOND = timedelta(microseconds=1)
 Clock: TypeAlias = Literal["loaded_at", "newest_at"]
@@ -173,54 +180,67 @@ class Detector:
 
     def _periods(self, batch: _Batch, category: NDArray[np.int16]) -> list[Found]:
         found = []
-        rules = [r for r in self._definitions.rules if not isinstance(r, ConsecutiveRule)]
-        for name in dict.fromkeys(rule.category for rule in rules):
-            if name not in self._names:
-                continue
-            members = np.flatnonzero(category == self._names.index(name))
-            if not len(members):
-                continue
-            time, source = batch.time[members], batch.source[members]
-            is_first = np.append(True, source[1:] != source[:-1])
-            is_start = is_first.copy()
-            gap = self._definitions.gaps.get(name, self._definitions.gap) // _MICROSECOND
-            is_start[1:] |= time[1:] - time[:-1] >= gap
-            starts = np.flatnonzero(is_start)
-            lasts = np.append(starts[1:], len(time)) - 1
-            started, ended = time[starts], time[lasts]
-            # How long it had lasted before this batch; -1 for a period that begins here.
-            lasted = np.full(len(starts), -1, dtype=np.int64)
-            # The last event before each period, its own first one where none is known.
-            silent_since = np.where(is_first[starts], started, time[starts - 1])
-            firsts = np.searchsorted(starts, np.flatnonzero(is_first))
-            keys = source[starts[firsts]].tolist()
-            for key, first in zip(keys, firsts.tolist(), strict=True):
-                span = self.states[key].periods.get(name)
-                if span is not None and started[first] - span[1] < gap:
-                    started[first], lasted[first] = span[0], span[1] - span[0]
-                    silent_since[first] = started[first]
-                elif span is not None:
-                    silent_since[first] = span[1]
-            for rule in rules:
-                if rule.category != name:
-                    continue
-                shortest = rule.min_duration // _MICROSECOND
-                if isinstance(rule, AbsenceRule):
-                    is_hit = (started > silent_since) & (started - silent_since >= shortest)
-                    for key, first in zip(keys, firsts.tolist(), strict=True):
-                        is_hit[first] &= (
-                            self.states[key].absent.get(rule.name) != silent_since[first]
-                        )
-                    since = silent_since
-                else:
-                    is_hit = (lasted < shortest) & (ended - started >= shortest)
-                    since = started
-                hits = np.flatnonzero(is_hit)
-                triggered = since[hits] + shortest
-                found += _found(rule, batch, members[starts[hits]], since[hits], triggered)
-            finals = np.append(firsts[1:], len(starts)) - 1
-            for key, final in zip(keys, finals.tolist(), strict=True):
-                self.states[key].periods[name] = (int(started[final]), int(ended[final]))
+        for code, name in enumerate(self._names):
+            members = np.flatnonzero(category == code)
+            rules = [
+                rule
+                for rule in self._definitions.rules
+                if rule.category == name and not isinstance(rule, ConsecutiveRule)
+            ]
+            if rules and len(members):
+                found += self._periods_of(name, rules, batch, members)
+            elif len(members):
+                # What is remembered under other rules does not hold any more.
+                source = batch.source[members]
+                for key in source[np.append(True, source[1:] != source[:-1])].tolist():
+                    self.states[key].periods.pop(name, None)
+        return found
+
+    def _periods_of(
+        self,
+        category: str,
+        rules: Sequence[PresenceRule | AbsenceRule],
+        batch: _Batch,
+        members: NDArray[np.intp],
+    ) -> list[Found]:
+        found = []
+        time, source = batch.time[members], batch.source[members]
+        is_first = np.append(True, source[1:] != source[:-1])
+        is_start = is_first.copy()
+        gap = self._definitions.gaps.get(category, self._definitions.gap) // _MICROSECOND
+        is_start[1:] |= time[1:] - time[:-1] >= gap
+        starts = np.flatnonzero(is_start)
+        lasts = np.append(starts[1:], len(time)) - 1
+        started, ended = time[starts], time[lasts]
+        # How long it had lasted before this batch; -1 for a period that begins here.
+        lasted = np.full(len(starts), -1, dtype=np.int64)
+        # The last event before each period, its own first one where none is known.
+        silent_since = np.where(is_first[starts], started, time[starts - 1])
+        firsts = np.searchsorted(starts, np.flatnonzero(is_first))
+        keys = source[is_first].tolist()
+        for key, first in zip(keys, firsts.tolist(), strict=True):
+            span = self.states[key].periods.get(category)
+            if span is not None and started[first] - span[1] < gap:
+                started[first], lasted[first] = span[0], span[1] - span[0]
+                silent_since[first] = started[first]
+            elif span is not None:
+                silent_since[first] = span[1]
+        for rule in rules:
+            shortest = rule.min_duration // _MICROSECOND
+            if isinstance(rule, AbsenceRule):
+                is_hit = (started > silent_since) & (started - silent_since >= shortest)
+                for key, first in zip(keys, firsts.tolist(), strict=True):
+                    is_hit[first] &= self.states[key].absent.get(rule.name) != silent_since[first]
+                since = silent_since
+            else:
+                is_hit = (lasted < shortest) & (ended - started >= shortest)
+                since = started
+            hits = np.flatnonzero(is_hit)
+            triggered = since[hits] + shortest
+            found += _found(rule, batch, members[starts[hits]], since[hits], triggered)
+        finals = np.append(firsts[1:], len(starts)) - 1
+        for key, final in zip(keys, finals.tolist(), strict=True):
+            self.states[key].periods[category] = (int(started[final]), int(ended[final]))
         return found
 
     @property

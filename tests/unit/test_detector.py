@@ -199,6 +199,23 @@ def test_the_clock_tells_of_silences_that_were_to_come(
     assert detector.expected([1], expected_from) == []
 
 
+def test_a_rule_that_comes_back_knows_nothing_of_the_time_between() -> None:
+    detector = Detector(DEFINITIONS)
+    look(detector, [(0, 1, "pedestrian"), (0, 1, "car"), (0, 2, "pedestrian")])
+    detector.hear(SECOND, [1, 2])
+    # Loaded by other rules, or before somebody has put the old ones back.
+    others = Detector(Definitions(rules=(), categories=DEFINITIONS.categories))
+    others.states = detector.states
+    look(others, [(9 * SECOND, 1, "bicycle"), (9 * SECOND, 2, "Zebra")])
+    detector = restarted(others)
+    told = detector.absences(10 * SECOND, [1, 2], by="loaded_at")
+    # What the others have not met is as it was.
+    assert [(one.source, one.category) for one in told] == [(1, "vehicles"), (2, "people")]
+    later = [(at * SECOND, 1, "bicycle") for at in (13, 17)]
+    silences = [one for one in look(detector, later) if one.rule_name == "no people"]
+    assert [one.started_at for one in silences] == [13 * SECOND]
+
+
 def test_the_cooldown_is_kept_per_rule_and_source() -> None:
     cooldown = timedelta(seconds=100)
     detector = Detector(DEFINITIONS, cooldown)
