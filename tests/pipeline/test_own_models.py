@@ -76,6 +76,21 @@ models:
         constraints: [{type: check, expression: amount > 100}]
 """,
 }
+# Of each of them dbt has something to say that is a failure to us.
+ODD = {
+    "warns.sql": "{% if execute %}{% do exceptions.warn('it is odd') %}{% endif %} select 1 as id",
+    "hooked.sql": "{{ config(post_hook='select 1 / 0') }} select 1 as id",
+    "typed.sql": "select '1'::xid8 as id",
+    "sound.sql": "select 1 as id",
+    "_models.yml": """
+models:
+  - {name: typed, columns: [{name: id, data_type: xid8}], config: {contract: {enforced: true}}}
+""",
+}
+DEPRECATED = """
+models:
+  - {name: sound, deprecation_date: 2020-01-01}
+"""
 SHAPE = """
 select
     tables.relname, tables.relpersistence,
@@ -137,3 +152,30 @@ def test_a_model_of_ours_that_breaks_its_contract_is_refused(dbt: Dbt, ledger: L
     result = dbt.attempt("run", "--select", *broken)
     assert not result.success
     assert messages(result).count("This model has an enforced contract that failed") == len(broken)
+
+
+def test_what_dbt_warns_of_fails_in_tests(tmp_path: Path, dbt: Dbt) -> None:
+    """Tests leave out what dbt does for its log: they must not leave out what is wrong."""
+    models = tmp_path / "alone" / "models"
+    models.mkdir(parents=True)
+    for name, text in ODD.items():
+        (models / name).write_text(text)
+    file = models.parent / "dbt_project.yml"
+    file.write_text(
+        "{name: alone, version: 1.0.0, profile: video_events,"
+        " on-run-end: \"select 1 / {{ var('divisor', 1) }}\"}"
+    )
+    some = replace(dbt, project=models.parent)
+
+    assert some.attempt("run", "--select", "sound").success
+    result = some.attempt("run", "--exclude", "sound")
+    said = messages(result)
+    assert not result.success
+    assert len(said.splitlines()) > 3
+    for reason in ("it is odd", "division by zero", "5069"):
+        assert reason in said, said
+    assert not some.attempt("run", "--select", "sound", "--vars", "divisor: 0").success
+
+    (models / "_deprecated.yml").write_text(DEPRECATED)
+    with pytest.raises(AssertionError, match="deprecat"):
+        replace(some, manifest=None).attempt("run", "--select", "sound")
