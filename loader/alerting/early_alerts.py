@@ -34,7 +34,8 @@ _WRITTEN_AT_ONCE: Final = 1000
 # Between two looks by the clock: silences are told so late at most; others load too.
 _SHORTEST_REST_SECONDS: Final = 5.0
 _LONGEST_REST_SECONDS: Final = 300.0
-# What fell due while nobody was there may only wait to be loaded by somebody who is slower.
+# What fell due while nobody could load may only wait to be loaded by somebody who is slower. Who
+# did not look for as long was away, too: the database, the machine, or busy with a load.
 _PATIENCE: Final = timedelta(minutes=10) // timedelta(microseconds=1)
 
 _COLUMNS: Final = ("load_id", "source_id", "rule_name", "category", "started_at", "triggered_at")
@@ -61,7 +62,8 @@ class EarlyAlerts(Observer):
         destinations: where alerts go, as ``payloads``; see ``Relay``.
         payloads: what goes out over NOTIFY.
         cooldown: no further alert of a rule at a source within this time of events.
-        is_patient: whether what fell due before the first rest waits for slower loaders.
+        is_patient: whether what fell due before the first rest, or in an outage, waits for slower
+            loaders.
     """
 
     def __init__(
@@ -75,7 +77,9 @@ class EarlyAlerts(Observer):
         is_patient: bool = False,
     ) -> None:
         self._dsn = dsn
-        self._rested_at = None if is_patient else -math.inf
+        self._is_patient = is_patient
+        # By the clock of the server: the last look, and the first one after we were away.
+        self._looked_at = self._back_at = 0
         self._next_look = 0.0
         self._definitions = definitions
         self._cooldown = cooldown
@@ -106,10 +110,11 @@ class EarlyAlerts(Observer):
             return wait
         with connect(self._dsn, purpose="alerts") as conn:
             now = server_time(conn)
-            if self._rested_at is None:
-                self._rested_at = now
-            expected_from = 0 if now >= self._rested_at + _PATIENCE else int(self._rested_at)
+            if self._is_patient and now - self._looked_at > _PATIENCE:
+                self._back_at = now
+            expected_from = 0 if now - self._back_at >= _PATIENCE else self._back_at
             alert_ids, due = self._tell_by_clock(conn, now, expected_from)
+        self._looked_at = now
         # Also without any: a crash may have left some.
         self._relay.pass_on(alert_ids=alert_ids)
         wait = min(max((due - now) / 1e6, _SHORTEST_REST_SECONDS), _LONGEST_REST_SECONDS)

@@ -200,6 +200,44 @@ def test_of_many_that_look_at_once_one_tells(
         assert conn.execute(count).fetchone() == (2,)
 
 
+def test_what_fell_due_in_an_outage_waits_for_slower_ones(
+    run_loader: Callable[..., Outcome],
+    write: Callable[..., Path],
+    scalar: Callable[[str], object],
+    dsn: str,
+    rules: Path,
+    set_clock: Callable[[float], None],
+) -> None:
+    """The first one that is back would tell of what others are about to load."""
+    with early_alerts.EarlyAlerts(
+        dsn, read_definitions(rules, rules), (), (), is_patient=True
+    ) as one:
+
+        def told(second: float) -> object:
+            set_clock(second)
+            one._next_look = 0
+            one.rest()
+            return scalar("select count(*) from raw.early_alerts")
+
+        def load(second: float, source: str) -> None:
+            path = write(second, "pedestrian", source=source)
+            run_loader("load", path, "--alert", "--rules", rules)
+
+        assert [told(second) for second in (0, 300, 600)] == [0] * 3
+        load(500, "gate")
+        load(650, "yard")
+        # A camera with a clock that runs ahead.
+        load(8800, "lane")
+        assert told(800) == 1
+        one._dsn = "host=/nowhere"
+        with pytest.raises(DatabaseError):
+            told(950)
+        one._dsn = dsn
+        assert told(9000) == 1
+        # What falls due from then on is told at once.
+        assert [told(second) for second in (9099, 9100, 9599, 9600)] == [1, 2, 2, 3]
+
+
 def test_the_clock_is_asked_when_something_falls_due(
     run_loader: Callable[..., Outcome],
     write: Callable[..., Path],
