@@ -5,6 +5,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from itertools import count
@@ -33,7 +34,7 @@ NOON = datetime(2024, 5, 13, 12, tzinfo=UTC)
 def write(tmp_path: Path) -> Callable[..., Path]:
     """Write events, one a second, of these types from this second on."""
 
-    def write_them(second: int, *types: str, source: str = "gate") -> Path:
+    def write_them(second: float, *types: str, source: str = "gate") -> Path:
         path = tmp_path / f"{source}-{second}.csv"
         rows = (
             f"{(NOON + timedelta(seconds=second + at)).isoformat()},{kind},{source}\n"
@@ -62,54 +63,6 @@ def test_a_run_goes_on_over_loads_and_is_told_once(
     assert alerts(run_loader("load", write(20, "pedestrian"), "--alert")) == []
 
 
-def test_a_silence_is_told_with_the_next_load_of_whatever_source(
-    run_loader: Callable[..., Outcome], write: Callable[..., Path], tmp_path: Path
-) -> None:
-    rules = tmp_path / "rules"
-    rules.mkdir()
-    (rules / "event_types.csv").write_text("event_type,category\npedestrian,people\ncar,vehicles\n")
-    (rules / "alert_rules.csv").write_text(
-        "rule_name,kind,category,threshold,min_duration\nnobody,absence,people,,5 minutes\n"
-    )
-    # Events of one period are no silence, however far apart.
-    (rules / "categories.csv").write_text(
-        "category,activity_gap,is_alerted,colour\npeople,10 minutes,,\n"
-    )
-
-    def told(second: int, *types: str, source: str) -> list[str]:
-        path = write(second, *types, source=source)
-        return alerts(run_loader("load", path, "--alert", "--rules", rules))
-
-    assert told(0, "pedestrian", source="gate") == []
-    assert told(599, "car", source="yard") == []
-    silent = ["alert: 2024-05-13T12:05:00Z nobody: gate, people"]
-    assert told(600, "car", source="yard") == silent
-    assert told(700, "car", source="yard") == []
-    # Neither when it ends; the next one is told by the load that shows both of its ends.
-    assert told(900, "pedestrian", source="gate") == []
-    assert told(1501, "pedestrian", source="gate") == [
-        "alert: 2024-05-13T12:20:00Z nobody: gate, people"
-    ]
-
-
-@pytest.fixture
-def rules(tmp_path: Path) -> Path:
-    """Rules of absence: of people for 5 minutes."""
-    directory = tmp_path / "rules"
-    directory.mkdir()
-    (directory / "event_types.csv").write_text("event_type,category\npedestrian,people\n")
-    (directory / "alert_rules.csv").write_text(
-        "rule_name,kind,category,threshold,min_duration\nnobody,absence,people,,5 minutes\n"
-    )
-    return directory
-
-
-@pytest.fixture
-def set_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Set the clock of the server, as loaders see it, to so many seconds after noon."""
-    return lambda second: monkeypatch.setattr(early_alerts, "server_time", clock(second))
-
-
 def clock(second: float) -> Callable[[Connection], int]:
     moment = NOON + timedelta(seconds=second)
     return lambda _: (moment - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1)
@@ -119,24 +72,81 @@ def silence(at: str) -> list[str]:
     return [f"alert: 2024-05-13T{at}Z nobody: gate, people"]
 
 
-def test_the_clock_tells_of_a_silence_where_nothing_comes(
+@dataclass(frozen=True, kw_only=True)
+class Silences:
+    """People are missed after 5 minutes, by a clock that can be set to seconds after noon."""
+
+    dsn: str
+    rules: Path
+    inbox: Path
+    run_loader: Callable[..., Outcome]
+    write: Callable[..., Path]
+    # The clock of the server, as loaders see it.
+    set_clock: Callable[[float], None]
+
+    def load(self, second: float, *types: str, source: str = "gate") -> list[str]:
+        path = self.write(second, *types or ["pedestrian"], source=source)
+        return alerts(self.run_loader("load", path, "--alert", "--rules", self.rules))
+
+    def watch(self, at: float, *files: Path) -> list[str]:
+        self.set_clock(at)
+        for file in files:
+            file.rename(self.inbox / file.name)
+        return alerts(watch_once(self.run_loader, self.inbox, self.rules))
+
+    def looking(self, *, is_patient: bool = False) -> early_alerts.EarlyAlerts:
+        definitions = read_definitions(self.rules, self.rules)
+        return early_alerts.EarlyAlerts(self.dsn, definitions, (), (), is_patient=is_patient)
+
+
+def watch_once(run_loader: Callable[..., Outcome], inbox: Path, rules: Path) -> Outcome:
+    options = ("--once", "--settle", "0s", "--alert", "--rules", rules)
+    return run_loader("watch", inbox, *options)
+
+
+@pytest.fixture
+def silences(
+    dsn: str,
     run_loader: Callable[..., Outcome],
     write: Callable[..., Path],
-    conn: Connection,
-    rules: Path,
     tmp_path: Path,
-    set_clock: Callable[[float], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Silences:
+    rules, inbox = tmp_path / "rules", tmp_path / "inbox"
+    for directory in (rules, inbox):
+        directory.mkdir()
+    (rules / "event_types.csv").write_text("event_type,category\npedestrian,people\ncar,vehicles\n")
+    (rules / "alert_rules.csv").write_text(
+        "rule_name,kind,category,threshold,min_duration\nnobody,absence,people,,5 minutes\n"
+    )
+    return Silences(
+        dsn=dsn,
+        rules=rules,
+        inbox=inbox,
+        run_loader=run_loader,
+        write=write,
+        set_clock=lambda at: monkeypatch.setattr(early_alerts, "server_time", clock(at)),
+    )
+
+
+def test_a_silence_is_told_with_the_next_load_of_whatever_source(silences: Silences) -> None:
+    # Events of one period are no silence, however far apart.
+    (silences.rules / "categories.csv").write_text(
+        "category,activity_gap,is_alerted,colour\npeople,10 minutes,,\n"
+    )
+    assert silences.load(0) == []
+    assert silences.load(599, "car", source="yard") == []
+    assert silences.load(600, "car", source="yard") == silence("12:05:00")
+    assert silences.load(700, "car", source="yard") == []
+    # Neither when it ends; the next one is told by the load that shows both of its ends.
+    assert silences.load(900) == []
+    assert silences.load(1501) == silence("12:20:00")
+
+
+def test_the_clock_tells_of_a_silence_where_nothing_comes(
+    silences: Silences, conn: Connection
 ) -> None:
-    inbox = tmp_path / "inbox"
-    inbox.mkdir()
-
-    def told(at: float, *files: Path) -> list[str]:
-        set_clock(at)
-        for file in files:
-            file.rename(inbox / file.name)
-        options = ("--once", "--settle", "0s", "--alert", "--rules", rules)
-        return alerts(run_loader("watch", inbox, *options))
-
+    told, write = silences.watch, silences.write
     assert told(10, write(0, "pedestrian", "car", source="gate")) == []
     # History, which may be as long as it wants to; and what is not known by any name any more.
     assert told(20, write(-9999999, "pedestrian", source="old"), write(1, "car")) == []
@@ -161,95 +171,70 @@ def test_the_clock_tells_of_a_silence_where_nothing_comes(
 
 
 def test_of_many_that_look_at_once_one_tells(
-    run_loader: Callable[..., Outcome],
-    write: Callable[..., Path],
-    conn: Connection,
-    dsn: str,
-    rules: Path,
-    set_clock: Callable[[float], None],
+    silences: Silences, conn: Connection, scalar: Callable[[str], object]
 ) -> None:
-    set_clock(10)
+    silences.set_clock(10)
     for source in ("gate", "yard"):
-        run_loader("load", write(0, "pedestrian", source=source), "--alert", "--rules", rules)
-    set_clock(300)
-    definitions = read_definitions(rules, rules)
+        silences.load(0, source=source)
     count = "select count(*) from raw.early_alerts"
     # One that has just been started leaves what it missed to those that may load it still.
-    with early_alerts.EarlyAlerts(dsn, definitions, (), (), is_patient=True) as late:
-        set_clock(301)
+    with silences.looking(is_patient=True) as late:
+        silences.set_clock(301)
         assert late.rest() == early_alerts._LONGEST_REST_SECONDS
-        together = threading.Barrier(8)
-
-        def look() -> None:
-            with early_alerts.EarlyAlerts(dsn, definitions, (), ()) as one:
-                together.wait(PATIENCE)
-                one.rest()
-
-        assert conn.execute(count).fetchone() == (0,)
-        set_clock(901)
+        assert scalar(count) == 0
+        silences.set_clock(901)
         late._next_look = 0
         late.rest()
-        assert conn.execute(count).fetchone() == (2,)
-        conn.execute("truncate raw.early_alerts")
-        conn.execute("update raw.alert_states set state = state - 'absent' - 'alerted'")
-        threads = [threading.Thread(target=look) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(PATIENCE)
-        assert conn.execute(count).fetchone() == (2,)
+        assert scalar(count) == 2
+    conn.execute("truncate raw.early_alerts")
+    conn.execute("update raw.alert_states set state = state - 'absent' - 'alerted'")
+    together = threading.Barrier(8)
+
+    def look() -> None:
+        with silences.looking() as one:
+            together.wait(PATIENCE)
+            one.rest()
+
+    threads = [threading.Thread(target=look) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert scalar(count) == 2
 
 
 def test_what_fell_due_in_an_outage_waits_for_slower_ones(
-    run_loader: Callable[..., Outcome],
-    write: Callable[..., Path],
-    scalar: Callable[[str], object],
-    dsn: str,
-    rules: Path,
-    set_clock: Callable[[float], None],
+    silences: Silences, scalar: Callable[[str], object]
 ) -> None:
     """The first one that is back would tell of what others are about to load."""
-    with early_alerts.EarlyAlerts(
-        dsn, read_definitions(rules, rules), (), (), is_patient=True
-    ) as one:
+    with silences.looking(is_patient=True) as one:
 
         def told(second: float) -> object:
-            set_clock(second)
+            silences.set_clock(second)
             one._next_look = 0
             one.rest()
             return scalar("select count(*) from raw.early_alerts")
 
-        def load(second: float, source: str) -> None:
-            path = write(second, "pedestrian", source=source)
-            run_loader("load", path, "--alert", "--rules", rules)
-
         assert [told(second) for second in (0, 300, 600)] == [0] * 3
-        load(500, "gate")
-        load(650, "yard")
+        silences.load(500, source="gate")
+        silences.load(650, source="yard")
         # A camera with a clock that runs ahead.
-        load(8800, "lane")
+        silences.load(8800, source="lane")
         assert told(800) == 1
         one._dsn = "host=/nowhere"
         with pytest.raises(DatabaseError):
             told(950)
-        one._dsn = dsn
+        one._dsn = silences.dsn
         assert told(9000) == 1
         # What falls due from then on is told at once.
         assert [told(second) for second in (9099, 9100, 9599, 9600)] == [1, 2, 2, 3]
 
 
-def test_the_clock_is_asked_when_something_falls_due(
-    run_loader: Callable[..., Outcome],
-    write: Callable[..., Path],
-    dsn: str,
-    rules: Path,
-    set_clock: Callable[[float], None],
-) -> None:
-    set_clock(10)
-    run_loader("load", write(0, "pedestrian"), "--alert", "--rules", rules)
-    definitions = read_definitions(rules, rules)
-    with early_alerts.EarlyAlerts(dsn, definitions, (), ()) as one:
-        set_clock(120)
+def test_the_clock_is_asked_when_something_falls_due(silences: Silences) -> None:
+    silences.set_clock(10)
+    silences.load(0)
+    with silences.looking() as one:
+        silences.set_clock(120)
         assert one.rest() == 180
         # No database is asked before, except after a load.
         one._dsn = "host=/nowhere"
@@ -257,39 +242,30 @@ def test_the_clock_is_asked_when_something_falls_due(
         one.published(0)
         with pytest.raises(DatabaseError):
             one.rest()
-        one._dsn = dsn
-        set_clock(299)
+        one._dsn = silences.dsn
+        silences.set_clock(299)
         assert one.rest() == 5
 
 
-def _watch_until(dsn: str, inbox: Path, rules: Path, second: float, step: int) -> None:
+def _watch_until(silences: tuple[str, Path, Path], second: float, step: int) -> None:
+    dsn, inbox, rules = silences
     vars(early_alerts)["server_time"] = clock(second)
     numbers = die_at_step(step)
-    options = ("--once", "--settle", "0s", "--alert", "--rules", rules)
-    outcome = loader_on(dsn)("watch", inbox, *options)
+    outcome = watch_once(loader_on(dsn), inbox, rules)
     (inbox / ".steps").write_text(str(next(numbers) - 1))
     raise SystemExit(outcome.exit_code)
 
 
 def test_watchers_killed_at_any_step_tell_of_a_silence_once(
-    run_loader: Callable[..., Outcome],
-    write: Callable[..., Path],
-    conn: Connection,
-    dsn: str,
-    rules: Path,
-    tmp_path: Path,
-    set_clock: Callable[[float], None],
-    monkeypatch: pytest.MonkeyPatch,
+    silences: Silences, conn: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The silence of one more source falls due for each of them."""
-    inbox = tmp_path / "inbox"
-    inbox.mkdir()
+    where = (silences.dsn, silences.inbox, silences.rules)
     for step in count(1):
-        set_clock(step * 1000)
-        path = write(step * 1000, "pedestrian", source=f"source {step}")
-        run_loader("load", path, "--alert", "--rules", rules)
+        silences.set_clock(step * 1000)
+        silences.load(step * 1000, source=f"source {step}")
         process = FORKS.Process(
-            target=_watch_until, args=(dsn, inbox, rules, step * 1000 + 300, step), daemon=True
+            target=_watch_until, args=(where, step * 1000 + 300, step), daemon=True
         )
         process.start()
         process.join(PATIENCE)
@@ -297,12 +273,10 @@ def test_watchers_killed_at_any_step_tell_of_a_silence_once(
             break
         assert step < 99
     assert process.exitcode == 0
-    assert step == int((inbox / ".steps").read_text()) + 1 > 12
+    assert step == int((silences.inbox / ".steps").read_text()) + 1 > 12
     monkeypatch.setattr(relay, "FORGOTTEN_AFTER", timedelta(0))
-    set_clock(step * 1000 + 300)
-    options = ("--once", "--settle", "0s", "--alert", "--rules", rules)
-    alerts(run_loader("watch", inbox, *options))
-    assert alerts(run_loader("watch", inbox, *options)) == []
+    silences.watch(step * 1000 + 300)
+    assert silences.watch(step * 1000 + 300) == []
     assert (
         conn.execute(
             "select source_name, count(*), count(passed_on_at) from raw.early_alerts"
