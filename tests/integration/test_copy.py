@@ -2,10 +2,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,6 @@ from loader.loading.chunks import Cutter
 from loader.loading.copy import Copier
 from loader.loading.encode import HEADER, TRAILER, Dictionaries, Rows
 from loader.loading.shards import ShardBy
-from tests.conftest import Outcome
 from tests.support.waits import wait_until
 
 # The years that PostgreSQL and Python both have.
@@ -196,13 +194,20 @@ def test_a_connection_that_waits_for_the_server_gets_another(
     assert {number % 2 for number in second} == {1}
 
 
-def test_a_load_that_the_server_keeps_up_with_has_one_connection(
-    run_loader: Callable[..., Outcome], tmp_path: Path, conn: Connection
-) -> None:
-    path = tmp_path / "events.csv"
-    rows = (f"2024-05-13T15:00:00Z,type {n % 7},source {n % 5}\n" for n in range(30_000))
-    path.write_text("time,type,source\n" + "".join(rows))
-    assert run_loader("load", path, "--workers", "4").exit_code == 0
-    assert conn.execute("select count(distinct xmin::text) from raw.event_chunks").fetchone() == (
-        1,
-    )
+def test_connections_are_as_many_as_the_server_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(copying, "time", SimpleNamespace(monotonic=lambda: now))
+    copier = Copier(dsn="", table="event_chunks", load_id=1, has_attributes=False, workers=3)
+    # Seconds that passed, those that connections waited meanwhile, and how many there are then.
+    for passed, waited, expected in (
+        (0.5, 0.5, 1),  # too soon to tell
+        (0.5, 0.4, 2),
+        (1, 1.5, 2),  # three quarters of the time of each
+        (1, 1, 2),
+        (2, 3.2, 3),
+        (1, 3, 3),
+    ):
+        now += passed
+        copier._waits.append(waited)
+        copier._use_another_if_due()
+        assert copier._used == expected, now
