@@ -157,8 +157,18 @@ class Delivery:
                 self._failures[one.name] = explained(error, one)
 
     def rest(self) -> float:
-        """Tell observers that nothing waits to be loaded; return in how many seconds to do so."""
-        return min((observer.rest() for observer in self.observers), default=math.inf)
+        """Tell observers that nothing waits to be loaded; return in how many seconds to do so.
+
+        What is wrong with the only database, which has no name, is raised as it is.
+        """
+        first = self.destinations[0]
+        try:
+            return min((observer.rest() for observer in self.observers), default=math.inf)
+        except (psycopg.Error, LoaderError) as error:
+            if first.name is None:
+                raise
+            # Whatever it is, the others are still loaded into.
+            raise DatabaseError(f"{first.name}: {explained(error, first)}") from None
 
     @property
     def failures(self) -> list[str]:

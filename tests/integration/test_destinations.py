@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from psycopg import Connection
 
@@ -18,7 +19,9 @@ from loader.database import ledger
 from loader.database.connection import connect
 from loader.delivery.delivery import Delivery, Missing
 from loader.delivery.destinations import find_destinations
+from loader.errors import DatabaseError
 from loader.loading.load import LoadResult
+from loader.loading.observer import Observer
 from loader.loading.options import LoadOptions
 from loader.reading.inputs import expand
 from loader.reading.mapping import Mapping
@@ -375,6 +378,24 @@ def test_alerts_are_raised_once(
     assert outcome.stderr.count("alert: ") == 1
     count = "select count(*) from raw.early_alerts"
     assert (rows(conn, count), rows(archive, count)) == ([(1,)], [(0,)])
+
+
+def test_who_may_not_look_at_the_first_is_told_its_name_and_loads_into_the_others(
+    configure: Configure, dsn: str
+) -> None:
+    class Refused(Observer):
+        def rest(self) -> float:
+            raise psycopg.errors.InsufficientPrivilege("permission denied for alert_states")
+
+    configure()
+    both = Delivery(
+        find_destinations(read_settings()), Mapping(), LoadOptions(), observers=[Refused()]
+    )
+    with pytest.raises(DatabaseError, match=r"^realtime: the database refuses: permission denied"):
+        both.rest()
+    one = find_destinations(read_settings(dsn=dsn))
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        Delivery(one, Mapping(), LoadOptions(), observers=[Refused()]).rest()
 
 
 def test_a_file_that_changes_between_two_destinations_is_not_loaded_into_the_second(

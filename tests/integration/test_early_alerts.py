@@ -230,6 +230,17 @@ def test_what_fell_due_in_an_outage_waits_for_slower_ones(
         assert [told(second) for second in (9099, 9100, 9599, 9600)] == [1, 2, 2, 3]
 
 
+def test_the_clock_is_that_of_the_server(conn: Connection) -> None:
+    conn.execute("create schema ahead")
+    conn.execute(
+        "create function ahead.clock_timestamp() returns timestamptz language sql"
+        " as $$ select pg_catalog.clock_timestamp() + interval '1 day' $$"
+    )
+    conn.execute("set search_path = ahead, pg_catalog")
+    begun = datetime.now(UTC).timestamp()
+    assert begun < early_alerts.server_time(conn) / 1e6 - 86400 < begun + PATIENCE
+
+
 def test_the_clock_is_asked_when_something_falls_due(silences: Silences) -> None:
     silences.set_clock(10)
     silences.load(0)

@@ -9,8 +9,9 @@ import pytest
 from confluent_kafka import KafkaError
 from psycopg import Connection
 
-from loader.errors import InputError
+from loader.errors import DatabaseError, InputError
 from loader.kafka.client import FatalBrokerError
+from loader.loading.observer import Observer
 from tests.support.mock_brokers import MockBrokers, Request, running_mocks
 from tests.support.topics import OFFSET, Running, Topic, event, results
 from tests.support.waits import PATIENCE, wait_until
@@ -229,3 +230,25 @@ def test_a_server_that_takes_no_writes_is_waited_for_from_the_start(
     conn.execute(f"{read_only} off".encode())
     wait_until(lambda: sum(load.rows_loaded for load in consumer.loads) == 5)
     assert conn.execute("select count(*) from raw.events").fetchone() == (5,)
+
+
+def test_a_database_that_is_down_while_observers_look_is_waited_for(
+    topic: Topic, start_consumer: StartConsumer
+) -> None:
+    """They look though no message was ever there."""
+
+    class Down(Observer):
+        count = 0
+
+        def rest(self) -> float:
+            self.count += 1
+            if self.count == 2:
+                raise DatabaseError("cannot connect")
+            return 1
+
+    down = Down()
+    consumer = start_consumer(every=0.1, observers=[down])
+    wait_until(lambda: down.count > 2)
+    topic.produce([event(1)])
+    wait_until(lambda: len(consumer.loads) == 1)
+    assert consumer.said == ["cannot connect; trying again", "it works again"]

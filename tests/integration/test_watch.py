@@ -21,6 +21,7 @@ from psycopg.rows import TupleRow
 from loader.database.connection import connect
 from loader.delivery.delivery import Delivery
 from loader.delivery.destinations import find_destinations
+from loader.errors import DatabaseError
 from loader.loading.load import LoadResult
 from loader.loading.observer import Observer
 from loader.loading.options import LoadOptions
@@ -275,6 +276,27 @@ def test_observers_look_while_nothing_waits_to_be_loaded(inbox: Path, play: Any)
     play(note, note, write_and_note, note, note, note, observers=[resting])
     assert counts == [1, 2, 3, 3, 3, 4]
     assert files_in(inbox) == {"done": ["new.csv"]}
+
+
+def test_a_database_that_is_down_while_observers_look_is_waited_for(inbox: Path, play: Any) -> None:
+    class Down(Resting):
+        def rest(self) -> float:
+            super().rest()
+            if self.count in (2, 3):
+                raise DatabaseError("cannot connect")
+            return 1
+
+    down = Down()
+
+    def write() -> None:
+        (inbox / "new.csv").write_text(HEADER + ROW.format(0))
+
+    results, said = play(nothing, nothing, write, nothing, nothing, observers=[down])
+    assert said == [
+        "cannot connect; trying again in 1 s", "cannot connect; trying again in 2 s",
+        "it works again",
+    ]  # fmt: skip
+    assert (len(results), down.count) == (1, 5)
 
 
 def test_a_file_that_is_being_written_is_left_until_it_rests(inbox: Path, play: Any) -> None:

@@ -2,13 +2,14 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from loader.kafka.client import Client
 from loader.kafka.consumer import ConsumeOptions, TopicConsumer
 from loader.loading.load import LoadResult
+from loader.loading.observer import Observer
 from loader.loading.options import LoadOptions
 from loader.reading.mapping import Mapping
 from loader.signals import StopRequest
@@ -150,7 +151,13 @@ class Running:
         self.wait()
 
 
-def start(dsn: str, topic: Topic, client: dict[str, str], **options: Any) -> Running:
+def start(
+    dsn: str,
+    topic: Topic,
+    client: dict[str, str],
+    observers: Sequence[Observer] = (),
+    **options: Any,
+) -> Running:
     """Start a consumer that loads nothing of its own accord for an hour, unless told otherwise."""
     said: list[str] = []
     loads: list[LoadResult] = []
@@ -161,7 +168,7 @@ def start(dsn: str, topic: Topic, client: dict[str, str], **options: Any) -> Run
         mapping=Mapping(format="ndjson"),
         load_options=LoadOptions(workers=1),
         options=ConsumeOptions(**({"every": 3600} | options)),
-        observers=(),
+        observers=observers,
         loaded=loads.append,
         say=said.append,
     )
