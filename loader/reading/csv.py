@@ -223,6 +223,9 @@ class _Columns:
         """
         if not data:
             return pa.schema(self._types).empty_table()
+        if data.startswith(header.BOM):
+            # Arrow takes one away, wherever in the input a block begins.
+            data = header.BOM + data
         reading = arrow_csv.ReadOptions(
             use_threads=False, block_size=len(data) + 1, column_names=self._names
         )

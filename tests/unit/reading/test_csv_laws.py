@@ -144,6 +144,7 @@ def test_what_python_writes_is_read(
     st.sampled_from([7, 32, 100, 2000]),
     st.lists(st.sampled_from([b"\n", b"\r\n", b"\r"]), min_size=12, max_size=12),
 )
+@example([row(2), b"\xef\xbb\xbf" + row(3), b"\xef\xbb\xbf"], 7, [b"\n"] * 3)
 def test_where_blocks_end_makes_no_difference(
     read: Read, lines: list[bytes], size: int, ends: list[bytes]
 ) -> None:
