@@ -133,6 +133,35 @@ def test_a_copy_that_fails_says_so_and_keeps_nothing(dsn: str, conn: Connection)
     assert conn.execute("select count(*) from raw.events").fetchone() == (0,)
 
 
+def test_no_connection_keeps_what_was_given_up(
+    dsn: str, conn: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody would look for it: before the end of a load there is nothing to remove."""
+    # A cancel may also come when there is nothing to cancel.
+    monkeypatch.setattr(Connection, "cancel_safe", lambda *_, **__: None)
+    count = 10_000
+    rows = Rows(
+        event_time=np.arange(count, dtype=np.int64),
+        source_id=np.arange(count, dtype=np.int32) % 2,
+        event_type_id=np.ones(count, dtype=np.int16),
+    )
+    Partitions(conn).prepare(rows.event_time)
+
+    def copy_and_give_up() -> None:
+        with Copier(
+            dsn=dsn, table="event_chunks", load_id=1, has_attributes=False, workers=2
+        ) as copier:
+            copier._used = 2
+            copier.put(rows, 0)
+            wait_until(lambda: all(queue.empty() for queue in copier._queues.values()))
+            assert len(copier._queues) == 2
+            raise InputError("more than 0 rows are rejected")
+
+    with pytest.raises(InputError):
+        copy_and_give_up()
+    assert conn.execute("select count(*) from raw.events").fetchone() == (0,)
+
+
 def test_the_epochs_agree(conn: Connection) -> None:
     assert conn.execute("select '2000-01-01Z'::timestamptz").fetchone() == (
         datetime.fromisoformat("2000-01-01T00:00:00Z"),

@@ -71,6 +71,7 @@ def prove(
         "insert into analytics_internal.alert_rules"
         " values ('a', 'absence', 'people', null, '2 min'),"
         " ('b', 'absence', 'vehicles', null, '1 s'), ('never', 'consecutive', 'other', 1, null),"
+        " ('long', 'consecutive', 'people', 12, null),"
         " ('odd', 'unusual', 'people', null, null)"
     )
     dbt("run")

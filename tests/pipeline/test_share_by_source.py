@@ -248,6 +248,8 @@ def test_an_account_sees_its_sources_as_if_there_were_no_others(
             assert "roof" not in line
             if "2024-07-15" in line:
                 break
+        else:
+            pytest.fail("the program ended before it had shown its alerts")
         listener.kill()
 
     # A stranger's table would decide who sees what.
