@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from loader.reading.limits import Limits, too_long
+from loader.reading.times.calendar import EPOCH
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +70,6 @@ class EventBatch:
         return self.events.num_rows + self.rows_rejected + self.rows_left_out
 
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HANDFUL = 5
 
 
@@ -121,7 +121,7 @@ def doubts(first: datetime | None, last: datetime | None, rows: int, now: dateti
     if first is None or last is None:
         return []
     found = []
-    if _EPOCH <= first < _EPOCH + timedelta(days=31):
+    if EPOCH <= first < EPOCH + timedelta(days=31):
         found.append(
             "there are times in January 1970, as there are when seconds are read as milliseconds; "
             "is --time-format right?"
@@ -142,4 +142,4 @@ def _described(reject: Reject) -> str:
 
 
 def _moment(microseconds: Any) -> datetime:
-    return _EPOCH + timedelta(microseconds=int(microseconds))
+    return EPOCH + timedelta(microseconds=int(microseconds))

@@ -4,17 +4,15 @@ Readers ask it, so that a row it refuses is rejected like any other, with its li
 """
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from enum import IntEnum
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from loader.reading.arrow import Array
 from loader.reading.layout import FIRST_DAY, Layout, days_of
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+from loader.reading.times.calendar import micros_of
 
 
 class Refusal(IntEnum):
@@ -87,7 +85,7 @@ class Gate:
         self.leaves_out_old = leaves_out_old
         self._names = {Refusal.TYPE: types, Refusal.SOURCE: sources}
         self._retained_from = retained_from
-        self._oldest = _micros(retained_from) if retained_from is not None else None
+        self._oldest = micros_of(retained_from) if retained_from is not None else None
         self._room = self._max_new = max_new
         self._layout = layout
         # The load creates partitions while the gate, ahead of it, opens them.
@@ -142,7 +140,3 @@ class Gate:
             f"{self._max_new} such {size}s before; is --time-format right? If it is: "
             "--max-new-partitions"
         )
-
-
-def _micros(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(microseconds=1)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from loader.errors import InputError
 from loader.reading import attributes, header
 from loader.reading.arrow import Array, InvalidError, Table, arrow_csv, pa
-from loader.reading.batch import EventBatch, Reject
+from loader.reading.batch import EventBatch
 from loader.reading.limits import Limits
 from loader.reading.lines import Block, Blocks
 from loader.reading.mapping import Mapping
-from loader.reading.quoting import Dialect, Records, wrong_count
+from loader.reading.quoting import Dialect, Records
 from loader.reading.rows import Assembler, Broken, Origins, Rows
 from loader.reading.streams import ByteSource
-from loader.reading.texts import Texts, is_utf8, joined
+from loader.reading.texts import Texts, joined
 
 _FIRST_LINES: Final = 50
 _TEXT: Final = pa.binary()
@@ -68,12 +68,11 @@ class CsvReader:
             block = self._skip(block)
         if not block.data.strip() and not block.long_lines:
             return None
-        lines = block.lines
-        filled = (at for at in range(len(lines)) if lines.line(at).strip())
+        filled = (at for at in range(block.line_count) if block.raw(at).strip())
         numbers = list(islice(filled, _FIRST_LINES))
-        if numbers and (found := header.separator(lines.line(numbers[0]))) is not None:
+        if numbers and (found := header.separator(block.raw(numbers[0]))) is not None:
             mapping = self._mapping = replace(mapping, delimiter=found)
-            self._above += lines.line(numbers.pop(0)) + b"\n"
+            self._above += block.raw(numbers.pop(0)) + b"\n"
             if not numbers:
                 return None
         if mapping.columns is not None:
@@ -81,13 +80,13 @@ class CsvReader:
             return _from(block, numbers[0]) if numbers else block
         if block.long_lines:
             raise self._too_long()
-        line = lines.line(numbers[0])
+        line = block.raw(numbers[0])
         self.header = self._above + line
         try:
             names = header.parse(line, mapping.separator)
             self._columns = _Columns(names, mapping)
         except InputError as error:
-            seen = [lines.line(number) for number in numbers]
+            seen = [block.raw(number) for number in numbers]
             raise InputError(
                 f"{error}{header.hint(seen, block.first_line + numbers[0], mapping)}"
             ) from error
@@ -95,7 +94,7 @@ class CsvReader:
 
     def _skip(self, block: Block) -> Block:
         """Leave out the lines above the header; they stay with it."""
-        count = min(self._to_skip, len(block.lines))
+        count = min(self._to_skip, block.line_count)
         self._to_skip -= count
         rest = replace(_from(block, count), long_lines=())
         self._above += block.data[: len(block.data) - len(rest.data)]
@@ -117,10 +116,8 @@ class CsvReader:
                 and not columns.has_empty_time(table)
             ):
                 return self.assembler.batch(columns.rows(table, block), before)
-            if table is None and (found := self._without_ragged(block, columns, before)):
-                return found
         records = Records(block, columns.dialect, self._limits, self._are_rows)
-        if records.rest < len(block.lines):
+        if records.rest < block.line_count:
             self._blocks.give_back(block, records.rest)
         table = columns.parse(records.good())
         if table is None:
@@ -129,31 +126,6 @@ class CsvReader:
         if table is None:
             raise AssertionError(f"records and rows differ near {block.first_line}")
         return self.assembler.batch(columns.rows(table, records), before + records.broken())
-
-    def _without_ragged(self, block: Block, columns: _Columns, before: Broken) -> EventBatch | None:
-        """Read a clean block but for lines with another number of fields, if that is all."""
-        # Arrow can tell us of such lines only where all are UTF-8.
-        if not is_utf8(block.data):
-            return None
-        ragged: list[int] = []
-        table = columns.parse(block.data, ragged)
-        if (
-            table is None
-            or len(table) + len(ragged) != block.line_count
-            or columns.has_empty_time(table)
-        ):
-            return None
-        lines = np.delete(np.arange(block.line_count), ragged)
-        broken = Broken(
-            count=len(ragged),
-            rejects=lambda room: [self._ragged(block, line, columns) for line in ragged[:room]],
-        )
-        return self.assembler.batch(columns.rows(table, _Kept(block, lines)), before + broken)
-
-    def _ragged(self, block: Block, line: int, columns: _Columns) -> Reject:
-        raw, dialect = block.raw(line), columns.dialect
-        reason = wrong_count(raw.count(dialect.delimiter) + 1, dialect.fields)
-        return Reject(line_number=block.line_number(line), column_name=None, reason=reason, raw=raw)
 
     def _is_clean(self, block: Block) -> bool:
         """Whether line n is row n, if Arrow finds the right number of fields in each."""
@@ -175,23 +147,9 @@ class CsvReader:
         return found
 
 
-@dataclass(frozen=True)
-class _Kept(Origins):
-    """Lines of a block, some of which are left out."""
-
-    block: Block
-    lines: NDArray[np.int64]
-
-    def line_number(self, row: int) -> int:
-        return self.block.line_number(int(self.lines[row]))
-
-    def raw(self, row: int) -> bytes:
-        return self.block.raw(int(self.lines[row]))
-
-
 def _from(block: Block, number: int) -> Block:
     """The block from this line on, counted from 0."""
-    data = block.data[int(block.lines.starts[number]) :]
+    data = block.data[int(block.starts[number]) :]
     return replace(block, data=data, first_line=block.first_line + number)
 
 
@@ -216,11 +174,8 @@ class _Columns:
             column_types=self._types, include_columns=list(self._types), check_utf8=False
         )
 
-    def parse(self, data: bytes, ragged: list[int] | None = None) -> Table | None:
-        """Parse rows; None when one of them does not have the right number of fields.
-
-        Or leave such lines out where a list is given, which gets their numbers, from 0 on.
-        """
+    def parse(self, data: bytes) -> Table | None:
+        """Parse rows; None when one of them does not have the right number of fields."""
         if not data:
             return pa.schema(self._types).empty_table()
         if data.startswith(header.BOM):
@@ -229,24 +184,11 @@ class _Columns:
         reading = arrow_csv.ReadOptions(
             use_threads=False, block_size=len(data) + 1, column_names=self._names
         )
-        parsing = self._parsing
-        if ragged is not None:
-
-            def leave_out(row: Any) -> str:
-                ragged.append(row.number - 1)
-                # A line of blanks is no row at all, and not a wrong one.
-                return "skip" if row.text.strip() else "error"
-
-            parsing = arrow_csv.ParseOptions(
-                delimiter=parsing.delimiter,
-                ignore_empty_lines=False,
-                invalid_row_handler=leave_out,
-            )
         try:
             return arrow_csv.read_csv(
                 pa.BufferReader(data),
                 read_options=reading,
-                parse_options=parsing,
+                parse_options=self._parsing,
                 convert_options=self._converting,
             )
         except InvalidError:

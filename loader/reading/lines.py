@@ -48,9 +48,27 @@ class Block(Origins):
     long_lines: tuple[Reject, ...] = ()
 
     @cached_property
-    def lines(self) -> Lines:
-        """Where the lines stand."""
-        return Lines(self.data)
+    def starts(self) -> NDArray[np.int64]:
+        """First byte of each line, and then the end of the data.
+
+        A line ends with LF, CR LF or a lone CR.
+        """
+        data = self.data
+        breaks = places(data, lambda part: part == LF)
+        if b"\r" in data:
+            seen = np.frombuffer(data, np.uint8)
+            following = np.append(seen[1:], 0)
+            breaks = np.flatnonzero((seen == LF) | ((seen == CR) & (following != LF)))
+        starts = np.concatenate([[0], breaks + 1])
+        return np.append(starts, len(data)) if starts[-1] != len(data) else starts
+
+    @cached_property
+    def ends(self) -> NDArray[np.int64]:
+        """The byte behind each line, its line end not counted."""
+        seen, ends = np.frombuffer(self.data, np.uint8), self.starts[1:].copy()
+        for sign in (LF, CR) if b"\r" in self.data else (LF,):
+            ends -= (ends > self.starts[:-1]) & (seen[ends - 1] == sign)
+        return ends
 
     def line_number(self, row: int) -> int:
         """Number of a line, which is counted from 0 in the block."""
@@ -58,7 +76,7 @@ class Block(Origins):
 
     def raw(self, row: int) -> bytes:
         """Bytes of a line, without its line end."""
-        return self.lines.line(row)
+        return self.data[int(self.starts[row]) : int(self.ends[row])]
 
     @cached_property
     def has_plain_ends(self) -> bool:
@@ -68,12 +86,12 @@ class Block(Origins):
 
     @cached_property
     def line_count(self) -> int:
-        """Lines of a block with plain ends, the quick way."""
-        if "lines" in vars(self):
-            return len(self.lines)
+        """How many lines they are."""
+        if not self.has_plain_ends or "ends" in vars(self):
+            return len(self.ends)
         # Several times faster than bytes.count, which stops at every one of them.
         feeds = int(np.count_nonzero(np.frombuffer(self.data, np.uint8) == LF))
-        return feeds + (not self.data.endswith(b"\n"))
+        return feeds + (self.data[-1:] not in (b"\n", b""))
 
     def may_hold_longer(self, size: int) -> bool:
         """Whether a line may be longer than this; False is certain."""
@@ -85,41 +103,6 @@ class Block(Origins):
             )
             or len(self.data) - self.data.rfind(b"\n") - 1 > half
         )
-
-
-class Lines:
-    """Positions of the lines of a block. A line ends with LF, CR LF or a lone CR.
-
-    Attributes:
-        starts: first byte of each line, and then the end of the data.
-        ends: the byte behind each line, its line end not counted.
-    """
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        seen = np.frombuffer(data, np.uint8)
-        breaks = places(data, lambda part: part == LF)
-        if b"\r" in data:
-            following = np.append(seen[1:], 0)
-            breaks = np.flatnonzero((seen == LF) | ((seen == CR) & (following != LF)))
-        starts = np.concatenate([[0], breaks + 1])
-        if len(data) and starts[-1] != len(data):
-            starts = np.append(starts, len(data))
-            breaks = np.append(breaks, len(data))
-        self.starts: NDArray[np.int64] = starts
-        self.ends: NDArray[np.int64] = breaks
-        if b"\r" in data and len(breaks):
-            before = np.maximum(breaks - 1, 0)
-            crlf = (breaks < len(data)) & (seen[np.minimum(breaks, len(data) - 1)] == LF)
-            crlf &= (seen[before] == CR) & (breaks > starts[:-1])
-            self.ends = breaks - crlf
-
-    def __len__(self) -> int:
-        return len(self.ends)
-
-    def line(self, number: int) -> bytes:
-        """Return a line, counted from 0, without its line end."""
-        return self._data[int(self.starts[number]) : int(self.ends[number])]
 
 
 class Blocks:
@@ -169,13 +152,12 @@ class Blocks:
             long_lines, self._back = [], 0
             yield block
             if not is_last:
-                lines = block.line_count if block.has_plain_ends else len(block.lines)
-                self._line += lines - self._back
+                self._line += block.line_count - self._back
 
     def give_back(self, block: Block, line: int) -> None:
         """Put the lines of a block from this one on (counted from 0) before the next block."""
-        self._rest = block.data[int(block.lines.starts[line]) :] + self._rest
-        self._back = len(block.lines) - line
+        self._rest = block.data[int(block.starts[line]) :] + self._rest
+        self._back = block.line_count - line
 
     def _skip_line(self) -> Reject:
         """Read to the end of a line that is too long.

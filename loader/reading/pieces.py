@@ -68,9 +68,8 @@ class Pieces(Sequence[bytes]):
     @classmethod
     def of_block(cls, block: Block) -> Pieces:
         """Return the lines of a block."""
-        lines = block.lines
-        numbers = block.first_line + np.arange(len(lines))
-        return cls(block.data, lines.starts[:-1], lines.ends, numbers)
+        numbers = block.first_line + np.arange(block.line_count)
+        return cls(block.data, block.starts[:-1], block.ends, numbers)
 
     def __len__(self) -> int:
         return len(self.ends)

@@ -73,7 +73,7 @@ class Records(Origins):
         self._limits = limits
         self._are_rows = are_rows
         self._has_quotes = b'"' in block.data
-        self.rest = len(block.lines)
+        self.rest = block.line_count
         self._use(np.arange(self.rest))
         self.faults = np.full(self.rest, RecordFault.NONE, np.uint8)
         if self._has_quotes:
@@ -82,7 +82,7 @@ class Records(Origins):
             self.faults[odd] = np.where(is_open, RecordFault.OPEN, RecordFault.STRAY)
             if is_open.any():
                 self._join(odd[is_open])
-        sizes = block.lines.ends[self._lasts] - block.lines.starts[self._firsts]
+        sizes = block.ends[self._lasts] - block.starts[self._firsts]
         self.faults[_match(self._texts, dialect.blank)] = RecordFault.BLANK
         self.faults[sizes > limits.line_bytes] = RecordFault.LONG
 
@@ -90,31 +90,33 @@ class Records(Origins):
         """Take it that records begin on these lines."""
         self._firsts = firsts
         self._lasts = np.append(firsts, self.rest)[1:] - 1
-        offsets = pa.array(self._block.lines.starts[np.append(firsts, self.rest)], pa.int32())
+        offsets = pa.array(self._block.starts[np.append(firsts, self.rest)], pa.int32())
         buffers = [None, offsets.buffers()[1], pa.py_buffer(self._block.data)]
         self._texts = pa.Array.from_buffers(pa.binary(), len(firsts), buffers)
 
     def _join(self, opens: NDArray[np.int64]) -> None:
         """Find what goes on on other lines, of those on which a quote opens and does not close."""
-        data, lines, dialect = self._block.data, self._block.lines, self._dialect
+        block, dialect = self._block, self._dialect
         whole, begun = (re.compile(one.encode()) for one in (dialect.whole, dialect.begun))
         odd = np.flatnonzero(pc.count_substring(self._texts, b'"').to_numpy() % 2)
         at = np.searchsorted(odd, opens, side="right")
-        lasts = np.append(odd, len(lines) - 1)[at]
-        starts, ends = lines.starts[opens], lines.ends[lasts]
+        lasts = np.append(odd, block.line_count - 1)[at]
+        starts, ends = block.starts[opens], block.ends[lasts]
         may_be = ends - starts <= self._limits.line_bytes
         rows = self._rows_between(opens[may_be], lasts[may_be])
         may_be &= np.searchsorted(rows, opens) == np.searchsorted(rows, lasts, side="right")
-        continued = np.zeros(len(lines), np.bool_)
+        continued = np.zeros(block.line_count, np.bool_)
         for place in np.flatnonzero(may_be).tolist():
             line, last, is_closed = int(opens[place]), int(lasts[place]), at[place] < len(odd)
             rule = whole if is_closed else begun
-            if continued[line] or not rule.fullmatch(data, int(starts[place]), int(ends[place])):
+            if continued[line] or not rule.fullmatch(
+                block.data, int(starts[place]), int(ends[place])
+            ):
                 continue
             if is_closed:
                 continued[line + 1 : last + 1] = True
                 self.faults[line] = RecordFault.NONE
-            elif not self._block.is_last:
+            elif not block.is_last:
                 self.rest = line
         self._use(np.flatnonzero(~continued[: self.rest]))
         self.faults = self.faults[self._firsts]
@@ -168,10 +170,9 @@ class Records(Origins):
         return self._raw(self._rows[row])
 
     def _raw(self, record: int) -> bytes:
-        lines = self._block.lines
-        return self._block.data[
-            int(lines.starts[self._firsts[record]]) : int(lines.ends[self._lasts[record]])
-        ]
+        block = self._block
+        begin, end = block.starts[self._firsts[record]], block.ends[self._lasts[record]]
+        return block.data[int(begin) : int(end)]
 
     def broken(self) -> Broken:
         """Return the records that are no rows."""
@@ -189,13 +190,8 @@ class Records(Origins):
                 reason = "a quote stands inside a field, not around it"
             case _:
                 count, wanted = self._ragged[record], self._dialect.fields
-                reason = wrong_count(count, wanted)
+                reason = f"the row has {count} fields instead of {wanted}"
         return Reject(line_number=line, column_name=None, reason=reason, raw=raw)
-
-
-def wrong_count(count: int, wanted: int) -> str:
-    """Say that a row has another number of fields."""
-    return f"the row has {count} fields instead of {wanted}"
 
 
 def _match(texts: Array, expression: str) -> NDArray[np.bool_]:

@@ -6,7 +6,7 @@ import re
 from collections import abc
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Final
 
@@ -17,8 +17,8 @@ from loader.checks import check_fields
 from loader.errors import UsageError
 from loader.reading.arrow import Array, RecordBatch, pa, pc
 from loader.reading.texts import as_text
+from loader.reading.times.calendar import micros_of
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NAMES: Final = ("source", "event_type")
 _COMPARISONS: Final = {
     "=": pc.equal,
@@ -148,9 +148,9 @@ class Selection:
         if self.sources is not None:
             left_out |= _others(sources, self.sources)
         if self.since is not None:
-            left_out |= has_time & (micros < _micros(self.since))
+            left_out |= has_time & (micros < micros_of(self.since))
         if self.until is not None:
-            left_out |= has_time & (micros >= _micros(self.until))
+            left_out |= has_time & (micros >= micros_of(self.until))
         for condition in self._conditions:
             left_out |= ~condition.holds(compared[condition.column])
         if self.within is not None:
@@ -182,7 +182,3 @@ def _used(column: Array) -> Array:
     place = np.zeros(len(names), np.int32)
     place[used] = np.arange(len(used))
     return pa.DictionaryArray.from_arrays(pa.array(place[indices]), names.take(pa.array(used)))
-
-
-def _micros(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(microseconds=1)

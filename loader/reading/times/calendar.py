@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from typing import Final
 
@@ -15,20 +15,16 @@ SECOND: Final = 1_000_000
 # event outside would also cost a partition of its own.
 FIRST_YEAR: Final = 1900
 LAST_YEAR: Final = 2199
-FIRST: Final = (date(FIRST_YEAR, 1, 1) - date(1970, 1, 1)).days * 86_400 * SECOND
-END: Final = (date(LAST_YEAR + 1, 1, 1) - date(1970, 1, 1)).days * 86_400 * SECOND
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
-# A year more at both ends: an offset may move a time across New Year.
-_BASE: Final = FIRST_YEAR - 1
-_YEARS: Final = LAST_YEAR + 1 - _BASE + 1
-_MONTH_STARTS: Final = np.array(
-    [
-        (date(_BASE + month // 12, month % 12 + 1, 1) - date(1970, 1, 1)).days
-        for month in range(_YEARS * 12 + 1)
-    ],
-    np.int32,
-)
-_MONTH_DAYS: Final = np.diff(_MONTH_STARTS)
+
+def micros_of(moment: datetime) -> int:
+    """Return a time as microseconds since 1970."""
+    return (moment - EPOCH) // timedelta(microseconds=1)
+
+
+FIRST: Final = micros_of(datetime(FIRST_YEAR, 1, 1, tzinfo=UTC))
+END: Final = micros_of(datetime(LAST_YEAR + 1, 1, 1, tzinfo=UTC))
 
 
 class TimeFault(IntEnum):
@@ -93,17 +89,19 @@ def local_micros(
     the first of the next minute; the caller decides whether it was a leap second. ``micro`` may be
     1,000,000, when a fraction was rounded up.
     """
-    far = (year < _BASE) | (year >= _BASE + _YEARS)
     right_month = (month >= 1) & (month <= 12)
-    months = np.where(right_month & ~far, (year - _BASE) * 12 + month - 1, 0)
-    real = right_month & (day >= 1) & (far | (day <= _MONTH_DAYS[months]))
+    months = (year - 1970) * 12 + np.where(right_month, month - 1, 0)
+    first, following = (
+        at.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
+        for at in (months, months + 1)
+    )
+    real = right_month & (day >= 1) & (day <= following - first)
     real &= (minute < 60) & (second <= 60)
     at_end = hour >= 24
     if at_end.any():
         real &= ~at_end | ((hour == 24) & (minute == 0) & (second == 0) & (micro == 0))
-    micros = (_MONTH_STARTS[months] + (day - 1)).astype(np.int64) * 86_400
+    micros = (first + (day - 1)) * 86_400
     micros += (hour * 60 + minute) * 60 + second
     micros *= SECOND
     micros += micro
-    fault = np.where(real, np.where(far, TimeFault.RANGE, TimeFault.NONE), TimeFault.NO_SUCH)
-    return micros, fault.astype(np.uint8)
+    return micros, np.where(real, TimeFault.NONE, TimeFault.NO_SUCH).astype(np.uint8)

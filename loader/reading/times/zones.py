@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loader.errors import UsageError
+from loader.reading.times.calendar import EPOCH, SECOND, micros_of
 
-SECOND: Final = 1_000_000
 DAY: Final = 86_400
 # Real ones lie between -12 and +14 hours.
 _OFFSET: Final = re.compile(r"([+-])(0\d|1[0-5])(?::?([0-5]\d))?", re.ASCII)
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Zone:
@@ -65,7 +64,7 @@ class Zone:
         if self._years != (0, 0):
             years = (min(years[0], self._years[0]), max(years[1], self._years[1]))
         self._years = years
-        lo, hi = (_seconds(datetime(max(year, 1), 1, 2, tzinfo=UTC)) for year in years)
+        lo, hi = (micros_of(datetime(max(year, 1), 1, 2, tzinfo=UTC)) // SECOND for year in years)
         changes, offsets = [], [self._offset(lo)]
         for day in range(lo, hi, DAY):
             if self._offset(day + DAY) != offsets[-1]:
@@ -80,7 +79,7 @@ class Zone:
 
     def _offset(self, second: int) -> int:
         """Seconds east of UTC at this moment."""
-        moment = (_EPOCH + timedelta(seconds=second)).astimezone(self._zone)
+        moment = (EPOCH + timedelta(seconds=second)).astimezone(self._zone)
         offset = moment.utcoffset()
         return 0 if offset is None else int(offset.total_seconds())
 
@@ -111,8 +110,4 @@ def _find(name: str) -> tzinfo:
 
 
 def _year(micros: int) -> int:
-    return (_EPOCH + timedelta(microseconds=micros)).year
-
-
-def _seconds(moment: datetime) -> int:
-    return int((moment - _EPOCH).total_seconds())
+    return (EPOCH + timedelta(microseconds=micros)).year
