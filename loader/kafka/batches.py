@@ -55,8 +55,8 @@ class Chunk:
         """Yield the events, and what is no event with the place where it stood."""
         starts = np.append(0, self.ends[:-1] + 1)
         lines = np.arange(len(self.ends)) * _LINES
-        unread = Broken.of(self.rejects)
-        for found in reader.read_messages(Pieces(self.data, starts, self.ends, lines), unread):
+        unread = Broken(len(self.rejects), self.rejects)
+        for found in reader.batches(Pieces(self.data, starts, self.ends, lines), unread):
             yield replace(found, rejects=tuple(map(self._placed, found.rejects)))
 
     def _placed(self, reject: Reject) -> Reject:

@@ -7,15 +7,16 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
+import numpy as np
 from psycopg import Connection, sql
 
 from loader.database.connection import connect
 from loader.database.locks import show_life
 from loader.loading.chunks import Cutter, concatenated
 from loader.loading.encode import HEADER, TRAILER, Rows
-from loader.loading.shards import ShardBy, split
+from loader.loading.options import ShardBy
 
 # Batches that wait for a connection, for each of them: enough to keep it busy, and bounded.
 _QUEUED_PER_WORKER = 2
@@ -24,6 +25,8 @@ _QUEUED_PER_WORKER = 2
 _MOST_WAITING = 0.75
 _SECONDS_LOOKED_AT = 1.0
 
+# Below that, another connection costs more than it helps.
+_FEWEST_ROWS: Final = 10_000
 
 _Queue = queue.Queue[tuple[Rows, int] | None]
 
@@ -202,3 +205,20 @@ class Copier:
             with suppress(queue.Empty):
                 return batches.get(timeout=0.2)
         raise _AbortedError
+
+
+def split(rows: Rows, batch_number: int, workers: int, by: ShardBy) -> Iterator[tuple[int, Rows]]:
+    """Yield the workers that get rows of a batch, each with its rows.
+
+    A worker that gets all rows of a source makes longer chunks of them. By ``none``, whole batches
+    go to one worker after the other.
+    """
+    if workers == 1 or by == "none" or len(rows.source_id) < _FEWEST_ROWS:
+        yield batch_number % workers if by == "none" else 0, rows
+        return
+    key = rows.source_id if by == "source" else rows.event_type_id
+    worker_of = key % workers
+    for worker in range(workers):
+        indices = np.flatnonzero(worker_of == worker)
+        if len(indices):
+            yield worker, rows.take(indices)

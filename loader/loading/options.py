@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from loader.checks import check_fields
-from loader.loading.shards import ShardBy
 
+ShardBy = Literal["source", "type", "none"]
 Indexing = Literal["auto", "keep", "rebuild"]
 
 # More of them are rather a wrong column: a database can number 32,767 types, and the names of a

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from loader.reading.limits import Limits, too_long
+from loader.reading.limits import Limits
 from loader.reading.times.calendar import EPOCH
 
 
@@ -41,7 +41,10 @@ class Reject:
     def too_long(cls, line_number: int, start: bytes, size: int, limits: Limits) -> Reject:
         """Reject a row of so many bytes, of which the beginning is enough."""
         raw = start[: limits.raw_bytes]
-        reason = too_long(size, len(raw), limits)
+        reason = (
+            f"the row has {size:,} bytes, more than the {limits.line_bytes:,} allowed; "
+            f"only its first {len(raw):,} are kept"
+        )
         return cls(line_number=line_number, column_name=None, reason=reason, raw=raw, is_cut=True)
 
 

@@ -13,7 +13,7 @@ from loader.reading.extract import Events, extract
 from loader.reading.fields import Path, Step, alike, chain, parse, shown, tree
 from loader.reading.limits import DEEPEST, Limits
 from loader.reading.mapping import Mapping
-from loader.reading.plain import plain_batch, plain_type
+from loader.reading.plain import plain, plain_type
 from loader.reading.rows import Assembler, Origins, Rows
 from loader.reading.texts import is_text, value_at
 from loader.reading.times import EPOCHS
@@ -60,7 +60,6 @@ class ColumnReader:
     def batch(self, batch: RecordBatch, first_row: int) -> EventBatch:
         """Return the events of a batch, whose first row has this number, counted from 1."""
         mapping = self._mapping
-        batch = plain_batch(batch)
         columns, events = extract(self._tree, batch)
         return self.assembler.batch(
             Rows(
@@ -142,7 +141,7 @@ class _Rows(Origins):
 
     def _document(self, row: int) -> dict[str, object]:
         values = self.batch.slice(row, 1)
-        return {name: _shown(values.column(name)) for name in self.batch.schema.names}
+        return {name: _shown(plain(values.column(name))) for name in self.batch.schema.names}
 
 
 def _inside(kind: DataType, step: Step) -> tuple[DataType | None, Step]:

@@ -106,7 +106,7 @@ class CsvReader:
         return rest
 
     def _batch(self, block: Block, columns: _Columns) -> EventBatch:
-        before = Broken.of(block.long_lines)
+        before = Broken(len(block.long_lines), block.long_lines)
         if self._is_clean(block):
             table = columns.parse(block.data)
             # Arrow makes a row of empty fields from a blank line, so look closer at such rows.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import compress
+from itertools import compress, starmap
 from typing import Any, Final
 
 import numpy as np
@@ -23,7 +23,7 @@ from loader.reading.brackets import is_document
 from loader.reading.documents import Documents
 from loader.reading.extract import extract
 from loader.reading.fields import ITEMS, Node, Path, alike, arrays, chain, tree
-from loader.reading.limits import Limits, too_long
+from loader.reading.limits import Limits
 from loader.reading.lines import Blocks
 from loader.reading.mapping import Mapping as Meaning
 from loader.reading.pieces import Pieces
@@ -66,7 +66,7 @@ class JsonReader:
             is_empty = is_empty and not pieces.data.strip() and not before.count
             if not self._is_started:
                 self._start(pieces)
-            yield from self._batches(pieces, before)
+            yield from self.batches(pieces, before)
         if is_empty:
             raise InputError("is empty")
 
@@ -78,21 +78,13 @@ class JsonReader:
             documents.wanted = self._tree
             documents.way = self._way
             for pieces, long in documents:
-                yield pieces, Broken.of(long)
+                yield pieces, Broken(len(long), long)
             return
         for block in self._blocks:
             # A gigabyte of empty lines is no work.
             if block.data.isspace() and not block.long_lines:
                 continue
-            yield Pieces.of_block(block), Broken.of(block.long_lines)
-
-    def read_messages(self, messages: Pieces, broken: Broken) -> Iterator[EventBatch]:
-        """Yield batches of messages, of which each stands for itself, behind what is no text.
-
-        Unlike with a file, none says how the others are written: keys match exactly, and there may
-        be no object among them at all.
-        """
-        return self._batches(messages, broken)
+            yield Pieces.of_block(block), Broken(len(block.long_lines), block.long_lines)
 
     def _use(self, example: Mapping[str, Any]) -> None:
         """Decide where the columns are, from how an object has them."""
@@ -135,8 +127,12 @@ class JsonReader:
         if why:
             raise InputError(f"no line is a JSON object; {why}")
 
-    def _batches(self, texts: Pieces, broken: Broken) -> Iterator[EventBatch]:
-        """Read those that are plain all at once, and the others one by one."""
+    def batches(self, texts: Pieces, broken: Broken) -> Iterator[EventBatch]:
+        """Yield batches of texts, those that are plain all at once, and the others one by one.
+
+        Of messages each stands for itself. Unlike with a file, none says how the others are
+        written: keys match exactly, and there may be no object among them at all.
+        """
         are_regular = texts.are_regular(self._limits.line_bytes)
         # Nor is an empty line among others.
         are_left = texts.sizes > 0
@@ -205,8 +201,7 @@ class JsonReader:
         refused: list[tuple[int, str | None, bytes, Sequence[int]]] = []
         for number, (size, text) in enumerate(zip(texts.sizes.tolist(), texts, strict=True)):
             if size > limits.line_bytes:
-                reason = too_long(size, min(size, limits.raw_bytes), limits)
-                refused.append((number, reason, text, ()))
+                refused.append((number, None, text, ()))
                 continue
             found = objects.read(text, self._needed, self._keys)
             if found is None and text.strip(b" \t\r\n"):
@@ -243,20 +238,17 @@ class JsonReader:
         origins = rejected.Stood(self._paths, self._way, stood, kept, events)
 
         def reject(number: int, reason: str | None, text: bytes, places: Sequence[int]) -> Reject:
-            is_cut = int(texts.sizes[number]) > limits.line_bytes
-            within = text.count(b"\n", 0, rejected.offset(text, self._way, places) if places else 0)
-            raw = rejected.cut(text, self._way, places)
+            line, size = int(texts.lines[number]), int(texts.sizes[number])
+            if size > limits.line_bytes:
+                return Reject.too_long(line, text, size, limits)
             return Reject(
-                line_number=int(texts.lines[number]) + within,
+                line_number=line + text.count(b"\n", 0, rejected.offset(text, self._way, places)),
                 column_name=None,
                 reason=reason or objects.why_none(text),
-                raw=raw[: limits.raw_bytes] if is_cut else raw,
-                is_cut=is_cut,
+                raw=rejected.cut(text, self._way, places),
             )
 
-        refusals = Broken(
-            count=len(refused), rejects=lambda room: [reject(*one) for one in refused[:room]]
-        )
+        refusals = Broken(len(refused), starmap(reject, refused))
         return self._batch(values, values, origins, broken + refusals)
 
     def _batch(

@@ -27,11 +27,3 @@ class Limits:
     name_bytes: int = 200
     rejects_kept: int = 10_000
     raw_bytes: int = 4096
-
-
-def too_long(size: int, kept: int, limits: Limits) -> str:
-    """Say that a row is too long and how much of it was kept."""
-    return (
-        f"the row has {size:,} bytes, more than the {limits.line_bytes:,} allowed; "
-        f"only its first {kept:,} are kept"
-    )

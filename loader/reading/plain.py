@@ -2,13 +2,7 @@
 
 from typing import Final
 
-from loader.reading.arrow import Array, DataType, RecordBatch, pa
-
-
-def plain_batch(batch: RecordBatch) -> RecordBatch:
-    """Return a batch with the same values in plain columns."""
-    columns = [plain(column) for column in batch.columns]
-    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+from loader.reading.arrow import Array, DataType, pa
 
 
 def plain(column: Array) -> Array:

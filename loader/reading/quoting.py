@@ -177,7 +177,7 @@ class Records(Origins):
     def broken(self) -> Broken:
         """Return the records that are no rows."""
         bad = np.flatnonzero(self.faults > RecordFault.BLANK).tolist()
-        return Broken(count=len(bad), rejects=lambda room: [self._reject(at) for at in bad[:room]])
+        return Broken(len(bad), map(self._reject, bad))
 
     def _reject(self, record: int) -> Reject:
         raw, line = self._raw(record), self._block.first_line + int(self._firsts[record])

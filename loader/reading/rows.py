@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import abc
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 from typing import Final
 
 import numpy as np
@@ -44,27 +45,16 @@ class Origins(ABC):
         return None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Broken:
-    """Rows that did not even become columns: how many.
-
-    ``rejects`` gives the first ones in full, at most so many.
-    """
+    """Rows that did not even become columns: how many, and rejects, made only as far as needed."""
 
     count: int = 0
-    rejects: Callable[[int], Sequence[Reject]] = field(default=lambda _: ())
-
-    @classmethod
-    def of(cls, rejects: Sequence[Reject]) -> Broken:
-        """Return these."""
-        return cls(count=len(rejects), rejects=lambda room: rejects[:room])
+    rejects: Iterable[Reject] = ()
 
     def __add__(self, others: Broken) -> Broken:
         """Put others behind these."""
-        return Broken(
-            count=self.count + others.count,
-            rejects=lambda room: [*self.rejects(room), *others.rejects(room)],
-        )
+        return Broken(self.count + others.count, chain(self.rejects, others.rejects))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +160,7 @@ class Assembler:
         """Build the first rejects, in the order of the input, as far as there is room."""
         if self._room <= 0:
             return ()
-        rejects = list(broken.rejects(self._room))
+        rejects = list(islice(broken.rejects, self._room))
         for row in bad[: self._room].tolist():
             column, reason = self._reason(rows, checks, row)
             rejects.append(

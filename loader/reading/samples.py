@@ -19,7 +19,7 @@ from loader.reading.brackets import is_document
 from loader.reading.limits import DEEPEST, Limits
 from loader.reading.mapping import Format, Mapping
 from loader.reading.paths import Input, expand, file_input
-from loader.reading.plain import plain_batch
+from loader.reading.plain import plain
 from loader.reading.times import EPOCHS, Clock
 
 _BYTES: Final = 1 << 20
@@ -92,9 +92,8 @@ def _objects(an_input: Input) -> list[str]:
     try:
         with inputs.open_content(an_input) as file:
             for batch in pq.ParquetFile(file).iter_batches(_ROWS):
-                plain = plain_batch(batch)
-                named = zip(plain.schema.names, plain.columns, strict=True)
-                members = {name: attributes.member(column) for name, column in named}
+                named = zip(batch.schema.names, batch.columns, strict=True)
+                members = {name: attributes.member(plain(column)) for name, column in named}
                 found: list[str] = attributes.join(members).drop_null().to_pylist()
                 return found
     except (ArrowError, OSError, UnicodeDecodeError):

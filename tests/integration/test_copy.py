@@ -21,7 +21,7 @@ from loader.loading import copy as copying
 from loader.loading.chunks import Cutter
 from loader.loading.copy import Copier
 from loader.loading.encode import HEADER, TRAILER, Dictionaries, Rows
-from loader.loading.shards import ShardBy
+from loader.loading.options import ShardBy
 from tests.support.waits import wait_until
 
 # The years that PostgreSQL and Python both have.

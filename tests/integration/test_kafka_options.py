@@ -66,14 +66,14 @@ class DeathError(BaseException):
 def test_a_message_that_kills_the_consumer_is_found_and_set_aside(
     topic: Topic, scalar: Scalar, conn: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = JsonReader.read_messages
+    read = JsonReader.batches
 
     def die(reader: JsonReader, messages: Pieces, broken: Broken) -> Iterator[EventBatch]:
         if b"poison" in messages.data:
             raise DeathError
         return read(reader, messages, broken)
 
-    monkeypatch.setattr(JsonReader, "read_messages", die)
+    monkeypatch.setattr(JsonReader, "batches", die)
     monkeypatch.setattr("loader.loading.load._Load.discard", lambda _: None)
     topic.produce(map(event, range(40)), partition=0)
     topic.produce([event(40), event(41, note="poison"), *map(event, range(42, 60))], partition=1)

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loader.loading import shards
+from loader.loading import copy
+from loader.loading.copy import split
 from loader.loading.encode import Rows
-from loader.loading.shards import ShardBy, split
+from loader.loading.options import ShardBy
 
 # Ids around what 16 bits hold, too.
 SOURCES = st.integers(1, 9) | st.integers(2**16 - 2, 2**16 + 2)
@@ -32,7 +33,7 @@ def rows(events: list[tuple[int, int]]) -> Rows:
 @pytest.fixture(autouse=True, scope="module")
 def _any_batch_is_large_enough() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shards, "_FEWEST_ROWS", 0)
+        patch.setattr(copy, "_FEWEST_ROWS", 0)
         yield
 
 
