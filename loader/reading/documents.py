@@ -191,10 +191,10 @@ class Documents:
         return True
 
     def _document(self, text: bytes) -> dict[str, Any]:
-        found = objects.read_slowly(text)
-        if isinstance(found, objects.NotAnObject):
-            raise self._damaged(found.reason)
-        return found[0][1]
+        try:
+            return objects.read_slowly(text)[0][1]
+        except objects.NotAnObjectError as error:
+            raise self._damaged(str(error)) from error
 
     def _behind(self, closing: bytes) -> bytes:
         """Return what stands behind an array, up to the end of its document; then go back.

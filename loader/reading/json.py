@@ -7,9 +7,7 @@ are read one by one (`objects`).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from itertools import compress, starmap
 from typing import Any, Final
 
@@ -30,12 +28,10 @@ from loader.reading.pieces import Pieces
 from loader.reading.rows import Assembler, Broken, Origins, Rows
 from loader.reading.streams import ByteSource
 from loader.reading.uniform import Uniform
-from loader.reading.unpack import Unpacker
+from loader.reading.unpack import KEPT, unpack
 
-# Behind the name of a column: for the key that has the dots of the name in itself; and for the text
-# of a value, as it is written.
+# Behind the name of a column, for the key that has the dots of the name in itself.
 _LITERAL: Final = "\0"
-_KEPT: Final = "\0\0"
 
 
 class JsonReader:
@@ -93,20 +89,12 @@ class JsonReader:
         self._values = dict.fromkeys((*mapping.needed_columns, *mapping.compared_columns))
         self._tree = self._node(mapping.options)
         self._needed = self._node(self._values)
-        self._unpackers: dict[Path, Unpacker | None] = {}
         self._way = chain(path for paths in self._paths.values() for path in paths.values())
-        self._keys = [
-            _written(step)
-            for name in self._values
-            for path in self._paths[name].values()
-            for step in path
-            if isinstance(step, str)
-        ]
 
     def _node(self, names: Iterable[str], kept: Iterable[str] = ()) -> Node:
         """Return what is wanted of an object: values, and texts as they are written."""
         found = {key: path for name in names for key, path in self._paths[name].items()}
-        found |= {key + _KEPT: path for name in kept for key, path in self._paths[name].items()}
+        found |= {key + KEPT: path for name in kept for key, path in self._paths[name].items()}
         return tree(found)
 
     def _start(self, texts: Pieces) -> None:
@@ -117,13 +105,14 @@ class JsonReader:
             text = texts[number]
             if not text.strip():
                 continue
-            found = objects.read_slowly(text)
-            if not isinstance(found, objects.NotAnObject):
-                self._use(found[0][1])
+            try:
+                _, example = objects.read_slowly(text)[0]
+            except objects.NotAnObjectError as error:
+                other = "" if b"{" in text else "; is it another --format?"
+                why = why or f"line {texts.lines[number]}: {error}{other}"
+            else:
+                self._use(example)
                 return
-            if not why:
-                why = f"line {texts.lines[number]}: {found.reason}"
-                why += "" if b"{" in text else "; is it another --format?"
         if why:
             raise InputError(f"no line is a JSON object; {why}")
 
@@ -157,14 +146,13 @@ class JsonReader:
         if is_quick and (batch := self._uniform.read(texts, node)) is not None:
             found, events = extract(node, batch)
             are_read = np.ones(len(texts), np.bool_)
-        elif (unpacker := self._unpacker(way)) is not None:
-            found, events, are_read = unpacker.read(texts)
         else:
-            are_read = np.zeros(len(texts), np.bool_)
+            node = _inside(self._node(self._values, self._mapping.attributes), way)
+            found, events, are_read = unpack(node, texts)
         if not are_read.any():
             return None, are_read
         # What stands around them all is read once.
-        document = [objects.document_of(texts[int(are_read.argmax())])] if way else []
+        document = [objects.read_slowly(texts[int(are_read.argmax())])[0][1]] if way else []
         count = len(events.levels[0])
 
         def column(name: str, kept: str = "") -> Any:
@@ -177,20 +165,10 @@ class JsonReader:
             return lists.either([one for one in columns if len(one)] or [[None] * count])
 
         columns = {name: column(name) for name in self._values}
-        members = {name: column(name, _KEPT) for name in self._mapping.attributes}
+        members = {name: column(name, KEPT) for name in self._mapping.attributes}
         events.places[:0] = [np.zeros(count, np.int64)] * way.count(ITEMS)
         origins = rejected.Stood(self._paths, self._way, texts, texts, events)
         return self._batch(columns, members, origins, broken), are_read
-
-    def _unpacker(self, way: Path) -> Unpacker | None:
-        """Return what unpacks the items to which a way leads; None where nothing does."""
-        if way not in self._unpackers:
-            node = _inside(self._node(self._values, self._mapping.attributes), way)
-            self._unpackers[way] = None
-            # A key may be one that no class can have.
-            with suppress(ValueError):
-                self._unpackers[way] = Unpacker(node, lambda name: name.endswith(_KEPT))
-        return self._unpackers[way]
 
     def _one_by_one(self, texts: Pieces, broken: Broken) -> EventBatch:
         """Return a batch of objects of any kind, and of what is none."""
@@ -198,17 +176,20 @@ class JsonReader:
         kept: list[bytes] = []
         documents: list[Any] = []
         at: list[int] = []
-        refused: list[tuple[int, str | None, bytes, Sequence[int]]] = []
+        refused: list[tuple[int, str, bytes, Sequence[int]]] = []
         for number, (size, text) in enumerate(zip(texts.sizes.tolist(), texts, strict=True)):
             if size > limits.line_bytes:
-                refused.append((number, None, text, ()))
+                refused.append((number, "", text, ()))
                 continue
-            found = objects.read(text, self._needed, self._keys)
-            if found is None and text.strip(b" \t\r\n"):
-                refused.append((number, None, text, ()))
-            for piece, document in found or ():
-                if isinstance(document, objects.NotAnObject):
-                    refused.append((number, document.reason, text, ()))
+            try:
+                found = objects.read(text)
+            except objects.NotAnObjectError as error:
+                if text.strip(b" \t\r\n"):
+                    refused.append((number, str(error), text, ()))
+                continue
+            for piece, document in found:
+                if key := objects.doubled(document, self._needed):
+                    refused.append((number, objects.TWICE.format(key), text, ()))
                     continue
                 kept.append(piece)
                 documents.append(document)
@@ -224,8 +205,7 @@ class JsonReader:
             for name, paths in self._paths.items()
         }
         are_good = np.ones(len(events.levels[0]), np.bool_)
-        doubtful = [isinstance(one, objects.Doubtful) for one in documents]
-        for event in np.flatnonzero(np.array(doubtful, np.bool_)[events.levels[0]]).tolist():
+        for event in range(len(are_good) if self._way else 0):
             row, places = events.stood(event)
             key = objects.doubled_in_item(documents[row], self._needed, self._way, places)
             if key is not None:
@@ -237,7 +217,7 @@ class JsonReader:
         stood = texts[np.array(at, np.int64)]
         origins = rejected.Stood(self._paths, self._way, stood, kept, events)
 
-        def reject(number: int, reason: str | None, text: bytes, places: Sequence[int]) -> Reject:
+        def reject(number: int, reason: str, text: bytes, places: Sequence[int]) -> Reject:
             line, size = int(texts.lines[number]), int(texts.sizes[number])
             if size > limits.line_bytes:
                 return Reject.too_long(line, text, size, limits)
@@ -280,10 +260,6 @@ def _paths(name: str, example: Mapping[str, Any]) -> dict[str, Path]:
     if len(path) == 1 or arrays(path):
         return {name: path}
     return {name + _LITERAL: tuple(alike(name, example)[:1] or [name]), name: path}
-
-
-def _written(key: Any) -> bytes:
-    return json.dumps(key, ensure_ascii=False).encode(errors="replace")
 
 
 def _inside(node: Node, way: Path) -> Node:

@@ -10,7 +10,6 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final, Self
 
@@ -22,6 +21,7 @@ from loader.reading.fields import ITEMS, Node, Path, Step, alike, arrays, parse,
 from loader.reading.limits import DEEPEST
 
 TWICE: Final = 'the key "{}" is there twice'
+_ANY: Final = msgspec.json.Decoder()
 ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 # Take one object or array apart, and leave what is in it as it is written.
 MEMBERS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -39,11 +39,8 @@ _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
 
 
-@dataclass(frozen=True)
-class NotAnObject:
-    """Why a text is no object that can be read."""
-
-    reason: str
+class NotAnObjectError(Exception):
+    """A text is no object that can be read; it says why, where that was looked into."""
 
 
 class Number(Decimal):
@@ -72,57 +69,29 @@ class _Doubled(dict[str, Any]):
     twice: frozenset[str]
 
 
-class Doubtful(dict[str, Any]):
-    """An object that Python has read; items of arrays in it may have keys twice."""
-
-
-Objects = list[tuple[bytes, dict[str, Any]]]
-Read = list[tuple[bytes, dict[str, Any] | NotAnObject]]
-
-
-def read(text: bytes, wanted: Node, keys: Sequence[bytes]) -> Read | None:
+def read(text: bytes) -> list[tuple[bytes, dict[str, Any]]]:
     """Read the objects of a text, one behind the other, each with the text of itself.
 
-    Args:
-        text: what to read.
-        wanted: what of it; none of these keys may be there twice.
-        keys: these keys, as they are written.
-
-    Returns:
-        The objects. None for what is certainly none, and `read_slowly` says why.
+    NotAnObjectError: there is none; `read_slowly` says why of what is certainly none.
     """
-    if is_too_deep(text):
-        return None
-    try:
-        value = _QUICK.decode(text)
-    except ERRORS as error:
-        if "trailing characters" not in str(error) and not _BEYOND.search(text):
-            return None
-    else:
-        if not isinstance(value, dict):
-            return None
-        if b"\\" not in text and max(map(text.count, keys), default=0) < 2:
-            return [(text, value)]
+    if not is_too_deep(text):
+        try:
+            _ANY.decode(text)
+        except ERRORS as error:
+            if "trailing characters" not in str(error) and not _BEYOND.search(text):
+                raise NotAnObjectError from error
     found = read_slowly(text)
-    if isinstance(found, NotAnObject):
-        return [(text, found)]
-    if len(found) == 1:
-        # With the blanks around it, as for one that is read quickly.
-        found = [(text, found[0][1])]
-    doubts = [(doubled(document, wanted), piece, document) for piece, document in found]
-    return [
-        (piece, Doubtful(document) if key is None else NotAnObject(TWICE.format(key)))
-        for key, piece, document in doubts
-    ]
+    # One alone has the blanks around it.
+    return found if len(found) > 1 else [(text, found[0][1])]
 
 
-def read_slowly(text: bytes) -> Objects | NotAnObject:
+def read_slowly(text: bytes) -> list[tuple[bytes, dict[str, Any]]]:
     """Read them as Python does."""
     if is_too_deep(text):
-        return NotAnObject(f"the JSON is nested deeper than {DEEPEST} levels")
+        raise NotAnObjectError(f"the JSON is nested deeper than {DEEPEST} levels")
     # What is not UTF-8 goes through, and is found later where it matters.
     whole = text.decode(errors="surrogateescape").rstrip(" \t\r\n")
-    found: Objects = []
+    found: list[tuple[bytes, dict[str, Any]]] = []
     at = 0
     try:
         while at < len(whole):
@@ -132,14 +101,16 @@ def read_slowly(text: bytes) -> Objects | NotAnObject:
             value, at = _DECODER.raw_decode(whole, begin)
             if not isinstance(value, dict):
                 why = f"the line is not a JSON object but {kind(value)}"
-                return NotAnObject(why + (_before(text) or hidden(value, ())))
+                raise NotAnObjectError(why + (_before(text) or hidden(value, ())))
             found.append((whole[begin:at].encode(errors="surrogateescape"), value))
     except json.JSONDecodeError as error:
         at_character = f"the line is not JSON: {error.msg} at character {error.colno}"
-        return NotAnObject(at_character + _hint(text, error))
+        raise NotAnObjectError(at_character + _hint(text, error)) from error
     except ValueError as error:
-        return NotAnObject(f"the line is not JSON: {error}")
-    return found or NotAnObject("the line is empty")
+        raise NotAnObjectError(f"the line is not JSON: {error}") from error
+    if not found:
+        raise NotAnObjectError("the line is empty")
+    return found
 
 
 def value_of(document: Any, path: Path, places: Sequence[int]) -> Any:
@@ -232,20 +203,13 @@ def as_written(name: str, example: Mapping[str, Any]) -> Path:
     return tuple(steps)
 
 
-def document_of(text: bytes) -> dict[str, Any]:
-    """Return the object that a text is known to be."""
-    found = read_slowly(text)
-    if isinstance(found, NotAnObject):
-        raise AssertionError(found.reason)
-    return found[0][1]
-
-
 def why_none(text: bytes) -> str:
     """Say why a text that is no object is none."""
-    found = read_slowly(text)
-    if not isinstance(found, NotAnObject):
-        raise AssertionError(f"an object after all: {text!r}")
-    return found.reason
+    try:
+        read_slowly(text)
+    except NotAnObjectError as error:
+        return str(error)
+    raise AssertionError(f"an object after all: {text!r}")
 
 
 def kind(value: Any) -> str:
@@ -309,7 +273,6 @@ def _number(text: str) -> Number | str:
     return Number(text) if math.isfinite(number) else json.dumps(number)
 
 
-_QUICK: Final = msgspec.json.Decoder(float_hook=_number)
 # One for all: json.loads would make a new one for each.
 _DECODER: Final = json.JSONDecoder(
     object_pairs_hook=_object, parse_constant=str, parse_float=_number

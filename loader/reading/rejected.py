@@ -13,7 +13,7 @@ import numpy as np
 
 from loader.reading.extract import Events
 from loader.reading.fields import ITEMS, Path, place
-from loader.reading.objects import ERRORS, ITEMS_OF, MEMBERS, document_of, hidden, kind, value_of
+from loader.reading.objects import ERRORS, ITEMS_OF, MEMBERS, hidden, kind, read_slowly, value_of
 from loader.reading.pieces import Pieces
 from loader.reading.rows import Origins
 
@@ -49,7 +49,7 @@ class Stood(Origins):
     def reason(self, row: int, column_name: str) -> str | None:
         """Return what is wrong with a value that its column does not tell."""
         mine, places = self.events.stood(row)
-        document = document_of(self.texts[mine])
+        document = read_slowly(self.texts[mine])[0][1]
         *others, path = self.paths[column_name].values()
         if others and value_of(document, others[0], ()) is not None:
             path = others[0]

@@ -35,10 +35,11 @@ class Uniform:
     def read(self, texts: Pieces, node: Node) -> RecordBatch | None:
         """Return what is wanted of objects; None where they are not all alike."""
         # The items alone, without what stands around each.
-        example = objects.read_slowly(replace(texts, around=Around())[0])
-        if isinstance(example, objects.NotAnObject):
+        try:
+            _, example = objects.read_slowly(replace(texts, around=Around())[0])[0]
+        except objects.NotAnObjectError:
             return None
-        kind = self._type(node, example[0][1])
+        kind = self._type(node, example)
         if kind is None:
             return None
         schema = pa.schema(list(kind))

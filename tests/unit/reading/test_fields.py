@@ -544,7 +544,12 @@ def test_values_of_several_kinds_and_broken_lines_are_no_reason_to_go_one_by_one
     whole = read(content, "a.json", time_column="t", **options)
     assert whole.rows_rejected == 0
     one_by_one = []
-    monkeypatch.setattr(objects, "read", lambda text, *_: one_by_one.append(text))
+
+    def read_one(text: bytes) -> Any:
+        one_by_one.append(text)
+        raise objects.NotAnObjectError
+
+    monkeypatch.setattr(objects, "read", read_one)
     found = read(content + broken + content, "a.json", time_column="t", **options)
     assert found.events == whole.events * 2
     assert found.attributes == whole.attributes * 2

@@ -402,8 +402,10 @@ def count_of(line: bytes) -> int:
     """Return how many objects Python finds on a line, or 1 where it is no line of objects."""
     if not line.strip(b" \t") or len(line) > 100:
         return int(len(line) > 100)
-    found = plain.read_slowly(line)
-    return 1 if isinstance(found, plain.NotAnObject) else len(found)
+    try:
+        return len(plain.read_slowly(line))
+    except plain.NotAnObjectError:
+        return 1
 
 
 class Message(NamedTuple):
