@@ -9,13 +9,13 @@ cut into batches.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from loader.alerting.batches import Batch
 from loader.alerting.rules import (
     CATCH_ALL,
     AbsenceRule,
@@ -24,6 +24,7 @@ from loader.alerting.rules import (
     PresenceRule,
     Rule,
 )
+from loader.alerting.states import Heard, SourceState
 
 _MICROSECOND = timedelta(microseconds=1)
 Clock: TypeAlias = Literal["loaded_at", "newest_at"]
@@ -44,59 +45,6 @@ class Found(NamedTuple):
     rule_name: str
     category: str
     started_at: int
-
-
-class Heard(NamedTuple):
-    """When the last event of a category at a source was loaded.
-
-    Attributes:
-        last_at: when that event was.
-        loaded_at: by the clock.
-        newest_at: by the events: the last one of any source, but not of one that is yet to come.
-    """
-
-    last_at: int
-    loaded_at: int
-    newest_at: int
-
-
-@dataclass(kw_only=True)
-class SourceState:
-    """What must be remembered of a source; times in microseconds since 1970 UTC.
-
-    Attributes:
-        seen: time and type of the last event; None before the first.
-        run: category, number of events and start of the run that is going on.
-        periods: start and end, so far, of the last period of each category with a rule of presence
-            or absence.
-        absent: for each rule of absence, the last event before the silence that it told of.
-        heard: when the last event of each category with a rule of absence was loaded.
-        alerted: when each rule last gave an alert that was passed on, for the cooldown.
-    """
-
-    seen: tuple[int, str] | None = None
-    run: tuple[str, int, int] | None = None
-    periods: dict[str, tuple[int, int]] = field(default_factory=dict)
-    absent: dict[str, int] = field(default_factory=dict)
-    heard: dict[str, Heard] = field(default_factory=dict)
-    alerted: dict[str, int] = field(default_factory=dict)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the state as ``json`` can write it."""
-        return dict(self.__dict__)
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> SourceState:
-        """Return the state that ``as_json`` gave."""
-        seen, run = value.get("seen"), value.get("run")
-        return cls(
-            seen=(seen[0], seen[1]) if seen else None,
-            run=(run[0], run[1], run[2]) if run else None,
-            periods={name: (span[0], span[1]) for name, span in value.get("periods", {}).items()},
-            absent=dict(value.get("absent", {})),
-            heard={name: Heard(*times) for name, times in value.get("heard", {}).items()},
-            alerted=dict(value.get("alerted", {})),
-        )
 
 
 class Detector:
@@ -131,7 +79,7 @@ class Detector:
         """
         if not len(time):
             return []
-        batch = _Batch(time, source, event_type, type_names)
+        batch = Batch(time, source, event_type, type_names)
         batch.drop_late(self.states)
         if not len(batch.time):
             return []
@@ -150,7 +98,7 @@ class Detector:
             self._names.append(name)
         return self._names.index(name)
 
-    def _runs(self, batch: _Batch, category: NDArray[np.int16]) -> list[Found]:
+    def _runs(self, batch: Batch, category: NDArray[np.int16]) -> list[Found]:
         is_start = batch.is_first.copy()
         is_start[1:] |= category[1:] != category[:-1]
         starts = np.flatnonzero(is_start)
@@ -178,7 +126,7 @@ class Detector:
             self.states[key].run = (name, int(counts[last]), int(started[last]))
         return found
 
-    def _periods(self, batch: _Batch, category: NDArray[np.int16]) -> list[Found]:
+    def _periods(self, batch: Batch, category: NDArray[np.int16]) -> list[Found]:
         found = []
         for code, name in enumerate(self._names):
             members = np.flatnonzero(category == code)
@@ -200,14 +148,14 @@ class Detector:
         self,
         category: str,
         rules: Sequence[PresenceRule | AbsenceRule],
-        batch: _Batch,
+        batch: Batch,
         members: NDArray[np.intp],
     ) -> list[Found]:
         found = []
         time, source = batch.time[members], batch.source[members]
         is_first = np.append(True, source[1:] != source[:-1])
         is_start = is_first.copy()
-        gap = self._definitions.gaps.get(category, self._definitions.gap) // _MICROSECOND
+        gap = self._definitions.gap_of(category) // _MICROSECOND
         is_start[1:] |= time[1:] - time[:-1] >= gap
         starts = np.flatnonzero(is_start)
         lasts = np.append(starts[1:], len(time)) - 1
@@ -243,16 +191,10 @@ class Detector:
             self.states[key].periods[category] = (int(started[final]), int(ended[final]))
         return found
 
-    @property
-    def tells_of_absence(self) -> bool:
-        """Whether there is a rule of absence."""
-        return any(isinstance(rule, AbsenceRule) for rule in self._definitions.rules)
-
     def hear(self, now: int, sources: Iterable[Any]) -> None:
         """Note that what is new of these sources is loaded now, when all states are known."""
         newest = max((state.seen[0] for state in self.states.values() if state.seen), default=0)
-        rules = [rule for rule in self._definitions.rules if isinstance(rule, AbsenceRule)]
-        for category in {rule.category for rule in rules}:
+        for category in {rule.category for rule in self._definitions.of_absence}:
             for source in sources:
                 state = self.states[source]
                 _, last = state.periods.get(category, (None, None))
@@ -290,17 +232,14 @@ class Detector:
         self, sources: Iterable[Any], by: Clock | None, expected_from: int
     ) -> Iterator[tuple[int, AbsenceRule, Any, int]]:
         """Yield silences nobody was told of: when they are long enough, and since when they are."""
-        for rule in self._definitions.rules:
-            if not isinstance(rule, AbsenceRule):
-                continue
-            gap = self._definitions.gaps.get(rule.category, self._definitions.gap)
-            shortest = max(rule.min_duration, gap) // _MICROSECOND
+        for rule in self._definitions.of_absence:
+            shortest = max(rule.min_duration, self._definitions.gap_of(rule.category))
             for source in sources:
                 state = self.states[source]
                 _, since = state.periods.get(rule.category, (None, None))
                 if since is None or state.absent.get(rule.name) == since:
                     continue
-                due = since + shortest
+                due = since + shortest // _MICROSECOND
                 heard = state.heard.get(rule.category)
                 was_expected = by is None or (
                     heard is not None and heard.last_at == since and getattr(heard, by) < due
@@ -319,72 +258,9 @@ class Detector:
         return True
 
 
-class _Batch:
-    """Events in the order of (source, time, event type), and where each source begins and ends."""
-
-    def __init__(
-        self,
-        time: NDArray[np.int64],
-        source: NDArray[Any],
-        event_type: NDArray[Any],
-        type_names: Sequence[str],
-    ) -> None:
-        # Small integers are sorted by their digits, in one pass and several times as fast.
-        low, high = source.min(), source.max()
-        narrow = (source - low).astype(np.uint16) if high - low < 1 << 16 else source
-        self._take(time, source, event_type, np.argsort(narrow, kind="stable"))
-        self._type_names = type_names
-        places = {name: place for place, name in enumerate(sorted(type_names, key=str.encode))}
-        place_of = np.array([places[name] for name in type_names], dtype=np.int32)
-        follows = ~self.is_first[1:]
-        steps = np.diff(self.time)
-        if (follows & (steps < 0)).any():
-            self._take(self.time, self.source, self.event_type, self._order(slice(None), place_of))
-            return
-        # Equal times are next to each other already, and few; only their types may change places.
-        ties = np.flatnonzero(follows & (steps == 0))
-        some = np.union1d(ties, ties + 1)
-        self.event_type[some] = self.event_type[some[self._order(some, place_of)]]
-
-    def _order(self, some: Any, place_of: NDArray[np.int32]) -> NDArray[np.int64]:
-        return np.lexsort((place_of[self.event_type[some]], self.time[some], self.source[some]))
-
-    def _take(
-        self, time: NDArray[np.int64], source: NDArray[Any], event_type: NDArray[Any], at: Any
-    ) -> None:
-        self.time, self.source, self.event_type = time[at], source[at], event_type[at]
-        self.is_first = np.ones(len(self.time), dtype=bool)
-        self.is_first[1:] = self.source[1:] != self.source[:-1]
-        self.starts = np.flatnonzero(self.is_first)
-        self.ends = np.append(self.starts[1:], len(self.time))
-        self.keys = self.source[self.starts].tolist()
-
-    def drop_late(self, states: dict[Any, SourceState]) -> None:
-        """Leave out what comes before the last event seen; make a state where there is none."""
-        late: list[slice] = []
-        for key, start, end in zip(
-            self.keys, self.starts.tolist(), self.ends.tolist(), strict=True
-        ):
-            seen = states.setdefault(key, SourceState()).seen
-            if seen is None or self.time[start] > seen[0]:
-                continue
-            first = start + int(np.searchsorted(self.time[start:end], seen[0]))
-            while first < end and self.time[first] == seen[0] and self._type(first) < seen[1]:
-                first += 1
-            late.append(slice(start, first))
-        if any(span.stop > span.start for span in late):
-            is_kept = np.ones(len(self.time), dtype=bool)
-            for span in late:
-                is_kept[span] = False
-            self._take(self.time, self.source, self.event_type, is_kept)
-
-    def _type(self, at: int) -> str:
-        return self._type_names[int(self.event_type[at])]
-
-
 def _found(
     rule: Rule,
-    batch: _Batch,
+    batch: Batch,
     at: NDArray[np.int64],
     started: NDArray[np.int64],
     triggered: NDArray[np.int64],

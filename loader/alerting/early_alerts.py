@@ -12,21 +12,22 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
 import numpy as np
 from numpy.typing import NDArray
 from psycopg import Connection, Cursor, sql
 
-from loader.alerting.detector import Detector, Found, SourceState
+from loader.alerting.detector import Detector, Found
 from loader.alerting.notify import Destination, EarlyAlert
 from loader.alerting.relay import Relay
 from loader.alerting.rules import Definitions
+from loader.alerting.states import SourceState
 from loader.database.connection import connect
-from loader.database.queries import query
-from loader.loading.encode import HEADER, POSTGRES_EPOCH_US, TRAILER, Rows, records
+from loader.database.queries import query, template, value
+from loader.loading.encode import Rows
 from loader.loading.observer import Observer
 
 _REPLAYED_AT_ONCE: Final = 50_000
@@ -38,17 +39,15 @@ _LONGEST_REST_SECONDS: Final = 300.0
 # did not look for as long was away, too: the database, the machine, or busy with a load.
 _PATIENCE: Final = timedelta(minutes=10) // timedelta(microseconds=1)
 
-_COLUMNS: Final = ("load_id", "source_id", "rule_name", "category", "started_at", "triggered_at")
-_COPY: Final = sql.SQL("copy raw.early_alerts ({}) from stdin with (format binary)").format(
-    sql.SQL(", ").join(map(sql.Identifier, _COLUMNS))
+_COPY: Final = (
+    "copy raw.early_alerts (triggered_at, source_id, rule_name, category, started_at, load_id)"
+    " from stdin"
 )
 
 
 def server_time(conn: Connection) -> int:
     """Return the time, in microseconds since 1970, by the one clock that all loaders can see."""
-    moment = conn.execute("select extract(epoch from clock_timestamp()) * 1000000")
-    (now,) = moment.fetchone() or (0,)
-    return int(now)
+    return int(value(conn, "select extract(epoch from clock_timestamp()) * 1000000"))
 
 
 class EarlyAlerts(Observer):
@@ -103,7 +102,7 @@ class EarlyAlerts(Observer):
         silent today. Everything is in one transaction, and who else looks at the same time passes
         over what is locked. So each silence is told once, by whoever is first.
         """
-        if not Detector(self._definitions).tells_of_absence:
+        if not self._definitions.of_absence:
             return math.inf
         wait = self._next_look - time.monotonic()
         if wait > 0:
@@ -126,24 +125,19 @@ class EarlyAlerts(Observer):
     ) -> tuple[list[int], float]:
         """Write what has fallen due; return which alerts these are, and when more will."""
         detector = Detector(self._definitions, self._cooldown)
-        detector.states = _states(conn.execute(query("find_alert_states")))
+        detector.states = _read_all(conn)
         expected = detector.expected(detector.states, expected_from)
         silent = sorted({source for due, source in expected if due <= now})
         alert_ids: list[int] = []
         if silent:
             with conn.transaction():
-                detector.states = _states(
-                    conn.execute(query("lock_free_alert_states"), {"source_ids": silent})
-                )
+                # Whoever holds one of the others is about to write what is new of it.
+                detector.states, _ = _read(conn, silent, "for update skip locked")
                 found = detector.absences(
                     now, detector.states, by="loaded_at", expected_from=expected_from
                 )
                 _save(conn, detector.states)
-                if found:
-                    columns = zip(*found, strict=True)
-                    names = ("triggered", "sources", "rules", "categories", "started")
-                    values = dict(zip(names, map(list, columns), strict=True))
-                    alert_ids = [row[0] for row in conn.execute(query("add_early_alerts"), values)]
+                alert_ids = [value(conn, query("add_early_alert"), alert) for alert in found]
         return alert_ids, min((due for due, _ in expected if due > now), default=math.inf)
 
     def begin(self, conn: Connection, load_id: int, *, is_deduped: bool) -> None:
@@ -170,13 +164,9 @@ class EarlyAlerts(Observer):
         if new:
             self._versions |= dict.fromkeys(new, 0)
             if not self._is_deduped:
-                for source_id, version, state in self._conn.execute(
-                    "select source_id, version, state from raw.alert_states"
-                    " where source_id = any(%s)",
-                    [new],
-                ):
-                    self._versions[source_id] = version
-                    self._detector.states[source_id] = SourceState.from_json(state)
+                states, versions = _read(self._conn, new)
+                self._detector.states |= states
+                self._versions |= versions
         if not self._is_deduped:
             self._found += self._look(rows.event_time, rows.source_id, rows.event_type_id)
             if len(self._found) >= _WRITTEN_AT_ONCE:
@@ -191,21 +181,20 @@ class EarlyAlerts(Observer):
         """
         if not self._versions:
             return
-        now = server_time(self._conn) if self._detector.tells_of_absence else 0
+        now = server_time(self._conn) if self._definitions.of_absence else 0
         # A clock that runs ahead makes nobody silent.
         until = min(self._bounds[1] if self._bounds else 0, now)
         # All at once and in one order, or two loads would wait for each other.
         elsewhere = self._silent_elsewhere(until)
         source_ids = sorted({*self._versions, *elsewhere})
         self._execute("add_alert_states", source_ids=source_ids)
-        stale = []
-        rows = self._execute("lock_alert_states", source_ids=source_ids).fetchall()
-        for source_id, version, state in rows:
-            if source_id not in self._versions:
-                self._detector.states[source_id] = SourceState.from_json(state)
-            elif self._is_deduped or version != self._versions[source_id]:
-                stale.append(source_id)
-                self._detector.states[source_id] = SourceState.from_json(state)
+        states, versions = _read(self._conn, source_ids, "for update")
+        stale = [
+            source_id
+            for source_id, version in self._versions.items()
+            if self._is_deduped or version != versions[source_id]
+        ]
+        self._detector.states |= {key: states[key] for key in (*stale, *elsewhere)}
         if stale:
             self._found = [found for found in self._found if found.source not in set(stale)]
             if self._has_written:
@@ -222,8 +211,11 @@ class EarlyAlerts(Observer):
         """Write what was found since the last time."""
         if not self._found:
             return
+        triggered, *names, started = zip(*self._found, strict=True)
+        load_ids = [self._load_id] * len(self._found)
         with self._conn.cursor() as cursor, cursor.copy(_COPY) as copy:
-            copy.write(HEADER + _encode(self._found, self._load_id) + TRAILER)
+            for row in zip(_texts(triggered), *names, _texts(started), load_ids, strict=True):
+                copy.write_row(row)
         self._found = []
         self._has_written = True
 
@@ -245,9 +237,9 @@ class EarlyAlerts(Observer):
 
     def _silent_elsewhere(self, until: int) -> set[int]:
         """Return other sources that are silent for too long, before their states are locked."""
-        if not self._detector.tells_of_absence:
+        if not self._definitions.of_absence:
             return set()
-        others = _states(self._conn.execute(query("find_alert_states")))
+        others = _read_all(self._conn)
         for source_id in self._versions:
             others.pop(source_id, None)
         self._detector.states |= others
@@ -275,8 +267,22 @@ class EarlyAlerts(Observer):
         return self._conn.execute(query(name), parameters)
 
 
-def _states(rows: Iterable[Sequence[Any]]) -> dict[int, SourceState]:
-    return {source_id: SourceState.from_json(state) for source_id, state in rows}
+def _read(
+    conn: Connection, source_ids: list[int], lock: LiteralString = ""
+) -> tuple[dict[int, SourceState], dict[int, int]]:
+    """Return the states of some sources, and the version of each."""
+    statement = template("alert_states").format(lock=sql.SQL(lock))
+    rows = conn.execute(statement, {"source_ids": source_ids}).fetchall()
+    states = {source_id: SourceState.from_json(state) for source_id, _, state in rows}
+    return states, {source_id: version for source_id, version, _ in rows}
+
+
+def _read_all(conn: Connection) -> dict[int, SourceState]:
+    """Return the states of all sources that have a name to be told by."""
+    return {
+        source_id: SourceState.from_json(state)
+        for source_id, state in conn.execute(query("all_alert_states"))
+    }
 
 
 def _save(conn: Connection, states: Mapping[int, SourceState]) -> None:
@@ -284,25 +290,9 @@ def _save(conn: Connection, states: Mapping[int, SourceState]) -> None:
     conn.execute(query("save_alert_states"), {"source_ids": list(states), "states": texts})
 
 
-def _encode(found: Iterable[Found], load_id: int) -> bytes:
-    """Return the columns ``_COLUMNS`` of alerts as ``encode`` does those of events."""
-    by_rule: dict[tuple[str, str], list[Found]] = {}
-    for alert in found:
-        by_rule.setdefault((alert.rule_name, alert.category), []).append(alert)
-    encoded = []
-    for names, alerts in by_rule.items():
-        rule_name, category = (name.encode() for name in names)
-        triggered, sources, _, _, started = zip(*alerts, strict=True)
-        fields = [
-            (">i8", load_id),
-            (">i4", sources),
-            (f"S{len(rule_name)}", rule_name),
-            (f"S{len(category)}", category),
-            (">i8", np.array(started) - POSTGRES_EPOCH_US),
-            (">i8", np.array(triggered) - POSTGRES_EPOCH_US),
-        ]
-        encoded.append(records(len(alerts), fields).tobytes())
-    return b"".join(encoded)
+def _texts(moments: Sequence[int]) -> list[str]:
+    """Return microseconds since 1970 as PostgreSQL reads times, all at once."""
+    return list(np.array(moments, "M8[us]").astype(str).tolist())
 
 
 def _distinct(ids: NDArray[Any]) -> list[int]:

@@ -80,6 +80,15 @@ class Definitions:
     gap: timedelta = DEFAULT_GAP
     gaps: Mapping[str, timedelta] = field(default_factory=dict)
 
+    def gap_of(self, category: str) -> timedelta:
+        """Return the gap that ends a period of a category."""
+        return self.gaps.get(category, self.gap)
+
+    @property
+    def of_absence(self) -> list[AbsenceRule]:
+        """The rules that tell of silences."""
+        return [rule for rule in self.rules if isinstance(rule, AbsenceRule)]
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Row:

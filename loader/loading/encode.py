@@ -6,9 +6,8 @@ null) and its bytes, all big-endian. With fixed widths it is a record of a numpy
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +21,6 @@ TRAILER = b"\xff\xff"
 
 # PostgreSQL counts from 2000-01-01 UTC.
 POSTGRES_EPOCH_US = 946_684_800_000_000
-
-# Type, as numpy calls it, and value: an array, or the same for all rows.
-_Field = tuple[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -82,19 +78,6 @@ class Dictionaries:
             attributes=attributes,
             row_number=row_number,
         )
-
-
-def records(count: int, fields: Sequence[_Field]) -> npt.NDArray[Any]:
-    """Return rows of fields of fixed widths, each behind its length."""
-    layout: list[tuple[str, str]] = [("fields", ">i2")]
-    for place, (kind, _) in enumerate(fields):
-        layout += [(f"{place} length", ">i4"), (str(place), kind)]
-    records = np.empty(count, dtype=layout)
-    records["fields"] = len(fields)
-    for place, (kind, value) in enumerate(fields):
-        records[f"{place} length"] = np.dtype(kind).itemsize
-        records[str(place)] = value
-    return records
 
 
 def text_of(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loader.alerting.detector import Detector, Found, SourceState
+from loader.alerting.detector import Detector, Found
 from loader.alerting.rules import (
     AbsenceRule,
     ConsecutiveRule,
@@ -18,6 +18,7 @@ from loader.alerting.rules import (
     Rule,
     read_definitions,
 )
+from loader.alerting.states import SourceState
 from loader.errors import UsageError
 
 SECOND = 1_000_000

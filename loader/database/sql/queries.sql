@@ -779,7 +779,7 @@ select source_id from unnest(%(source_ids)s::int[]) as sources (source_id)
 order by source_id
 on conflict do nothing
 
--- name: lock_alert_states
+-- name: alert_states
 select
     source_id,
     version,
@@ -787,9 +787,9 @@ select
 from raw.alert_states
 where source_id = any(%(source_ids)s)
 order by source_id
-for update
+{lock}
 
--- name: find_alert_states
+-- name: all_alert_states
 -- Of sources that have a name to be told by.
 select
     states.source_id,
@@ -797,32 +797,15 @@ select
 from raw.alert_states as states
 inner join raw.sources on states.source_id = sources.source_id
 
--- name: lock_free_alert_states
--- Whoever holds one of the others is about to write what is new of it.
-select
-    source_id,
-    state
-from raw.alert_states
-where source_id = any(%(source_ids)s)
-order by source_id
-for update skip locked
-
--- name: add_early_alerts
-insert into raw.early_alerts (source_id, rule_name, category, started_at, triggered_at)
-select
-    found.source_id,
-    found.rule_name,
-    found.category,
-    to_timestamp(0) + found.started_at * interval '1 microsecond',
-    to_timestamp(0) + found.triggered_at * interval '1 microsecond'
-from
-    unnest(
-        %(triggered)s::bigint[],
-        %(sources)s::int[],
-        %(rules)s::text[],
-        %(categories)s::text[],
-        %(started)s::bigint[]
-    ) as found (triggered_at, source_id, rule_name, category, started_at)
+-- name: add_early_alert
+insert into raw.early_alerts (triggered_at, source_id, rule_name, category, started_at)
+values (
+    to_timestamp(0) + %s * interval '1 microsecond',
+    %s,
+    %s,
+    %s,
+    to_timestamp(0) + %s * interval '1 microsecond'
+)
 returning early_alert_id
 
 -- name: save_alert_states
