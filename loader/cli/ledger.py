@@ -74,7 +74,7 @@ def withdraw(settings: Settings, load_id: int) -> None:
     """Withdraw a load: its events become invisible at once."""
     with _database(settings, as_owner=True) as conn:
         row = withdraw_load(conn, load_id)
-    echo(f"load {load_id} is withdrawn, by ledger row {row.load_id}; to update: dbt build")
+    echo(f"load {load_id} is withdrawn, by ledger row {row}; to update: dbt build")
 
 
 @click.command()

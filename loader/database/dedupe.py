@@ -5,7 +5,7 @@ from datetime import datetime
 from psycopg import Connection, sql
 
 from loader.database.citus import colocate, fences, loads_among
-from loader.database.ledger import staging_name
+from loader.database.ledger import ALL, staging_name
 from loader.database.locks import DEDUPE, lock
 from loader.database.partitions import insert_chunks
 from loader.database.queries import template
@@ -45,7 +45,9 @@ def insert_new_events(
                 staging=staging,
                 first=sql.Literal(bounds[0]),
                 last=sql.Literal(bounds[1]),
-                is_visible=loads_among(conn, template("visible_loads")),
+                is_visible=loads_among(
+                    conn, template("visible_until").format(load_seq=sql.Literal(ALL))
+                ),
                 insert_chunks=insert_chunks("event_chunks"),
                 **fences(conn),
             )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 from psycopg import Connection, OperationalError, sql
@@ -31,6 +31,8 @@ from loader.errors import CommitLostError, DatabaseError, LoaderError, UsageErro
 from loader.reading.batch import Totals
 from loader.version import __version__
 
+# No place in the ledger is behind it.
+ALL: Final = 2**62
 # A server that restarts after a crash is back within seconds, mostly.
 PATIENCE_SECONDS = 10.0
 _SECONDS_BETWEEN_ATTEMPTS = 0.2
@@ -117,14 +119,14 @@ def publish(
         row = {"load_id": load_id, "fingerprint": fingerprint, "header": header, **vars(totals)}
         conn.execute(query("complete_load"), row)
         # The last statement: whoever publishes next waits for the counter until we commit.
-        load_seq: int | None = value(conn, query("publish_load"), {"load_id": load_id})
+        load_seq: int | None = value(conn, query("publish"), {"load_id": load_id})
         if load_seq is None:
             raise UsageError(f"load {load_id} was removed by somebody while it was being loaded")
     return load_seq
 
 
-def withdraw(conn: Connection, load_id: int) -> LedgerRow:
-    """Make a published load invisible, by a ledger row of its own; return that row."""
+def withdraw(conn: Connection, load_id: int) -> int:
+    """Make a published load invisible, by a ledger row of its own; return the id of that row."""
     with _apart(conn, load_id), _publication(conn, f"whether load {load_id} is withdrawn"):
         keep_schema(conn)
         found = conn.execute(query("lock_load"), {"load_id": load_id}).fetchone()
@@ -143,12 +145,11 @@ def withdraw(conn: Connection, load_id: int) -> LedgerRow:
                 "what `loader maintain --retain` keeps, and no model could take them back"
             )
         ids = {"load_id": load_id, "schema_version": SCHEMA_VERSION, "version": __version__}
-        withdrawal_id = value(conn, query("begin_withdrawal"), ids)
+        withdrawal_id: int = value(conn, query("begin_withdrawal"), ids)
         take_apart(conn, load_id)
         # The last statement, as in publish.
-        ids = {"load_id": load_id, "withdrawal_id": withdrawal_id}
-        (published,) = fetch(conn, LedgerRow, "publish_withdrawal", ids)
-    return published
+        conn.execute(query("publish"), {"load_id": withdrawal_id})
+    return withdrawal_id
 
 
 @contextmanager
@@ -215,7 +216,7 @@ def find_load_seq(dsn: str, load_id: int) -> int | None:
             with connect(dsn, purpose="look up") as conn:
                 conn.execute("select set_config('lock_timeout', %s, false)", [_LOCK_TIMEOUT])
                 # Without a row somebody has removed the load, as is done to unpublished ones.
-                found: int | None = value(conn, query("find_load_seq"), {"load_id": load_id})
+                found: int | None = value(conn, query("lock_load_seq"), {"load_id": load_id})
                 return found
         except (LoaderError, psycopg.Error) as error:
             if time.monotonic() >= end:
@@ -238,7 +239,7 @@ def remove_lost_load(dsn: str, load_id: int) -> None:
 
 def _lock_unpublished(conn: Connection, load_id: int) -> bool:
     """Keep a load from being published until the transaction ends; False if it is, or is gone."""
-    return value(conn, query("lock_unpublished_load"), {"load_id": load_id}) is not None
+    return values(conn, query("lock_load_seq"), {"load_id": load_id}) == [None]
 
 
 def remove_crashed_loads(conn: Connection) -> list[int]:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from psycopg import Connection, errors, sql
 
 from loader.database.citus import ask_where_chunks_are, wait_for_readers
-from loader.database.ledger import mend_numbers, remove_crashed_loads
+from loader.database.ledger import ALL, mend_numbers, remove_crashed_loads
 from loader.database.migrate import migrate
 from loader.database.models import ModelsBusyError, models_at_rest
 from loader.database.partitions import (
@@ -94,8 +94,8 @@ def maintain(
         _purge(conn, purged)
         for counts in bring_together(conn):
             chunks = [sum(pair) for pair in zip(chunks, counts, strict=True)]
-        if left := value(conn, query("count_unpurged")):
-            waits_for = f"dbt to take note of {left} withdrawn loads in every model: dbt build"
+        if left := values(conn, query("purgeable_loads"), {"load_seq": ALL}):
+            waits_for = f"dbt to take note of {len(left)} withdrawn loads in every model: dbt build"
     except ModelsBusyError as reason:
         waits_for = str(reason)
     rewritten = _rewrite(conn)
@@ -200,5 +200,5 @@ def _purgeable(conn: Connection) -> list[int]:
     """Return the loads whose rows nobody reads until the end of the transaction, or later."""
     marks = models_at_rest(conn)
     # Without any model nobody will ever ask for what was withdrawn.
-    parameters = {"load_seq": min((mark.load_seq for mark in marks), default=2**62)}
+    parameters = {"load_seq": min((mark.load_seq for mark in marks), default=ALL)}
     return values(conn, query("purgeable_loads"), parameters)

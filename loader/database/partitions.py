@@ -120,10 +120,26 @@ def set_partition_by(conn: Connection, partition_by: PartitionBy | None) -> None
         )
 
 
-def insert_chunks(table: str) -> sql.Composed:
+_OF_ONE_LOAD: Final = {
+    "load_id": sql.SQL("load_id"),
+    "load_ids": sql.SQL("null::bigint []"),
+    "apart": sql.SQL("load_id"),
+}
+_OF_SEVERAL_LOADS: Final = {
+    "load_id": sql.SQL("(array_agg(load_id order by load_seq desc))[1]"),
+    "load_ids": sql.SQL(
+        "case when min(load_id) < max(load_id) then array_agg(load_id order by position_in_day) end"
+    ),
+    "apart": sql.SQL("is_apart"),
+}
+
+
+def insert_chunks(table: str, *, mixes_loads: bool = False) -> sql.Composed:
     """Return the part of a statement that makes chunks of events, in a table of schema raw."""
     return template("chunks_of_placed").format(
-        chunks=sql.Identifier("raw", table), most_events=sql.Literal(EVENTS_PER_CHUNK)
+        chunks=sql.Identifier("raw", table),
+        most_events=sql.Literal(EVENTS_PER_CHUNK),
+        **(_OF_SEVERAL_LOADS if mixes_loads else _OF_ONE_LOAD),
     )
 
 

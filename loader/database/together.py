@@ -13,7 +13,7 @@ from psycopg import Connection, sql
 from loader.database.citus import loads_among, wait_for_readers
 from loader.database.locks import CHUNKS, lock_for_transaction
 from loader.database.models import models_at_rest
-from loader.database.partitions import EVENTS_PER_CHUNK, about_partitions
+from loader.database.partitions import EVENTS_PER_CHUNK, about_partitions, insert_chunks
 from loader.database.queries import template, value, values
 from loader.errors import LoaderError
 
@@ -76,7 +76,9 @@ def _known_to_all(conn: Connection) -> int:
 
 def _make_anew(conn: Connection, gone: sql.Composed, load_id: int) -> tuple[int, int]:
     statement = template("make_chunks_anew").format(
-        gone=gone, load_id=sql.Literal(load_id), most_events=sql.Literal(EVENTS_PER_CHUNK)
+        gone=gone,
+        load_id=sql.Literal(load_id),
+        insert_chunks=insert_chunks("event_chunks", mixes_loads=True),
     )
     before, after, is_complete = conn.execute(statement).fetchall()[0]
     if not is_complete:

@@ -15,6 +15,7 @@ from loader.database.connection import connect
 from loader.database.ledger import (
     begin_load,
     find_visible,
+    list_loads,
     publish,
     remove_crashed_loads,
     remove_load,
@@ -229,8 +230,10 @@ def test_a_server_that_goes_away_makes_nothing_visible(
 def test_a_withdrawal_is_a_ledger_row_of_its_own(conn: Connection) -> None:
     load_id = begin_load(conn, "x", {})
     publish(conn, load_id, Totals(), "print")
-    row = withdraw(conn, load_id)
-    assert (row.kind, row.withdraws_load_id, row.load_seq) == ("withdrawal", load_id, 2)
+    withdrawal_id = withdraw(conn, load_id)
+    row = list_loads(conn)[0]
+    assert (row.load_id, row.kind, row.load_seq) == (withdrawal_id, "withdrawal", 2)
+    assert row.withdraws_load_id == load_id
     assert conn.execute(
         "select load_seq, withdrawn_seq from raw.loads where load_id = %s", [load_id]
     ).fetchone() == (1, 2)
@@ -250,7 +253,7 @@ def test_only_a_visible_load_can_be_withdrawn(conn: Connection) -> None:
     with pytest.raises(UsageError, match="withdrawn already"):
         withdraw(conn, unpublished)
     with pytest.raises(UsageError, match="itself a withdrawal"):
-        withdraw(conn, withdrawal.load_id)
+        withdraw(conn, withdrawal)
     assert conn.execute("select load_seq from raw.load_counter").fetchone() == (2,)
 
 

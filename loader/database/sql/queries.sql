@@ -31,15 +31,27 @@ set
     last_event_at = %(last_event_at)s
 where load_id = %(load_id)s and load_seq is null
 
--- name: publish_load
+-- name: publish
+-- A load, or a withdrawal and with it that its load is withdrawn.
 with next_load as (
     update raw.load_counter set load_seq = load_seq + 1
-    returning load_seq
+    returning load_seq as next_seq
+),
+
+withdrawn as (
+    update raw.loads set withdrawn_seq = next_load.next_seq
+    from next_load
+    where
+        loads.load_id = (
+            select withdrawals.withdraws_load_id
+            from raw.loads as withdrawals
+            where withdrawals.load_id = %(load_id)s
+        )
 )
 
 update raw.loads
 set
-    load_seq = next_load.load_seq,
+    load_seq = next_load.next_seq,
     published_at = clock_timestamp()
 from next_load
 where loads.load_id = %(load_id)s and loads.load_seq is null
@@ -50,7 +62,7 @@ select {columns}
 from raw.loads
 where fingerprint = %(fingerprint)s and load_seq is not null and withdrawn_seq is null
 
--- name: find_load_seq
+-- name: lock_load_seq
 -- The lock waits for a transaction that is still publishing the load, or withdrawing it.
 select load_seq
 from raw.loads
@@ -69,12 +81,6 @@ where loads.load_id = %(load_id)s
 for update of loads
 for share of retention
 
--- name: lock_unpublished_load
-select load_id
-from raw.loads
-where load_id = %(load_id)s and load_seq is null
-for update
-
 -- name: begin_withdrawal
 insert into raw.loads (schema_version, kind, withdraws_load_id, origin, loader_version)
 values (
@@ -85,26 +91,6 @@ values (
     %(version)s
 )
 returning load_id
-
--- name: publish_withdrawal
-with next_load as (
-    update raw.load_counter set load_seq = load_seq + 1
-    returning load_seq as next_seq
-),
-
-withdrawn as (
-    update raw.loads set withdrawn_seq = next_load.next_seq
-    from next_load
-    where loads.load_id = %(load_id)s
-)
-
-update raw.loads
-set
-    load_seq = next_load.next_seq,
-    published_at = clock_timestamp()
-from next_load
-where loads.load_id = %(withdrawal_id)s
-returning {columns}
 
 -- name: list_loads
 select {columns}
@@ -298,7 +284,8 @@ select
 from {staging}
 
 -- name: chunks_of_placed
--- A part of statements: what is in "placed", of any loads, sources and days, becomes chunks.
+-- A part of statements: what is in "placed", of any loads, sources and days, becomes chunks. One of several
+-- loads is visible as a whole or not at all, as all of its loads are: it stands in the ledger with the last.
 insert into {chunks} (
     first_event_at,
     last_event_at,
@@ -307,24 +294,26 @@ insert into {chunks} (
     event_count,
     event_times,
     event_type_ids,
-    attributes
+    attributes,
+    load_ids
 )
 select
     min(event_time) as first_event_at,
     max(event_time) as last_event_at,
-    load_id,
+    {load_id} as load_id,
     source_id,
     count(*) as event_count,
     array_agg(event_time order by position_in_day) as event_times,
     array_agg(event_type_id order by position_in_day) as event_type_ids,
-    case when count(attributes) > 0 then array_agg(attributes order by position_in_day) end as attributes
+    case when count(attributes) > 0 then array_agg(attributes order by position_in_day) end as attributes,
+    {load_ids} as load_ids
 from placed
-group by load_id, source_id, day, (position_in_day - 1) / {most_events}
+group by {apart}, source_id, day, (position_in_day - 1) / {most_events}
 order by source_id, day
 returning event_count, first_event_at, last_event_at
 
--- name: visible_loads
-select load_id from raw.loads where load_seq is not null and withdrawn_seq is null
+-- name: visible_until
+select load_id from raw.loads where load_seq <= {load_seq} and withdrawn_seq is null
 
 -- name: insert_new_events
 -- Staged chunks are numbered by how many events of the load came before: of equal ones the first stays.
@@ -555,9 +544,6 @@ where exists (
 )
 order by partition_name
 
--- name: visible_until
-select load_id from raw.loads where load_seq <= {load_seq} and withdrawn_seq is null
-
 -- name: bring_together
 delete from {partition} as chunks using (
     select
@@ -584,8 +570,6 @@ where
 returning chunks.*
 
 -- name: make_chunks_anew
--- One of several loads is visible as a whole or not at all, as all of its loads are: it stands in the
--- ledger with the last one.
 with gone as (
     {gone}
 ),
@@ -615,31 +599,7 @@ placed as (
 ),
 
 inserted as (
-    insert into raw.event_chunks (
-        first_event_at,
-        last_event_at,
-        load_id,
-        source_id,
-        event_count,
-        event_times,
-        event_type_ids,
-        attributes,
-        load_ids
-    )
-    select
-        min(event_time) as first_event_at,
-        max(event_time) as last_event_at,
-        (array_agg(load_id order by load_seq desc))[1] as load_id,
-        source_id,
-        count(*) as event_count,
-        array_agg(event_time order by position_in_day) as event_times,
-        array_agg(event_type_id order by position_in_day) as event_type_ids,
-        case when count(attributes) > 0 then array_agg(attributes order by position_in_day) end as attributes,
-        case when min(load_id) < max(load_id) then array_agg(load_id order by position_in_day) end as load_ids
-    from placed
-    group by source_id, day, is_apart, (position_in_day - 1) / {most_events}
-    order by source_id, day
-    returning event_count
+    {insert_chunks}
 )
 
 select
@@ -655,9 +615,6 @@ select load_id
 from raw.loads
 where withdrawn_seq <= %(load_seq)s::bigint and purged_at is null
 order by load_id
-
--- name: count_unpurged
-select count(*) from raw.loads where withdrawn_seq is not null and purged_at is null
 
 -- name: loads_before_retention
 -- Loads that began before the retention moved, and may still bring older rows; and the position in
