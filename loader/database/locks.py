@@ -6,7 +6,8 @@ an accident of 64 bits.
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, TypeVar
 
 from psycopg import Connection, errors
@@ -92,6 +93,14 @@ def try_take_over(conn: Connection, load_id: int) -> bool:
     return bool(value(conn, "select pg_try_advisory_lock(%s)", [lock_key(LOAD, load_id)]))
 
 
+@contextmanager
+def short_try(conn: Connection) -> Iterator[None]:
+    """Run statements in a transaction that gives up, with LockNotAvailable, instead of waiting."""
+    with conn.transaction():
+        conn.execute(f"set local lock_timeout = '{SHORT_TRY}'".encode())
+        yield
+
+
 def in_short_tries(
     conn: Connection, table: str, work: Callable[[], _Done], *, patience: float | None = None
 ) -> _Done:
@@ -111,8 +120,7 @@ def in_short_tries(
     is_told = False
     while True:
         try:
-            with conn.transaction():
-                conn.execute(f"set local lock_timeout = '{SHORT_TRY}'".encode())
+            with short_try(conn):
                 return work()
         except errors.LockNotAvailable:
             waited = time.monotonic() - begun

@@ -17,7 +17,7 @@ from loader.database.partitions import (
     set_partition_by,
 )
 from loader.database.queries import query, value, values
-from loader.database.retention import Retained, retain
+from loader.database.retention import retain
 from loader.database.schema import ensure_schema
 from loader.database.together import bring_together
 from loader.settings import PartitionBy
@@ -83,9 +83,8 @@ def maintain(
     mend_numbers(conn)
     set_partition_by(conn, partition_by)
     removed = remove_crashed_loads(conn)
-    retained = Retained(dropped_partitions=[], waits_for=None)
-    if age is not None:
-        retained = retain(conn, age, now or datetime.now(UTC))
+    today = now or datetime.now(UTC)
+    dropped, drop_waits_for = ([], None) if age is None else retain(conn, age, today)
     partitions = _partitions_ahead(conn, ahead)
     purged: dict[int, int] = {}
     waits_for = None
@@ -112,8 +111,8 @@ def maintain(
         chunks_after=chunks[1],
         rebuilt_indexes=_rebuild_indexes(conn),
         rewritten=rewritten,
-        dropped_partitions=retained.dropped_partitions,
-        drop_waits_for=retained.waits_for,
+        dropped_partitions=dropped,
+        drop_waits_for=drop_waits_for,
         converted_events=converted,
     )
 

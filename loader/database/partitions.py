@@ -9,7 +9,7 @@ import numpy.typing as npt
 from psycopg import Connection, errors, sql
 
 from loader.database.citus import ask_where_chunks_are
-from loader.database.locks import SCHEMA, lock_for_transaction
+from loader.database.locks import SCHEMA, lock_for_transaction, short_try
 from loader.database.queries import query, template, value, values
 from loader.database.waiting import now_and_then
 from loader.reading.layout import Layout, bound, days_of, partition_name
@@ -31,9 +31,6 @@ KEEP_NO_STATISTICS: Final = (
     "alter event_times set statistics 0, alter event_type_ids set statistics 0,"
     " alter attributes set statistics 0, alter load_ids set statistics 0"
 )
-
-# Less than deadlock_timeout, after which PostgreSQL cancels an autovacuum that is in the way.
-_LOCK_TIMEOUT = "500ms"
 
 
 class Partitions:
@@ -209,8 +206,7 @@ def _unless_busy(conn: Connection) -> Iterator[None]:
     Whoever has the partition is loading into it or maintaining it; the next load, or the next
     maintenance, makes up for what was left.
     """
-    with suppress(errors.LockNotAvailable), conn.transaction():
-        conn.execute(f"set local lock_timeout = '{_LOCK_TIMEOUT}'".encode())
+    with suppress(errors.LockNotAvailable), short_try(conn):
         yield
 
 

@@ -5,7 +5,6 @@ Two instants in ``raw.retention`` make that exact (docs/decisions/0010). Nothing
 was, what is older than ``dropped_before``, a day earlier, is dropped.
 """
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -18,14 +17,6 @@ from loader.database.queries import query, template, value
 from loader.database.waiting import now_and_then
 
 
-@dataclass(frozen=True, kw_only=True)
-class Retained:
-    """The partitions that were dropped, and why others could not be; None if there are none."""
-
-    dropped_partitions: list[str]
-    waits_for: str | None
-
-
 def retained_from(conn: Connection, load_id: int) -> datetime | None:
     """Return the instant before which a load may have no rows."""
     statement: Final = "select retained_from from raw.loads where load_id = %s"
@@ -33,8 +24,11 @@ def retained_from(conn: Connection, load_id: int) -> datetime | None:
     return found
 
 
-def retain(conn: Connection, age: str, now: datetime) -> Retained:
-    """Drop the partitions that ended longer ago than an age, and early alerts passed on before."""
+def retain(conn: Connection, age: str, now: datetime) -> tuple[list[str], str | None]:
+    """Drop the partitions that ended longer ago than an age, and early alerts passed on before.
+
+    Returned are these partitions, and why others could not be dropped; None if there are none.
+    """
     limit = {"age": age, "now": now}
     conn.execute(query("forget_early_alerts"), limit)
     conn.execute(query("move_retention"), limit)
@@ -52,7 +46,7 @@ def retain(conn: Connection, age: str, now: datetime) -> Retained:
         waits_for = str(reason)
     except errors.LockNotAvailable:
         waits_for = f"{holders(conn, 'raw.event_chunks')} to be done with raw.event_chunks"
-    return Retained(dropped_partitions=dropped, waits_for=waits_for)
+    return dropped, waits_for
 
 
 def _check(conn: Connection, marks: list[ModelMark]) -> None:

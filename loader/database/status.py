@@ -8,7 +8,7 @@ from typing import Final
 from psycopg import Connection, errors
 
 from loader.database.citus import ask_where_chunks_are, sizes_of_nodes
-from loader.database.locks import SHORT_TRY
+from loader.database.locks import short_try
 from loader.database.models import copy_marks, full_name, progress_schemas
 from loader.database.queries import LEFT_OUT, fetch, query, value
 
@@ -79,9 +79,8 @@ def models_status(conn: Connection) -> Models:
     unreadable: dict[str, str] = {}
     for schema in progress_schemas(conn):
         try:
-            with conn.transaction():
-                # Who asks how things stand does not wait for who repairs or moves that table.
-                conn.execute(f"set local lock_timeout = '{SHORT_TRY}'".encode())
+            # Who asks how things stand does not wait for who repairs or moves that table.
+            with short_try(conn):
                 found = copy_marks(conn, schema, "updated_at")
             marks += [
                 (full_name(schema, name), load_seq, _moment(updated_at))
