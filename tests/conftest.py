@@ -219,13 +219,20 @@ class Outcome:
 
 
 @pytest.fixture
-def run_loader(
-    dsn: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., Outcome]:
-    """Run a ``loader`` command on the new database, in this process; with variables, if need be."""
+def environment(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have commands find the new database, and nothing of whoever runs the tests."""
     for name in [name for name in os.environ if name.startswith(("PG", "LOADER_", "DBT_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("LOADER_DSN", dsn)
+
+
+@pytest.fixture
+def run_loader(
+    environment: None,  # noqa: ARG001
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[..., Outcome]:
+    """Run a ``loader`` command on the new database, in this process; with variables, if need be."""
 
     def run(*arguments: str | Path, **variables: str) -> Outcome:
         capsys.readouterr()
@@ -241,7 +248,7 @@ def run_loader(
 
 @pytest.fixture
 def start_loader(
-    pg_environment: dict[str, str],
+    environment: None,  # noqa: ARG001
 ) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
     """Start `loader ...` as a process of its own; those still running at the end are killed."""
     processes: list[subprocess.Popen[str]] = []
@@ -249,7 +256,7 @@ def start_loader(
     def start(*arguments: str | Path, **changes: str) -> "subprocess.Popen[str]":
         process = subprocess.Popen(
             [sys.executable, "-m", "loader", *map(str, arguments)],
-            env={**pg_environment, **changes},
+            env={**os.environ, **changes},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

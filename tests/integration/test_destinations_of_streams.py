@@ -5,7 +5,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -75,27 +74,6 @@ def switch(cluster: Cluster, archive_dsn: str) -> Iterator[Switch]:
 
 
 @pytest.fixture
-def start(configure: Configure) -> Iterator[Start]:
-    """Start ``loader ...`` in the environment of the test."""
-    assert configure is not None
-    processes: list[subprocess.Popen[str]] = []
-
-    def run(*arguments: str | Path) -> "subprocess.Popen[str]":
-        process = subprocess.Popen(
-            [sys.executable, "-m", "loader", *map(str, arguments)],
-            env=dict(os.environ), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        processes.append(process)
-        return process
-
-    yield run
-    for process in processes:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
-
-
-@pytest.fixture
 def inbox(tmp_path: Path) -> Path:
     directory = tmp_path / "inbox"
     directory.mkdir()
@@ -140,12 +118,12 @@ def test_a_file_waits_for_the_one_that_is_away(
 
 
 def test_files_go_on_to_come_while_one_is_away(
-    configure: Configure, start: Start, write_events: Write, inbox: Path, tmp_path: Path,
+    configure: Configure, start_loader: Start, write_events: Write, inbox: Path, tmp_path: Path,
     switch: Switch, dsn: str, archive_dsn: str,
 ) -> None:  # fmt: skip
     configure()
     switch.off()
-    process = start("watch", inbox, "--every", "0.2s", "--settle", "0s", "--json", "--quiet")
+    process = start_loader("watch", inbox, "--every", "0.2s", "--settle", "0s", "--json", "--quiet")
     for number in range(3):
         write_events(f"{number}.csv.part", count=4, start=f"2024-05-1{number}T00")
         (tmp_path / f"{number}.csv.part").rename(inbox / f"{number}.csv")
@@ -200,7 +178,12 @@ def test_each_destination_consumes_on_its_own(
 
 
 def test_consumers_of_two_destinations_are_exact_whatever_happens_to_one(
-    configure: Configure, start: Start, switch: Switch, broker: Broker, dsn: str, archive_dsn: str
+    configure: Configure,
+    start_loader: Start,
+    switch: Switch,
+    broker: Broker,
+    dsn: str,
+    archive_dsn: str,
 ) -> None:
     configure()
     arguments = (
@@ -213,7 +196,7 @@ def test_consumers_of_two_destinations_are_exact_whatever_happens_to_one(
             begins = first + 50 * partition
             broker.produce("more", map(event, range(begins, begins + 50)), partition)
 
-    process = start(*arguments)
+    process = start_loader(*arguments)
     produce(0)
     wait_until(lambda: count_events(dsn) == count_events(archive_dsn) == 100)
     switch.off()
@@ -225,7 +208,7 @@ def test_consumers_of_two_destinations_are_exact_whatever_happens_to_one(
     assert "realtime: " not in said + stderr
     produce(200)
     # It starts although one is away, and that one joins in later.
-    process = start(*arguments)
+    process = start_loader(*arguments)
     wait_until(lambda: count_events(dsn) == 300)
     switch.on()
     wait_until(lambda: count_events(archive_dsn) == 300)
@@ -264,7 +247,12 @@ def end(process: "subprocess.Popen[str]") -> str:
 
 
 def test_a_second_signal_ends_all_though_one_hangs(
-    configure: Configure, start: Start, run_loader: Run, broker: Broker, dsn: str, archive_dsn: str
+    configure: Configure,
+    start_loader: Start,
+    run_loader: Run,
+    broker: Broker,
+    dsn: str,
+    archive_dsn: str,
 ) -> None:
     configure()
     broker.create("held", 1)
@@ -272,7 +260,7 @@ def test_a_second_signal_ends_all_though_one_hangs(
     arguments = ("consume", "--topic", "held", "--brokers", broker.address, *QUICK)
     with psycopg.connect(archive_dsn) as held, psycopg.connect(dsn, autocommit=True) as conn:
         held.execute("select load_seq from raw.load_counter for update")
-        process = start(*arguments, "--every", "0.3s", "--quiet")
+        process = start_loader(*arguments, "--every", "0.3s", "--quiet")
         waits = (
             "select 1 from pg_stat_activity where wait_event_type = 'Lock'"
             " and query like '%load_counter%'"
