@@ -37,10 +37,10 @@ INDEX = "create index on plain (source, time)"
 BARE_LOADER = """
 import sys
 from benchmarks.ready_rows import drop_indexes
-from loader.loading import load
+from loader.loading import load, steps
 prepare = load.mend_numbers
 load.mend_numbers = lambda conn: (prepare(conn), drop_indexes(conn))
-load.tidy_up = lambda *arguments, **options: None
+steps.tidy_up = lambda *arguments, **options: None
 from loader.cli import main
 sys.exit(main(sys.argv[1:]))
 """

@@ -29,8 +29,9 @@ from loader.delivery.destinations import (
 )
 from loader.delivery.spool import repeatable_batches
 from loader.errors import DatabaseError, InputError, LoaderError, UsageError, about
-from loader.loading.load import LoadResult, load_batches
+from loader.loading.load import load_batches
 from loader.loading.options import LoadOptions
+from loader.loading.result import LoadResult
 from loader.reading.frames import Event, Frames, to_arrow, to_batches
 from loader.reading.inputs import expand
 from loader.reading.known import mapping_of

@@ -15,7 +15,7 @@ from loader.database.conninfo import with_connection
 from loader.delivery.destinations import Destination
 from loader.durations import read_duration
 from loader.errors import InputError
-from loader.loading.load import LoadResult
+from loader.loading.result import LoadResult
 from loader.settings import Settings
 from loader.signals import StopRequest, stopping_gently
 from loader.terminal import echo

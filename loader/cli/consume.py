@@ -14,8 +14,8 @@ from loader.delivery.destinations import Destination
 from loader.kafka.client import Client, read_options
 from loader.kafka.consumer import ConsumeOptions, TopicConsumer
 from loader.kafka.sessions import run_sessions
-from loader.loading.load import LoadResult
 from loader.loading.options import LoadOptions
+from loader.loading.result import LoadResult
 from loader.reading.mapping import Mapping
 from loader.settings import Settings
 from loader.signals import StopRequest

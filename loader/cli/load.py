@@ -23,8 +23,8 @@ from loader.cli.progress import show_progress
 from loader.cli.report import Output, as_json, print_load
 from loader.cli.typed import options_as
 from loader.delivery.delivery import Delivery, Missing, Outcome, describe_incomplete
-from loader.loading.load import LoadResult
 from loader.loading.options import LoadOptions
+from loader.loading.result import LoadResult
 from loader.reading.inputs import expand
 from loader.reading.mapping import Mapping
 from loader.settings import Settings

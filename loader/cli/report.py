@@ -17,7 +17,7 @@ from loader.database.maintain import Maintenance
 from loader.database.rejects import RejectedRow
 from loader.database.status import LedgerStatus, Models
 from loader.delivery.delivery import Outcome, as_dict
-from loader.loading.load import LoadResult
+from loader.loading.result import LoadResult
 from loader.reading.batch import doubts
 from loader.terminal import as_json as as_text
 from loader.terminal import echo, printable

@@ -19,9 +19,10 @@ from loader.database.connection import explain, redact
 from loader.delivery.destinations import Destination
 from loader.delivery.spool import repeatable
 from loader.errors import DatabaseError, InputError, LoaderError
-from loader.loading.load import LoadResult, ProgressCallback, load_input
+from loader.loading.load import ProgressCallback, load_input
 from loader.loading.observer import Observer
 from loader.loading.options import LoadOptions
+from loader.loading.result import LoadResult
 from loader.reading.batch import Totals
 from loader.reading.inputs import Input, Reading
 from loader.reading.mapping import Mapping

@@ -25,9 +25,10 @@ from loader.kafka.offsets import (
     move_offsets,
     read_offsets,
 )
-from loader.loading.load import LoadResult, load_batches, prepare_database
+from loader.loading.load import load_batches, prepare_database
 from loader.loading.observer import Observer
 from loader.loading.options import LoadOptions
+from loader.loading.result import LoadResult
 from loader.reading.limits import Limits
 from loader.reading.mapping import Mapping as Meaning
 from loader.signals import StopRequest

@@ -12,7 +12,7 @@ import psycopg
 from loader.database.connection import explain, may_pass
 from loader.delivery.delivery import Delivery, IncompleteError, Missing, Outcome
 from loader.errors import DatabaseError, InputError
-from loader.loading.load import LoadResult
+from loader.loading.result import LoadResult
 from loader.reading.paths import Input
 from loader.signals import StopRequest
 from loader.watching.inbox import Inbox, Seen, see

@@ -20,9 +20,9 @@ from loader.database.connection import connect
 from loader.delivery.delivery import Delivery, Missing
 from loader.delivery.destinations import find_destinations
 from loader.errors import DatabaseError
-from loader.loading.load import LoadResult
 from loader.loading.observer import Observer
 from loader.loading.options import LoadOptions
+from loader.loading.result import LoadResult
 from loader.reading.inputs import expand
 from loader.reading.mapping import Mapping
 from loader.server.cluster import Cluster

@@ -74,7 +74,7 @@ def test_a_message_that_kills_the_consumer_is_found_and_set_aside(
         return read(reader, messages, broken)
 
     monkeypatch.setattr(JsonReader, "batches", die)
-    monkeypatch.setattr("loader.loading.load._Load.discard", lambda _: None)
+    monkeypatch.setattr("loader.loading.steps.Load.discard", lambda _: None)
     topic.produce(map(event, range(40)), partition=0)
     topic.produce([event(40), event(41, note="poison"), *map(event, range(42, 60))], partition=1)
     sizes = []

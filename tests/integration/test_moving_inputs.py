@@ -17,8 +17,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from loader.errors import InputError
-from loader.loading.load import LoadResult, load_input
+from loader.loading.load import load_input
 from loader.loading.options import LoadOptions
+from loader.loading.result import LoadResult
 from loader.reading import inputs, parquet
 from loader.reading.limits import Limits
 from loader.reading.mapping import Mapping

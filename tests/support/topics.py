@@ -8,9 +8,9 @@ from typing import Any
 
 from loader.kafka.client import Client
 from loader.kafka.consumer import ConsumeOptions, TopicConsumer
-from loader.loading.load import LoadResult
 from loader.loading.observer import Observer
 from loader.loading.options import LoadOptions
+from loader.loading.result import LoadResult
 from loader.reading.mapping import Mapping
 from loader.signals import StopRequest
 from tests.conftest import Outcome

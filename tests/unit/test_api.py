@@ -18,7 +18,7 @@ import loader
 from loader import Event, InputError, LoaderError, LoadOptions, Mapping, UsageError
 from loader import api as api_module
 from loader.delivery.destinations import Destination
-from loader.loading.load import LoadResult
+from loader.loading.result import LoadResult
 from loader.reading.frames import Frames
 
 TIME = datetime(2024, 5, 13, 15, tzinfo=UTC)

@@ -8,7 +8,7 @@ import pytest
 
 from loader.cli import main
 from loader.cli.report import describe_load
-from loader.loading.load import LoadResult
+from loader.loading.result import LoadResult
 from loader.reading.batch import doubts
 
 NOW = datetime(2026, 3, 2, 8, tzinfo=UTC)
