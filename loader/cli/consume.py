@@ -11,7 +11,7 @@ from loader.cli.options import with_destinations, with_mapping, with_output, wit
 from loader.cli.report import Output
 from loader.cli.typed import options_as, options_of
 from loader.delivery.destinations import Destination
-from loader.kafka.client import Client, read_options
+from loader.kafka.client import Topic, read_options
 from loader.kafka.consumer import ConsumeOptions, TopicConsumer
 from loader.kafka.sessions import run_sessions
 from loader.loading.options import LoadOptions
@@ -89,13 +89,13 @@ def consume(
 
             TopicConsumer(
                 dsn=destination.prepare(),
-                client=Client(
+                topic=Topic(
+                    name=topic,
                     brokers=brokers or settings.kafka_brokers,
                     group=group,
                     member_of=None if name is None else f"{group}.{name}",
                     options=kafka_options,
                 ),
-                topic=topic,
                 mapping=destination.mapping(replace(mapping, format="ndjson")),
                 load_options=destination.options(options),
                 options=consuming,

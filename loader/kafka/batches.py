@@ -21,6 +21,7 @@ from loader.reading.pieces import Pieces
 from loader.reading.prefetch import Prefetch
 from loader.reading.rows import Broken
 
+_LIMITS: Final = Limits()
 _DIED: Final = "the loader died again and again while it loaded this message; it was not looked at"
 _EMPTY: Final = "the message is empty"
 # What consumers died of is loaded in ever smaller parts, and at last a message is set aside; see
@@ -94,9 +95,9 @@ class Share:
         self._next: dict[int, int] = {}
         self._at_end: set[int] = set()
 
-    def add(self, messages: Sequence[Any], limits: Limits) -> None:
+    def add(self, messages: Sequence[Any]) -> None:
         """Keep messages, as the client gives them, none of which is an error."""
-        self._keep(messages, limits)
+        self._keep(messages)
         # The offsets of a partition only grow, so its last message decides.
         last = {message.partition(): message.offset() for message in messages}
         for partition, offset in last.items():
@@ -161,7 +162,7 @@ class Share:
             if (self.wanted(partition) or one.first) < one.end:
                 yield partition, one
 
-    def _keep(self, messages: Sequence[Any], limits: Limits) -> None:
+    def _keep(self, messages: Sequence[Any]) -> None:
         count = len(messages)
         messages = [message for message in messages if message.value() is not None]
         self.tombstones += count - len(messages)
@@ -175,7 +176,7 @@ class Share:
         if refused:
             ends = [refused.get(partition, 0) for partition in partitions]
             reasons |= {at: _DIED for at, offset in enumerate(offsets) if offset < ends[at]}
-        rejects = [_reject(at, reasons[at], values[at], limits) for at in sorted(reasons)]
+        rejects = [_reject(at, reasons[at], values[at]) for at in sorted(reasons)]
         for at in reasons:
             values[at] = b""
         data = b"\n".join(values)
@@ -198,9 +199,8 @@ class Messages:
     fingerprint: None = None
     header: None = None
 
-    def __init__(self, share: Share, mapping: Meaning, limits: Limits) -> None:
+    def __init__(self, share: Share, mapping: Meaning) -> None:
         self._chunks = share.chunks
-        self._limits = limits
         self._mapping = mapping
         self.gate: Gate | None = None
         self._prefetch = Prefetch(self._batches())
@@ -214,14 +214,14 @@ class Messages:
 
     def _batches(self) -> Iterator[EventBatch]:
         # It is given messages, and no content.
-        reader = JsonReader(BytesIO(), self._mapping, self._limits)
+        reader = JsonReader(BytesIO(), self._mapping, _LIMITS)
         reader.assembler.gate = self.gate
         for chunk in self._chunks:
             yield from chunk.read(reader)
 
 
-def _reject(at: int, reason: str, value: bytes, limits: Limits) -> Reject:
-    kept = value[: limits.raw_bytes]
+def _reject(at: int, reason: str, value: bytes) -> Reject:
+    kept = value[: _LIMITS.raw_bytes]
     return Reject(
         line_number=at * _LINES,
         column_name=None,

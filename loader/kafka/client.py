@@ -49,11 +49,12 @@ class FatalBrokerError(BrokerError):
     """The client library says that this consumer can do nothing any more; another one may."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Client:
-    """How to reach Kafka.
+@dataclass(kw_only=True, eq=False, repr=False)
+class Topic:
+    """A topic as the broker has it, and the client library's consumer of a group.
 
     Attributes:
+        name: the topic.
         brokers: host:port of some brokers, separated by commas.
         group: the consumer group; part of the key of the stored offsets.
         member_of: the group at the broker, which shares the partitions out; ``group`` unless
@@ -61,47 +62,30 @@ class Client:
         options: further options of librdkafka; not shown, for they may hold passwords.
     """
 
+    name: str
     brokers: str
     group: str
     member_of: str | None = None
-    options: Mapping[str, str] = field(default_factory=dict, repr=False)
+    options: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def _common(self) -> dict[str, Any]:
-        return {
+    def __post_init__(self) -> None:
+        library = kafka()
+        from confluent_kafka.admin import AdminClient  # noqa: PLC0415 - an extra
+
+        common: dict[str, Any] = {
             **_DEFAULTS,
             **self.options,
             "bootstrap.servers": self.brokers,
             # Its own lines on stderr would be mixed with ours; errors that matter reach us.
             "logger": _silent(),
         }
-
-    def consumer(self) -> Any:
-        """Return a consumer of the group."""
-        library = kafka()
         try:
-            return library.Consumer(
-                {**self._common, **_OURS, "group.id": self.member_of or self.group}
+            self.consumer = library.Consumer(
+                {**common, **_OURS, "group.id": self.member_of or self.group}
             )
         except library.KafkaException as error:
             raise UsageError(f"--kafka-option: {error.args[0].str()}") from None
-
-    def admin(self) -> Any:
-        """Return a client that asks about topics."""
-        kafka()
-        from confluent_kafka.admin import AdminClient  # noqa: PLC0415 - an extra
-
-        return AdminClient(self._common)
-
-
-class Topic:
-    """A topic as the broker has it, and the client library's consumer of the group."""
-
-    def __init__(self, name: str, client: Client) -> None:
-        self.name = name
-        self.consumer = client.consumer()
-        self._admin = client.admin()
-        self._brokers = client.brokers
+        self._admin = AdminClient(common)
 
     def identity(self) -> str:
         """Return the cluster and the id of the topic, ``?`` where the broker has no ids."""
@@ -123,7 +107,7 @@ class Topic:
                     f"there is no topic {self.name}; create it, then run this again"
                 ) from None
             if code != library.KafkaError._UNSUPPORTED_FEATURE:
-                where = f"topic {self.name} at {self._brokers}"
+                where = f"topic {self.name} at {self.brokers}"
                 raise BrokerError(f"{where}: {raised.args[0].str()}") from None
             topic_id = _NO_ID
         except TimeoutError:
@@ -138,8 +122,8 @@ class Topic:
             return self.consumer.list_topics(self.name, timeout=_PATIENCE_SECONDS)
         except library.KafkaException:
             # The library goes on trying, and does not tell what is wrong.
-            if (why := _unreachable(self._brokers)) is not None:
-                raise BrokerError(f"no broker can be reached at {self._brokers}: {why}") from None
+            if (why := _unreachable(self.brokers)) is not None:
+                raise BrokerError(f"no broker can be reached at {self.brokers}: {why}") from None
         return self.consumer.list_topics(self.name, timeout=TIMEOUT_SECONDS)
 
     def bounds(self, partition: int) -> tuple[int, int]:

@@ -11,25 +11,17 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import psycopg
-from psycopg import Connection
 
 from loader.database.connection import connect, explain, may_pass
 from loader.errors import DatabaseError, InputError
-from loader.kafka.batches import Messages, Share
-from loader.kafka.client import BrokerError, Client, FatalBrokerError, Topic, is_same, kafka
-from loader.kafka.offsets import (
-    FencedError,
-    Move,
-    Offsets,
-    forget_offsets,
-    move_offsets,
-    read_offsets,
-)
-from loader.loading.load import load_batches, prepare_database
+from loader.kafka.batches import Share
+from loader.kafka.client import BrokerError, FatalBrokerError, Topic, is_same, kafka
+from loader.kafka.loads import load_share
+from loader.kafka.offsets import FencedError, Offsets, forget_offsets, read_offsets
+from loader.loading.load import prepare_database
 from loader.loading.observer import Observer
 from loader.loading.options import LoadOptions
 from loader.loading.result import LoadResult
-from loader.reading.limits import Limits
 from loader.reading.mapping import Mapping as Meaning
 from loader.signals import StopRequest
 
@@ -67,8 +59,7 @@ class TopicConsumer:
 
     Attributes:
         dsn: the database.
-        client: how to reach Kafka.
-        topic: what to load.
+        topic: what to load, and the group it is loaded for.
         mapping: how to read the messages.
         load_options: how to load them.
         options: how to consume.
@@ -78,8 +69,7 @@ class TopicConsumer:
     """
 
     dsn: str
-    client: Client
-    topic: str
+    topic: Topic
     mapping: Meaning
     load_options: LoadOptions
     options: ConsumeOptions
@@ -88,8 +78,6 @@ class TopicConsumer:
     say: Callable[[str], None]
 
     def __post_init__(self) -> None:
-        self._topic = Topic(self.topic, self.client)
-        self._limits = Limits()
         self._identity = ""
         # None until the group has given us a share, which may be empty.
         self._assigned: list[int] | None = None
@@ -111,7 +99,7 @@ class TopicConsumer:
             BrokerError: Kafka cannot be reached at all, or refuses us.
             DatabaseError: the database went away (with ``once``; else it is waited for).
         """
-        consumer = self._topic.consumer
+        consumer = self.topic.consumer
         try:
             is_subscribed = is_done = is_away = False
             while not is_done:
@@ -148,9 +136,9 @@ class TopicConsumer:
 
     def _subscribe(self) -> None:
         prepare_database(self.dsn)
-        self._topic.identity()
-        self._topic.consumer.subscribe(
-            [self.topic],
+        self.topic.identity()
+        self.topic.consumer.subscribe(
+            [self.topic.name],
             on_assign=self._on_assign,
             on_revoke=self._on_revoke,
             on_lost=self._on_lost,
@@ -162,7 +150,7 @@ class TopicConsumer:
             self._restart(self._assigned)
         room = max(1, min(_AT_ONCE, self._max_rows - self.buffered))
         wait = max(0.0, min(_WAIT_SECONDS, self._next_load - time.monotonic()))
-        messages = self._topic.consumer.consume(room, timeout=wait)
+        messages = self.topic.consumer.consume(room, timeout=wait)
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise failure
@@ -187,7 +175,7 @@ class TopicConsumer:
     def _take(self, messages: list[Any]) -> None:
         good = [message for message in messages if message.error() is None]
         # First, for what follows on them is judged by how far we have read.
-        self._share.add(good, self._limits)
+        self._share.add(good)
         if len(good) < len(messages):
             for message in messages:
                 if message.error() is not None:
@@ -210,23 +198,23 @@ class TopicConsumer:
         elif error.code() in (errors.UNKNOWN_TOPIC_OR_PART, errors._UNKNOWN_TOPIC):
             self._must_restart = True
         elif error.fatal() or error.code() == errors._FATAL:
-            raise FatalBrokerError(f"topic {self.topic}: {error.str()}")
+            raise FatalBrokerError(f"topic {self.topic.name}: {error.str()}")
         elif not error.retriable():
-            raise BrokerError(f"topic {self.topic}: {error.str()}")
+            raise BrokerError(f"topic {self.topic.name}: {error.str()}")
 
     def _mind_gap(self, partition: int) -> None:
         """Deal with an offset that the broker does not have; what is skipped is noted."""
         wanted = self._share.wanted(partition)
-        low, high = self._topic.bounds(partition)
+        low, high = self.topic.bounds(partition)
         if wanted is None or low <= wanted <= high:
             return
         if wanted > high:
             self._check_new_topic()
             with connect(self.dsn) as conn:
-                forget_offsets(conn, self.client.group, self.topic)
+                forget_offsets(conn, self.topic.group, self.topic.name)
             return
         message = (
-            f"topic {self.topic} partition {partition}: {low - wanted:,} messages are lost, "
+            f"topic {self.topic.name} partition {partition}: {low - wanted:,} messages are lost, "
             f"offsets {wanted:,} to {low - 1:,}; the broker deleted them before they were loaded"
         )
         if self.options.lost == "stop":
@@ -239,9 +227,9 @@ class TopicConsumer:
         """Refuse a topic that the group has not loaded, unless the user wants it."""
         if self.options.new_topic == "stop":
             raise InputError(
-                f"topic {self.topic} is not the one that group {self.client.group} has loaded: it "
-                "was deleted and made anew, or is on another cluster; to load the new one from its "
-                "beginning: loader consume --new-topic restart"
+                f"topic {self.topic.name} is not the one that group {self.topic.group} has loaded: "
+                "it was deleted and made anew, or is on another cluster; to load the new one from "
+                "its beginning: loader consume --new-topic restart"
             )
 
     def _load(self) -> None:
@@ -252,70 +240,39 @@ class TopicConsumer:
                 loaded.
         """
         self._next_load = time.monotonic() + self.options.every
-        moves = self._share.moves()
-        result = self._publish(moves) if moves else None
+        result = load_share(
+            self._share,
+            self.dsn,
+            self.topic,
+            self._identity,
+            mapping=self.mapping,
+            options=self.load_options,
+            observers=self.observers,
+        )
         self._begin(self._share.after_load())
         if result is not None:
             self.loaded(result)
 
-    def _publish(self, moves: dict[int, Move]) -> LoadResult | None:
-        """Load what is buffered and move the offsets; None when only these had to move."""
-        name = self.topic
-        # Offsets say nothing about another topic of this name; not even when it has as many.
-        if not is_same(self._identity, self._topic.identity()):
-            raise FencedError(f"topic {name} was deleted and made anew while it was read")
-        where = (self.client.group, name, self._identity)
-        result = None
-        if self._share.rows:
-            result = load_batches(
-                self.dsn,
-                Messages(self._share, self.mapping, self._limits),
-                origin=f"kafka:{name}",
-                mapping=self.mapping,
-                options=self.load_options,
-                details={"kafka": self._details(moves)},
-                # The offsets first: who is too late learns it before anything waits.
-                observers=[_Moving(*where, moves), *self.observers],
-            )
-        else:
-            with connect(self.dsn) as conn, conn.transaction():
-                move_offsets(conn, *where, moves)
-        self._topic.mirror(moves)
-        return result
-
-    def _details(self, moves: dict[int, Move]) -> dict[str, Any]:
-        """Return what the ledger keeps: from which offset to which, the latter not included."""
-        return {
-            "group": self.client.group,
-            "topic": self.topic,
-            "identity": self._identity,
-            "tombstones": self._share.tombstones,
-            "messages": self._share.rows,
-            "offsets": {
-                str(partition): [move.old, move.new] for partition, move in sorted(moves.items())
-            },
-        }
-
     def _restart(self, partitions: list[int]) -> None:
         """Begin again from the table; what is buffered is forgotten and will be read again."""
         prepare_database(self.dsn)
-        found = self._topic.identity()
+        found = self.topic.identity()
         with connect(self.dsn) as conn:
-            stored = read_offsets(conn, self.client.group, self.topic)
+            stored = read_offsets(conn, self.topic.group, self.topic.name)
             if stored.identity is not None and not is_same(stored.identity, found):
                 self._check_new_topic()
-                self.say(f"topic {self.topic} is another one now: starting at its beginning")
-                forget_offsets(conn, self.client.group, self.topic)
+                self.say(f"topic {self.topic.name} is another one now: starting at its beginning")
+                forget_offsets(conn, self.topic.group, self.topic.name)
                 stored = Offsets()
         self._identity = stored.identity or found
         # A partition that a known topic has grown is read whole.
         at_end = self.options.begin == "end" and not stored.next
         start = kafka().OFFSET_END if at_end else kafka().OFFSET_BEGINNING
-        self._topic.assign({one: stored.next.get(one, start) for one in partitions})
+        self.topic.assign({one: stored.next.get(one, start) for one in partitions})
         begun = {one: stored.next[one] for one in partitions if one in stored.next}
         deaths = {one: stored.deaths[one] for one in partitions if one in stored.deaths}
         self._begin(Share(begun, deaths))
-        for text in self._share.described(self.topic, self._max_rows):
+        for text in self._share.described(self.topic.name, self._max_rows):
             self.say(text)
         self._must_restart = False
 
@@ -343,17 +300,3 @@ class TopicConsumer:
         self._begin(Share({}))
         self._assigned = None
         self._must_restart = True
-
-
-class _Moving(Observer):
-    """Moves offsets in the transaction that publishes the messages before them."""
-
-    def __init__(self, group: str, topic: str, identity: str, moves: dict[int, Move]) -> None:
-        self._where = (group, topic, identity)
-        self._moves = moves
-
-    def begin(self, conn: Connection, load_id: int, *, is_deduped: bool) -> None:  # noqa: ARG002
-        self._conn = conn
-
-    def settle(self) -> None:
-        move_offsets(self._conn, *self._where, self._moves)

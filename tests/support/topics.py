@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from loader.kafka.client import Client
+from loader.kafka.client import Topic as BrokersTopic
 from loader.kafka.consumer import ConsumeOptions, TopicConsumer
 from loader.loading.observer import Observer
 from loader.loading.options import LoadOptions
@@ -83,7 +83,7 @@ class Shown(TopicConsumer):
     @property
     def library(self) -> Any:
         """The client library's consumer."""
-        return self._topic.consumer
+        return self.topic.consumer
 
     @property
     def is_assigned(self) -> bool:
@@ -163,8 +163,12 @@ def start(
     loads: list[LoadResult] = []
     consumer = Shown(
         dsn=dsn,
-        client=Client(brokers=topic.broker.address, group=topic.group, options=QUICK | client),
-        topic=topic.name,
+        topic=BrokersTopic(
+            name=topic.name,
+            brokers=topic.broker.address,
+            group=topic.group,
+            options=QUICK | client,
+        ),
         mapping=Mapping(format="ndjson"),
         load_options=LoadOptions(workers=1),
         options=ConsumeOptions(**({"every": 3600} | options)),

@@ -429,8 +429,8 @@ def test_a_message_that_is_nested_too_deeply_is_rejected(line_end: bytes) -> Non
     deep = with_keys(x=0).replace(b": 0", b":" + line_end + b"[" * 20_000 + b"]" * 20_000)[:-1]
     buffer = Share({})
     values = [ROW[:-1], deep, ROW[:-1]]
-    buffer.add([Message(value, 7 + at) for at, value in enumerate(values)], Limits())
-    found = list(Messages(buffer, Mapping(attributes=("x",)), Limits()))
+    buffer.add([Message(value, 7 + at) for at, value in enumerate(values)])
+    found = list(Messages(buffer, Mapping(attributes=("x",))))
     assert sum(batch.events.num_rows for batch in found) == 2
     (reject,) = [reject for batch in found for reject in batch.rejects]
     assert (reject.message_offset, "deeper than 100" in reject.reason) == (8, True)
@@ -440,9 +440,9 @@ def test_paths_lead_into_messages_and_items_keep_their_offset() -> None:
     seen = [{"t": "2024-05-13T15:00:00Z", "k": kind} for kind in ("car", None, "van")]
     value = json.dumps({"by": {"id": "north"}, "seen": seen}, indent=1).encode()
     buffer = Share({})
-    buffer.add([Message(value, 7), Message(b"{}", 8), Message(value, 9)], Limits())
+    buffer.add([Message(value, 7), Message(b"{}", 8), Message(value, 9)])
     mapping = Mapping(time_column="seen[].t", type_column="seen[].k", source_column="by.id")
-    found = list(Messages(buffer, mapping, Limits()))
+    found = list(Messages(buffer, mapping))
     assert sum(batch.events.num_rows for batch in found) == 4
     rejects = [reject for batch in found for reject in batch.rejects]
     assert [(reject.message_offset, reject.reason) for reject in rejects] == [
@@ -462,8 +462,8 @@ def test_what_is_rejected_keeps_the_blanks_around_it(read: Read) -> None:
 @pytest.mark.parametrize("value", [b"", b" ", b"\n"])
 def test_a_message_that_is_empty_may_come_alone(value: bytes) -> None:
     share = Share({})
-    share.add([Message(value, 7)], Limits())
-    found = list(Messages(share, Mapping(), Limits()))
+    share.add([Message(value, 7)])
+    found = list(Messages(share, Mapping()))
     assert sum(batch.events.num_rows for batch in found) == 0
     (reject,) = [reject for batch in found for reject in batch.rejects]
     assert (reject.message_offset, reject.reason) == (7, "the message is empty")
