@@ -16,8 +16,9 @@ from urllib.parse import quote
 import psycopg
 
 from loader.database.schema import ensure_schema
-from loader.server.cluster import PORT, SETTINGS, Cluster
+from loader.server.cluster import SETTINGS, Cluster
 from loader.server.embedded import ensure_system_user, find_programs, reachable_programs
+from loader.server.postmaster import PORT
 
 PROJECT = Path(__file__).parents[1]
 # What log_statement_stats writes of a statement. Its node stands in the comment that dbt puts

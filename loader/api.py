@@ -3,22 +3,20 @@
 All of it can be had from ``loader`` itself, which imports this module when somebody asks.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime
 from os import PathLike, fspath
-from typing import Any, TypeAlias, TypeVar, overload
+from typing import Any, TypeAlias, overload
 
 import psycopg
 import pyarrow
 
 from loader.alerting.decorators import alert_on_consecutive, alert_on_presence
 from loader.alerting.notify import EarlyAlert
+from loader.answers import alerts, periods
 from loader.checks import checked
-from loader.database.activity import Alert, Period, read_activity
-from loader.database.connection import connect, explain
-from loader.database.schema import require_schema
+from loader.database.activity import Alert, Period
+from loader.database.connection import explaining
 from loader.delivery.delivery import Delivery, IncompleteError, Missing, Outcome, explained
 from loader.delivery.destinations import (
     Destination,
@@ -67,7 +65,6 @@ __all__ = [
 
 # Whatever has __arrow_c_stream__ or __arrow_c_array__, or gives what has them.
 ArrowData: TypeAlias = Any
-_Row = TypeVar("_Row")
 
 
 def destinations() -> tuple[str, ...]:
@@ -124,7 +121,7 @@ def load_files(
     if isinstance(paths, str | PathLike):
         paths = [paths]
     inputs = expand([fspath(path) for path in paths], mapping)
-    with _errors_explained():
+    with explaining():
         delivery = Delivery(found, mapping, options)
         delivery.begin()
         outcomes: list[Outcome] = []
@@ -243,59 +240,6 @@ def load_arrow(
     )
 
 
-@checked
-def periods(
-    *,
-    dsn: str | None = None,
-    to: str | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    schema: str | None = None,
-) -> list[Period]:
-    """Return the periods of activity per category, exact up to the last load.
-
-    They are sorted in SQL, by category and then by time: ``itertools.groupby`` on the category
-    gives each category once.
-
-    Args:
-        dsn: as for ``load_files``.
-        to: the destination in ``loader.toml``, needed where there are several.
-        since: only periods that end then or later.
-        until: only periods that start before.
-        schema: dbt's target schema; ``DBT_SCHEMA`` or ``analytics`` unless given.
-
-    Raises:
-        UsageError: nothing was loaded yet, or dbt has not built the models.
-        LoaderError: whatever else goes wrong.
-    """
-    return _activity(Period, dsn, to, schema, since, until)
-
-
-@checked
-def alerts(
-    *,
-    dsn: str | None = None,
-    to: str | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    schema: str | None = None,
-) -> list[Alert]:
-    """Return the alerts, exact up to the last load, in the order of their times, sorted in SQL.
-
-    Args:
-        dsn: as for ``load_files``.
-        to: the destination in ``loader.toml``, needed where there are several.
-        since: only alerts triggered then or later.
-        until: only alerts triggered before.
-        schema: as for ``periods``.
-
-    Raises:
-        UsageError: nothing was loaded yet, or dbt has not built the models.
-        LoaderError: whatever else goes wrong.
-    """
-    return _activity(Alert, dsn, to, schema, since, until)
-
-
 def _load(
     batches: Iterable[pyarrow.RecordBatch],
     mapping: Mapping,
@@ -323,7 +267,7 @@ def _load(
         return replace(result, destination=destination.name)
 
     if to is None or isinstance(to, str):
-        with _errors_explained():
+        with explaining():
             return load_into(find_destination(settings, to), batches)
     found = find_destinations(settings, to)
     if found[0].name is None:
@@ -357,21 +301,3 @@ def _results_of(outcomes: list[Outcome]) -> list[LoadResult]:
     if missing:
         raise IncompleteError(outcomes)
     return [one for one in outcomes if isinstance(one, LoadResult)]
-
-
-@contextmanager
-def _errors_explained() -> Iterator[None]:
-    """Raise what PostgreSQL reports as an error of ours."""
-    try:
-        yield
-    except psycopg.Error as error:
-        raise explain(error) from error
-
-
-def _activity(
-    kind: type[_Row], dsn: str | None, to: str | None, schema: str | None, *span: datetime | None
-) -> list[_Row]:
-    found = find_destination(read_settings(dsn=dsn, is_program=True), to)
-    with _errors_explained(), connect(found.dsn(), as_owner=False) as conn:
-        require_schema(conn)
-        return read_activity(conn, kind, schema or found.settings.dbt_schema, *span)

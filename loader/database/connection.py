@@ -1,7 +1,8 @@
 """Connections to PostgreSQL, and what its errors mean to the user."""
 
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import psycopg
@@ -108,6 +109,15 @@ def explain(error: BaseException, settings: Settings | None = None) -> LoaderErr
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         return refusal(error, "loader", None if settings is None else user_of(settings))
     return _explain_failure(error) or LoaderError(f"the database refuses: {_last_line(error)}")
+
+
+@contextmanager
+def explaining() -> Iterator[None]:
+    """Raise what PostgreSQL reports as an error of ours."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise explain(error) from error
 
 
 def _explain_failure(error: psycopg.Error) -> LoaderError | None:

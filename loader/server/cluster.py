@@ -7,7 +7,6 @@ started it has ended.
 
 import fcntl
 import os
-import re
 import shlex
 import shutil
 import subprocess
@@ -23,6 +22,15 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from loader.errors import ServerError
+from loader.server.postmaster import (
+    PORT,
+    SOCKET_DIR,
+    STATUS,
+    can_hold_a_socket,
+    disown_stale_files,
+    line_of,
+    pid_of,
+)
 from loader.server.private import (
     ELSEWHERE,
     as_user,
@@ -35,7 +43,6 @@ from loader.server.private import (
     user_id,
 )
 
-PORT = 5432
 USER = "postgres"
 
 SETTINGS: Mapping[str, str] = {
@@ -50,11 +57,6 @@ SETTINGS: Mapping[str, str] = {
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
-
-# sockaddr_un holds 108 bytes, one of them the final NUL.
-_SOCKET_PATH_LIMIT = 107
-# No process can have this id (the kernel's limit is 2^22).
-_IMPOSSIBLE_PID = 2**30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,16 +94,16 @@ class Cluster:
 
         That is ``home/run`` or, when no socket can have that path, ``private_dir`` or ``/tmp``.
         """
-        recorded = self._recorded(4)
-        if recorded and self._postmaster_pid() is not None:
+        recorded = line_of(self.data_dir, SOCKET_DIR)
+        if recorded and pid_of(self.data_dir) is not None:
             # Another session, with other variables, may have started it.
             return Path(recorded)
         preferred = self.home / "run"
-        if _can_hold_a_socket(preferred):
+        if can_hold_a_socket(preferred):
             return preferred
         if self.private_dir is not None:
             private = self.private_dir / f"run-{path_hash(self.home)}"
-            if _can_hold_a_socket(private) and os.access(
+            if can_hold_a_socket(private) and os.access(
                 nearest_existing(private), os.W_OK | os.X_OK
             ):
                 return private
@@ -150,7 +152,7 @@ class Cluster:
             psycopg.connect(self.dsn(), connect_timeout=5).close()
         except psycopg.OperationalError:
             # It may also be running without a free connection.
-            return self._postmaster_pid() is not None and "ready" in self._recorded(7)
+            return pid_of(self.data_dir) is not None and "ready" in line_of(self.data_dir, STATUS)
         return True
 
     def start(self) -> bool:
@@ -168,10 +170,10 @@ class Cluster:
             if not (self.data_dir / "PG_VERSION").exists():
                 self._initialize()
             make_private(self.socket_dir, self.run_as)
-            if self._postmaster_pid() is not None:
+            if pid_of(self.data_dir) is not None:
                 self._wait_until_ready()
                 return False
-            self._disown_stale_lock_files()
+            disown_stale_files(self.data_dir, self.socket_dir)
             options = {"listen_addresses": "", **self.settings, "port": str(PORT)}
             options["unix_socket_directories"] = str(self.socket_dir)
             options["unix_socket_permissions"] = "0700"
@@ -188,7 +190,7 @@ class Cluster:
         if not self.home.exists():
             return False
         with self._locked():
-            if self._postmaster_pid() is None:
+            if pid_of(self.data_dir) is None:
                 return False
             self._run("pg_ctl", "-D", self.data_dir, "-m", mode, "-w", "-t", "120", "stop")
             return True
@@ -227,25 +229,6 @@ class Cluster:
             time.sleep(0.1)
         raise ServerError(f"the server does not become ready{self._end_of_log()}")
 
-    def _postmaster_pid(self) -> int | None:
-        """Return the process id in postmaster.pid if that process is the server of this data."""
-        try:
-            pid = int(self._recorded(0))
-        except ValueError:
-            return None
-        command, name = _command_line(pid), self._recorded(1)
-        if str(self.data_dir) in command:
-            return pid
-        # It may have been started under another name of the same directory.
-        return pid if name and name in command and _is_same(Path(name), self.data_dir) else None
-
-    def _recorded(self, line: int) -> str:
-        """Return a line of postmaster.pid: id (0), data (1), socket directory (4), status (7)."""
-        try:
-            return (self.data_dir / "postmaster.pid").read_text().split("\n")[line]
-        except (OSError, IndexError):
-            return ""
-
     def _owner_id(self) -> int:
         return user_id(self.run_as)
 
@@ -261,21 +244,6 @@ class Cluster:
                 f"{self.home} has other things in it, such as {min(others)}; a server needs a "
                 "folder of its own: set LOADER_SERVER_DIR to one that is new or empty"
             )
-
-    def _disown_stale_lock_files(self) -> None:
-        """Make lock files harmless whose process id now belongs to some other program.
-
-        After a reboot, or in a new container, the id of the old server is soon in use again, and
-        the server would refuse to start. The file is kept, with an id that cannot exist, because
-        the server uses the rest of it to find survivors of a crash that still use the data.
-        """
-        for path in (
-            self.data_dir / "postmaster.pid",
-            self.socket_dir / f".s.PGSQL.{PORT}.lock",
-        ):
-            if path.exists() and self._postmaster_pid() is None:
-                lines = path.read_text().split("\n")
-                path.write_text("\n".join([str(_IMPOSSIBLE_PID), *lines[1:]]))
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -307,26 +275,3 @@ class Cluster:
         except OSError:
             return ""
         return f"; the end of {self.log_file}: " + " | ".join(lines[-3:])
-
-
-def _can_hold_a_socket(directory: Path) -> bool:
-    path = str(directory / f".s.PGSQL.{PORT}.lock")
-    # libpq splits PGHOST at commas, and the server its list of directories.
-    return len(os.fsencode(path)) <= _SOCKET_PATH_LIMIT and bool(re.fullmatch(r"[\w./+@=-]+", path))
-
-
-def _is_same(one: Path, other: Path) -> bool:
-    try:
-        return one.samefile(other)
-    except OSError:
-        return False
-
-
-def _command_line(pid: int) -> str:
-    try:
-        return os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes())
-    except OSError:
-        if Path("/proc/self").exists():
-            return ""
-    command = ["ps", "-o", "args=", "-p", str(pid)]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout  # noqa: S603
