@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -24,7 +24,7 @@ from loader.database.locks import (
     unlock,
 )
 from loader.database.partitions import delete_events
-from loader.database.queries import LEFT_OUT, fetch, query, value, values
+from loader.database.queries import fetch, query, value, values
 from loader.database.schema import SCHEMA_VERSION, keep_schema
 from loader.database.together import take_apart
 from loader.errors import CommitLostError, DatabaseError, LoaderError, UsageError
@@ -52,7 +52,7 @@ class LedgerRow:
     rows_loaded: int
     rows_rejected: int
     rows_duplicate: int
-    rows_left_out: int = field(metadata=LEFT_OUT)
+    rows_left_out: int
     kind: str
     origin: str
     first_event_at: datetime | None

@@ -5,15 +5,13 @@ from collections.abc import Mapping
 from dataclasses import fields
 from functools import cache
 from importlib.resources import files
-from typing import Any, Final, LiteralString, TypeAlias, TypeVar
+from typing import Any, LiteralString, TypeAlias, TypeVar
 
 from psycopg import Connection, sql
 from psycopg.rows import class_row, scalar_row
 
 _Row = TypeVar("_Row")
 _Statement: TypeAlias = LiteralString | bytes | sql.SQL | sql.Composed
-# Not the column: a database that only older loaders know does not have it yet.
-LEFT_OUT: Final = {"sql": "rows_read - rows_loaded - rows_rejected - rows_duplicate"}
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
 
@@ -28,18 +26,9 @@ def template(name: str) -> sql.SQL:
 
 
 def select(kind: type[Any], name: str, **parts: sql.Composable) -> sql.Composed:
-    """Return a statement whose ``{columns}`` are the fields of a dataclass.
-
-    A field with ``metadata={"sql": EXPRESSION}`` is that, instead of the column of its name.
-    """
-    columns = [
-        sql.SQL("{} as {}").format(
-            sql.SQL(one.metadata["sql"]) if "sql" in one.metadata else sql.Identifier(one.name),
-            sql.Identifier(one.name),
-        )
-        for one in fields(kind)
-    ]
-    return template(name).format(columns=sql.SQL(", ").join(columns), **parts)
+    """Return a statement whose ``{columns}`` are the fields of a dataclass."""
+    columns = sql.SQL(", ").join(sql.Identifier(one.name) for one in fields(kind))
+    return template(name).format(columns=columns, **parts)
 
 
 def fetch(

@@ -1,7 +1,7 @@
 """What is loaded, and how far behind the models are."""
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -10,7 +10,7 @@ from psycopg import Connection, errors
 from loader.database.citus import ask_where_chunks_are, sizes_of_nodes
 from loader.database.locks import short_try
 from loader.database.models import copy_marks, full_name, progress_schemas
-from loader.database.queries import LEFT_OUT, fetch, query, value
+from loader.database.queries import fetch, query, value
 
 # Of the whole table, and each process that works on one has its own locks.
 QUERIES_AT_ONCE: Final = 5
@@ -38,7 +38,7 @@ class LedgerStatus:
     rows_loaded: int
     rows_rejected: int
     rows_duplicate: int
-    rows_left_out: int = field(metadata=LEFT_OUT)
+    rows_left_out: int
     database_bytes: int
     first_event_at: datetime | None
     last_event_at: datetime | None

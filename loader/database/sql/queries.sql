@@ -106,6 +106,7 @@ with visible as (
         coalesce(sum(rows_loaded), 0)::bigint as rows_loaded,
         coalesce(sum(rows_rejected), 0)::bigint as rows_rejected,
         coalesce(sum(rows_duplicate), 0)::bigint as rows_duplicate,
+        coalesce(sum(rows_left_out), 0)::bigint as rows_left_out,
         min(first_event_at) as first_event_at,
         max(last_event_at) as last_event_at
     from raw.loads
