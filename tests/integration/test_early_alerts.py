@@ -170,6 +170,22 @@ def test_the_clock_tells_of_a_silence_where_nothing_comes(
     ).fetchone() == (3, 1, 3)
 
 
+@pytest.mark.parametrize("by_clock", [True, False])
+def test_of_a_source_only_what_was_to_come_is_told(silences: Silences, by_clock: bool) -> None:
+    with (silences.rules / "alert_rules.csv").open("a") as rules:
+        rules.write("no cars,absence,vehicles,,5 minutes\n")
+    silences.set_clock(330)
+    assert silences.load(320, "tram", source="yard") == []
+    # Overdue already, by the clock and by the events of others; by its own it is not.
+    assert silences.load(0, "car") == []
+    assert silences.load(250) == []
+    silences.set_clock(600)
+    if by_clock:
+        assert silences.watch(600) == silence("12:09:10")
+    else:
+        assert silences.load(560, "tram", source="yard") == silence("12:09:10")
+
+
 def test_of_many_that_look_at_once_one_tells(
     silences: Silences, conn: Connection, scalar: Callable[[str], object]
 ) -> None:
@@ -180,7 +196,8 @@ def test_of_many_that_look_at_once_one_tells(
     # One that has just been started leaves what it missed to those that may load it still.
     with silences.looking(is_patient=True) as late:
         silences.set_clock(301)
-        assert late.rest() == early_alerts._LONGEST_REST_SECONDS
+        # Others load too.
+        assert late.rest() == 300
         assert scalar(count) == 0
         silences.set_clock(901)
         late._next_look = 0

@@ -232,6 +232,29 @@ def test_a_server_that_takes_no_writes_is_waited_for_from_the_start(
     assert conn.execute("select count(*) from raw.events").fetchone() == (5,)
 
 
+def test_observers_do_not_look_before_all_is_read_and_loaded(
+    topic: Topic, broker: MockBrokers, start_consumer: StartConsumer
+) -> None:
+    looks: list[int] = []
+
+    class Looking(Observer):
+        def rest(self) -> float:
+            looks.append(0)
+            return 1
+
+    topic.produce(map(event, range(5)))
+    # So that it does not know for a while whether there is anything.
+    broker.slow_down(700)
+    try:
+        consumer = start_consumer(observers=[Looking()]).consumer
+        wait_until(lambda: consumer.buffered == 5)
+    finally:
+        broker.slow_down(0)
+    steps = consumer.steps
+    wait_until(lambda: consumer.steps > steps + 3)
+    assert looks == []
+
+
 def test_a_database_that_is_down_while_observers_look_is_waited_for(
     topic: Topic, start_consumer: StartConsumer
 ) -> None:

@@ -178,7 +178,7 @@ def test_a_batch_that_comes_too_late_is_read_again(
             move_offsets(conn, group, name, identity, {0: Move(old=None, new=1)})
         move_offsets(at, group, name, identity, own)
 
-    monkeypatch.setattr("loader.kafka.consumer.move_offsets", overtaken)
+    monkeypatch.setattr("loader.kafka.loads.move_offsets", overtaken)
     outcome = topic.consume()
     (result,) = results(outcome)
     assert result["rows_loaded"] == 3
@@ -241,7 +241,7 @@ def test_alerts_go_on_over_batches_and_are_told_once(
             raise FencedError("another consumer has loaded on")
         move_offsets(*arguments)
 
-    monkeypatch.setattr("loader.kafka.consumer.move_offsets", too_late_once)
+    monkeypatch.setattr("loader.kafka.loads.move_offsets", too_late_once)
     outcome = topic.consume("--alert", "--cooldown", "0s")
     assert "another consumer" in outcome.stderr
     assert [line for line in outcome.stderr.splitlines() if "alert:" in line] == [told]

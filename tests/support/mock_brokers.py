@@ -64,6 +64,10 @@ class MockBrokers(Producing):
         """Take connections again."""
         self._call("broker_set_up", number)
 
+    def slow_down(self, milliseconds: int) -> None:
+        """Take so long for each answer."""
+        self._call("broker_set_rtt", -1, milliseconds)
+
     def hand_over(self, number: int, *, topic: str, group: str) -> None:
         """Let a broker lead both partitions of a topic, look after a group, and be in control."""
         for partition in (0, 1):
