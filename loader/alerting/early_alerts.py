@@ -26,7 +26,7 @@ from loader.alerting.relay import Relay
 from loader.alerting.rules import Definitions
 from loader.alerting.states import SourceState
 from loader.database.connection import connect
-from loader.database.queries import query, template, value
+from loader.database.queries import query, template, value, values
 from loader.loading.encode import Rows
 from loader.loading.observer import Observer
 
@@ -137,7 +137,9 @@ class EarlyAlerts(Observer):
                     now, detector.states, by="loaded_at", expected_from=expected_from
                 )
                 _save(conn, detector.states)
-                alert_ids = [value(conn, query("add_early_alert"), alert) for alert in found]
+                if found:
+                    columns = [list(column) for column in zip(*found, strict=True)]
+                    alert_ids = values(conn, query("add_early_alerts"), columns)
         return alert_ids, min((due for due, _ in expected if due > now), default=math.inf)
 
     def begin(self, conn: Connection, load_id: int, *, is_deduped: bool) -> None:

@@ -755,15 +755,17 @@ select
 from raw.alert_states as states
 inner join raw.sources on states.source_id = sources.source_id
 
--- name: add_early_alert
+-- name: add_early_alerts
 insert into raw.early_alerts (triggered_at, source_id, rule_name, category, started_at)
-values (
-    to_timestamp(0) + %s * interval '1 microsecond',
-    %s,
-    %s,
-    %s,
-    to_timestamp(0) + %s * interval '1 microsecond'
-)
+select
+    to_timestamp(0) + found.triggered_at * interval '1 microsecond',
+    found.source_id,
+    found.rule_name,
+    found.category,
+    to_timestamp(0) + found.started_at * interval '1 microsecond'
+from
+    unnest(%s::bigint[], %s::int[], %s::text[], %s::text[], %s::bigint[])
+    as found (triggered_at, source_id, rule_name, category, started_at)
 returning early_alert_id
 
 -- name: save_alert_states
