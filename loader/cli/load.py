@@ -1,7 +1,6 @@
 """``loader load``."""
 
 from collections.abc import Sequence
-from functools import partial
 
 import click
 
@@ -22,7 +21,7 @@ from loader.cli.options import (
 from loader.cli.progress import show_progress
 from loader.cli.report import Output, as_json, print_load
 from loader.cli.typed import options_as
-from loader.delivery.delivery import Delivery, Missing, Outcome, describe_incomplete
+from loader.delivery.delivery import Delivery, Missing, Outcome, describe_incomplete, show_nothing
 from loader.loading.options import LoadOptions
 from loader.loading.result import LoadResult
 from loader.reading.inputs import expand
@@ -87,7 +86,7 @@ def load(
             mapping,
             options,
             observers=observers,
-            show_progress=partial(show_progress, quiet=output.quiet),
+            show_progress=show_nothing if output.quiet else show_progress,
         )
         delivery.begin()
         for an_input in inputs:

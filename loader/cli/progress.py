@@ -13,11 +13,9 @@ from loader.terminal import echo, printable
 
 
 @contextmanager
-def show_progress(name: str, *, quiet: bool) -> Iterator[ProgressCallback]:
+def show_progress(name: str) -> Iterator[ProgressCallback]:
     """Give the callback that shows how far the load of one input is."""
-    if quiet:
-        yield lambda reading, totals: None  # noqa: ARG005
-    elif sys.stderr.isatty():
+    if sys.stderr.isatty():
         with _bar(name) as callback:
             yield callback
     else:

@@ -1,6 +1,5 @@
 """``loader watch``."""
 
-from functools import partial
 from pathlib import Path
 
 import click
@@ -20,7 +19,7 @@ from loader.cli.options import (
 from loader.cli.progress import show_progress
 from loader.cli.report import Output
 from loader.cli.typed import options_as, read_by
-from loader.delivery.delivery import Delivery
+from loader.delivery.delivery import Delivery, show_nothing
 from loader.durations import read_duration
 from loader.loading.options import LoadOptions
 from loader.reading.mapping import Mapping
@@ -78,7 +77,7 @@ def watch(
             mapping,
             options,
             observers=observers,
-            show_progress=partial(show_progress, quiet=output.quiet),
+            show_progress=show_nothing if output.quiet else show_progress,
         )
         watcher = Watcher(
             delivery=delivery,

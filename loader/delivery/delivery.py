@@ -23,8 +23,7 @@ from loader.loading.load import ProgressCallback, load_input
 from loader.loading.observer import Observer
 from loader.loading.options import LoadOptions
 from loader.loading.result import LoadResult
-from loader.reading.batch import Totals
-from loader.reading.inputs import Input, Reading
+from loader.reading.inputs import Input
 from loader.reading.mapping import Mapping
 from loader.reading.paths import STANDARD_INPUT
 
@@ -109,11 +108,9 @@ ShowProgress = Callable[[str], AbstractContextManager[ProgressCallback]]
 State = tuple[int, ...] | None
 
 
-def _show_nothing(label: str) -> AbstractContextManager[ProgressCallback]:  # noqa: ARG001
-    def show(reading: Reading, totals: Totals) -> None:
-        """Show nothing."""
-
-    return nullcontext(show)
+def show_nothing(label: str) -> AbstractContextManager[ProgressCallback]:  # noqa: ARG001
+    """Show nothing of how far a load is."""
+    return nullcontext(lambda reading, totals: None)  # noqa: ARG005
 
 
 @dataclass(eq=False, repr=False)
@@ -133,7 +130,7 @@ class Delivery:
     options: LoadOptions
     _: KW_ONLY
     observers: Sequence[Observer] = ()
-    show_progress: ShowProgress = _show_nothing
+    show_progress: ShowProgress = show_nothing
 
     def __post_init__(self) -> None:
         self._mappings = {one.name: one.mapping(self.mapping) for one in self.destinations}
