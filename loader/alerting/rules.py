@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -105,18 +106,14 @@ def read_definitions(project: Path, seeds: Path | None = None) -> Definitions:
     be missing.
     """
     directory = project / "seeds" if seeds is None else seeds
-    types = _read(directory / "event_types.csv", _TYPE_COLUMNS, _slips_of_types)
+    slips_of_type = partial(_slips_of_type, spellings={})
+    types = _read(directory / "event_types.csv", _TYPE_COLUMNS, slips_of_type)
     categories = {row.values["event_type"]: row.values["category"] for row in types}
     known = sorted({CATCH_ALL, *categories.values()})
-    rules = _read(
-        directory / "alert_rules.csv", _RULE_COLUMNS, lambda rows: _slips_of_rules(rows, known)
-    )
-    own = directory / "categories.csv"
-    rows = (
-        _read(own, _CATEGORY_COLUMNS, lambda rows: _slips_of_categories(rows, known))
-        if own.exists()
-        else []
-    )
+    slips_of_rule = partial(_slips_of_rule, categories=known)
+    rules = _read(directory / "alert_rules.csv", _RULE_COLUMNS, slips_of_rule)
+    own, slips_of_own = directory / "categories.csv", partial(_slips_of_own, categories=known)
+    rows = _read(own, _CATEGORY_COLUMNS, slips_of_own) if own.exists() else []
     unalerted = {r.values["category"] for r in rows if r.values["is_alerted"].lower() == "false"}
     return Definitions(
         # What is unusual takes the weeks before, which a loader does not look at.
@@ -143,74 +140,62 @@ def _rule(values: Mapping[str, str]) -> Rule:
     return kind(name=name, category=category, min_duration=read_duration(values["min_duration"]))
 
 
-def _slips_of_types(rows: Sequence[_Row]) -> Iterator[str]:
+def _slips(
+    rows: Sequence[_Row], columns: Sequence[str], slips_of: Callable[[_Row], Iterable[str]]
+) -> Iterator[str]:
+    """Yield what is wrong, row by row; the first column names a row, and no name is there twice."""
     lines: dict[str, int] = {}
-    spellings: dict[str, tuple[int, str]] = {}
     for row in rows:
-        name, category, at = row.values["event_type"], row.values["category"], f"line {row.line}, "
-        yield from _slips_of_texts(row, at, _TYPE_COLUMNS)
+        name = row.values[columns[0]]
+        is_rule = name and columns is _RULE_COLUMNS
+        at = f"line {row.line}, {name}, " if is_rule else f"line {row.line}, "
+        for column in columns:
+            value = row.values[column]
+            if value != value.strip():
+                yield f'{at}{column}: "{value}" has blanks around it; take them away'
+            elif not value and column not in _OPTIONAL:
+                yield f"{at}{column}: it is empty"
         # Types are as the detectors write them, Car and car: two.
-        if name and name in lines:
-            yield f'{at}event_type: "{name}" is on line {lines[name]} already; keep one of the two'
-        lines.setdefault(name, row.line)
-        line, first = spellings.setdefault(category.lower(), (row.line, category))
-        if first != category and category.strip() == category:
-            yield (
-                f'{at}category: "{category}" is "{first}" on line {line}; write both the same way'
-            )
-
-
-def _slips_of_rules(rows: Sequence[_Row], categories: Sequence[str]) -> Iterator[str]:
-    lines: dict[str, int] = {}
-    for row in rows:
-        name, category = row.values["rule_name"], row.values["category"]
-        at = f"line {row.line}, {name}, " if name else f"line {row.line}, "
-        yield from _slips_of_texts(row, at, _RULE_COLUMNS)
-        same = name.lower()
+        same = name if columns is _TYPE_COLUMNS else name.lower()
         if name and same in lines:
-            yield f'{at}rule_name: "{name}" is on line {lines[same]} already; keep one of the two'
-        lines.setdefault(same, row.line)
-        yield from _slips_of_category(category, at, categories)
-        yield from (at + slip for slip in _slips_of_kind(row.values))
-
-
-def _slips_of_categories(rows: Sequence[_Row], categories: Sequence[str]) -> Iterator[str]:
-    lines: dict[str, int] = {}
-    for row in rows:
-        category, gap, at = row.values["category"], row.values["activity_gap"], f"line {row.line}, "
-        yield from _slips_of_texts(row, at, _CATEGORY_COLUMNS)
-        same = category.lower()
-        if category and same in lines:
-            line = lines[same]
-            yield f'{at}category: "{category}" is on line {line} already; keep one of the two'
-        lines.setdefault(same, row.line)
-        yield from _slips_of_category(category, at, categories)
-        if gap and not _is_duration(gap):
             yield (
-                f"{at}activity_gap: it is a duration of no more than {_LONGEST.days} days, such as "
-                f'30 seconds or 1 hour 30 minutes, or empty, and not "{gap}"'
+                f'{at}{columns[0]}: "{name}" is on line {lines[same]} already; keep one of the two'
             )
-        if row.values["is_alerted"].lower() not in ("", "true", "false"):
-            yield (
-                f'{at}is_alerted: it is true, false or empty, and not "{row.values["is_alerted"]}"'
-            )
+        lines.setdefault(same, row.line)
+        yield from (at + slip for slip in slips_of(row))
 
 
-def _slips_of_category(category: str, at: str, categories: Sequence[str]) -> Iterator[str]:
+def _slips_of_type(row: _Row, spellings: dict[str, tuple[int, str]]) -> Iterator[str]:
+    category = row.values["category"]
+    line, first = spellings.setdefault(category.lower(), (row.line, category))
+    if first != category and category.strip() == category:
+        yield f'category: "{category}" is "{first}" on line {line}; write both the same way'
+
+
+def _slips_of_category(row: _Row, categories: Sequence[str]) -> Iterator[str]:
+    category = row.values["category"]
     if category and category.strip() == category and category not in categories:
         yield (
-            f'{at}category: "{category}" is no category of event_types.csv, '
+            f'category: "{category}" is no category of event_types.csv, '
             f"which has {', '.join(categories)}"
         )
 
 
-def _slips_of_texts(row: _Row, at: str, columns: Sequence[str]) -> Iterator[str]:
-    for column in columns:
-        value = row.values[column]
-        if value != value.strip():
-            yield f'{at}{column}: "{value}" has blanks around it; take them away'
-        elif not value and column not in _OPTIONAL:
-            yield f"{at}{column}: it is empty"
+def _slips_of_own(row: _Row, categories: Sequence[str]) -> Iterator[str]:
+    yield from _slips_of_category(row, categories)
+    gap, is_alerted = row.values["activity_gap"], row.values["is_alerted"]
+    if gap and not _is_duration(gap):
+        yield (
+            f"activity_gap: it is a duration of no more than {_LONGEST.days} days, such as "
+            f'30 seconds or 1 hour 30 minutes, or empty, and not "{gap}"'
+        )
+    if is_alerted.lower() not in ("", "true", "false"):
+        yield f'is_alerted: it is true, false or empty, and not "{is_alerted}"'
+
+
+def _slips_of_rule(row: _Row, categories: Sequence[str]) -> Iterator[str]:
+    yield from _slips_of_category(row, categories)
+    yield from _slips_of_kind(row.values)
 
 
 def _slips_of_kind(values: Mapping[str, str]) -> Iterator[str]:
@@ -247,7 +232,7 @@ def _is_duration(text: str) -> bool:
 
 
 def _read(
-    path: Path, columns: Sequence[str], slips_of: Callable[[Sequence[_Row]], Iterable[str]]
+    path: Path, columns: Sequence[str], slips_of: Callable[[_Row], Iterable[str]]
 ) -> list[_Row]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -261,7 +246,7 @@ def _read(
             "in its directory, or name the directory of the two seeds with --rules"
         ) from None
     if set(columns) <= set(header):
-        slips = list(slips_of(rows))
+        slips = list(_slips(rows, columns, slips_of))
     else:
         slips = [f"it needs the columns {', '.join(columns)}; it has {', '.join(header) or 'none'}"]
     if slips:
