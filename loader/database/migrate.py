@@ -19,7 +19,7 @@ from loader.database.locks import (
     lock_for_transaction,
     unlock,
 )
-from loader.database.partitions import KEEP_NO_STATISTICS, PORTION, insert_chunks
+from loader.database.partitions import PORTION, create_partition, insert_chunks
 from loader.database.queries import query, template, values
 from loader.database.schema import CHANGE_PATIENCE_SECONDS, apply_schema, is_older
 from loader.database.waiting import now_and_then
@@ -84,17 +84,10 @@ def _convert_partitions(conn: Connection) -> int:
 
 def _create_partition_of_chunks(conn: Connection, name: str) -> None:
     found = conn.execute(query("chunks_partition"), {"partition": name}).fetchone()
-    if found is None:
-        return
-    chunks, bounds = found
-    table = sql.Identifier("raw", chunks)
-    for statement in (
-        "create table {table} (like raw.converted_chunks including all)",
-        f"alter table {{table}} {KEEP_NO_STATISTICS}",
-        "alter table raw.converted_chunks attach partition {table} {bounds}",
-    ):
+    if found is not None:
+        chunks, bounds = found
         # As PostgreSQL itself writes the bounds of the other table.
-        conn.execute(sql.SQL(statement).format(table=table, bounds=sql.SQL(bounds)))
+        create_partition(conn, "converted_chunks", chunks, sql.SQL(bounds))
 
 
 def _convert(conn: Connection, name: str) -> int:

@@ -27,7 +27,7 @@ MAX_NEW_PARTITIONS: Final[dict[PartitionBy, int]] = {"month": 120, "week": 520, 
 PORTION: Final = 16
 
 # Of the arrays, which ANALYZE takes long for; a partition does not inherit that.
-KEEP_NO_STATISTICS: Final = (
+_KEEP_NO_STATISTICS: Final = (
     "alter event_times set statistics 0, alter event_type_ids set statistics 0,"
     " alter attributes set statistics 0, alter load_ids set statistics 0"
 )
@@ -82,19 +82,25 @@ class Partitions:
     def _create_for(self, day: int) -> str:
         first, end = self.layout.free(day)
         name = partition_name(first, end)
-        table = sql.Identifier("raw", name)
-        # Attached afterwards: "create table ... partition of" would wait for every COPY that
-        # runs, those of this load among them. Indexes of the same definition are attached with it.
-        for statement in (
-            "create table {} (like raw.event_chunks including all)",
-            f"alter table {{}} {KEEP_NO_STATISTICS}",
-            "alter table raw.event_chunks attach partition {} for values from ({}) to ({})",
-        ):
-            self._conn.execute(
-                sql.SQL(statement).format(table, sql.Literal(bound(first)), sql.Literal(bound(end)))
-            )
+        bounds = sql.SQL("for values from ({}) to ({})").format(bound(first), bound(end))
+        create_partition(self._conn, "event_chunks", name, bounds)
         self.layout.add(name, first, end)
         return name
+
+
+def create_partition(conn: Connection, parent: str, name: str, bounds: sql.Composable) -> None:
+    """Create a partition of a table of chunks.
+
+    It is attached afterwards: "create table ... partition of" would wait for every COPY that runs,
+    those of this load among them. Indexes of the same definition are attached with it.
+    """
+    for statement in (
+        "create table {table} (like {parent} including all)",
+        f"alter table {{table}} {_KEEP_NO_STATISTICS}",
+        "alter table {parent} attach partition {table} {bounds}",
+    ):
+        table, of = sql.Identifier("raw", name), sql.Identifier("raw", parent)
+        conn.execute(sql.SQL(statement).format(table=table, parent=of, bounds=bounds))
 
 
 def read_layout(conn: Connection) -> Layout:
