@@ -176,10 +176,9 @@ class TopicConsumer:
         good = [message for message in messages if message.error() is None]
         # First, for what follows on them is judged by how far we have read.
         self._share.add(good)
-        if len(good) < len(messages):
-            for message in messages:
-                if message.error() is not None:
-                    self._notice(message)
+        for message in messages:
+            if message.error() is not None:
+                self._notice(message)
 
     def _notice(self, message: Any) -> None:
         """Look at what came instead of a message."""
