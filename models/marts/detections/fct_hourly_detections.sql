@@ -20,4 +20,6 @@ final as (
     {{ named_hourly_detections('counts') | indent(4) }}
 )
 
+-- Who counts the days of a source then finds their hours side by side.
 select * from final
+order by source_id, hour_started_at
