@@ -44,9 +44,10 @@ hypothesis.settings.load_profile("patient")
 ROOT = Path(__file__).parents[1]
 TEMPLATE = "template_raw"
 LONGEST = (
-    "test_crashes", "test_retention_crashes", "test_silence", "test_cluster",
-    "test_kafka_crashes", "test_readers", "test_concurrency", "test_law", "test_dbt_commands",
-    "test_bombs", "test_site", "test_board",
+    "test_crashes", "test_retention_crashes", "test_server_crashes", "test_migrate", "test_silence",
+    "test_cluster", "test_kafka_crashes", "test_readers", "test_concurrency", "test_law",
+    "test_dbt_commands", "test_package", "test_seeds", "test_settings", "test_roles",
+    "test_share_by_source", "test_builds", "test_bombs", "test_site", "test_board",
 )  # fmt: skip
 # The version before, and the last one that did not look at raw.schema_version.
 PREVIOUS = "88292b17104f544d552f992ea4a5feb8572e7cfd"
@@ -77,9 +78,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep together, when tests are spread over workers, those that share something prepared.
 
-    What takes longest comes first, so that nobody waits for it at the end.
+    What takes longest comes first, so that nobody waits for it at the end; and of each folder as
+    much at any time, as some work while others wait.
     """
-    items.sort(key=lambda item: item.path.stem not in LONGEST)
+    folders: dict[str, list[pytest.Item]] = {}
+    for item in sorted(items, key=lambda item: item.path.stem not in LONGEST):
+        folders.setdefault(item.path.relative_to(ROOT).parts[1], []).append(item)
+    place = {
+        item: number / len(folder)
+        for folder in folders.values()
+        for number, item in enumerate(folder)
+    }
+    items.sort(key=lambda item: place[item])
     for item in items:
         fixtures = getattr(item, "_fixtureinfo").name2fixturedefs.values()  # noqa: B009
         if any(one.scope == "module" for found in fixtures for one in found):
@@ -89,9 +99,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture
 def generator() -> random.Random:
     """Random numbers; a test that fails shows the seed, and TEST_SEED gives them again."""
-    seed = int(os.environ.get("TEST_SEED", random.randrange(2**32)))
+    seed = new_seed()
     print(f"TEST_SEED={seed}")  # noqa: T201
     return random.Random(seed)
+
+
+def new_seed() -> int:
+    """Return a new seed, or the one that is asked for."""
+    return int(os.environ.get("TEST_SEED", random.randrange(2**32)))
 
 
 @pytest.fixture(scope="session")
@@ -195,6 +210,11 @@ def citus_dsn(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def pg_environment(cluster: Cluster, database: str) -> dict[str, str]:
     """The environment in which dbt, psql and the loader find the new database."""
+    return environment_of(cluster, database)
+
+
+def environment_of(cluster: Cluster, database: str) -> dict[str, str]:
+    """Return an environment that names a database, and no other one."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PG", "LOADER_", "DBT_"))}
     return {**kept, **variables_of(cluster, database)}
 

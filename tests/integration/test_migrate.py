@@ -2,13 +2,18 @@
 
 import random
 import signal
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from psycopg import Connection, errors
 from psycopg.rows import TupleRow
@@ -16,12 +21,16 @@ from psycopg.rows import TupleRow
 from loader.database.connection import connect
 from loader.database.migrate import migrate
 from loader.errors import UsageError
+from loader.server.cluster import Cluster
+from tests.conftest import environment_of, new_database, new_seed
 from tests.support.killed import migrate_until, was_reached
 from tests.support.waits import wait_until
 
 Run = Callable[..., Any]
 Write = Callable[..., Path]
 Scalar = Callable[[str], object]
+
+_numbers = count(1)
 
 EVENTS = (
     "select event_time, source_id, event_type_id, load_id, attributes::text from raw.events"
@@ -79,49 +88,77 @@ def reader(conn: Connection[TupleRow]) -> Iterator[str]:
 
 
 @pytest.fixture
-def made_anew(conn: Connection[TupleRow], run_loader: Run, write_events: Write) -> list[object]:
+def made_anew(run_loader: Run, write_events: Write, archive_dsn: str) -> list[object]:
     """The shape of chunks in a database that never had anything else."""
-    assert run_loader("load", write_events("new.csv", start="2024-01-01T00")).exit_code == 0
-    return shape(conn)
+    path = write_events("new.csv", start="2024-01-01T00")
+    assert run_loader("load", path, "--dsn", archive_dsn).exit_code == 0
+    with connect(archive_dsn, purpose="test") as anew:
+        return shape(anew)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Old:
+    """A template database of the version before.
+
+    Attributes:
+        name: its name.
+        files: what was loaded into it.
+        seed: what the files come of.
+    """
+
+    name: str
+    files: list[Path]
+    seed: int
+
+
+@pytest.fixture(scope="module")
+def old(
+    cluster: Cluster, previous: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Old]:
+    """Events of the version before: with attributes, equal ones, withdrawn, left by a crash."""
+    folder, seed = tmp_path_factory.mktemp("old"), new_seed()
+    generator = random.Random(seed)
+    with new_database(cluster, "old", "template0") as name:
+        before = {"PYTHONPATH": str(previous), "PYTHONSAFEPATH": "1"}
+        environment = environment_of(cluster, name) | before
+
+        def run(*arguments: str | Path) -> None:
+            program = [sys.executable, "-m", "loader", *map(str, arguments)]
+            subprocess.run(program, env=environment, check=True, capture_output=True)
+
+        for number, note in enumerate(("", "x", "", "")):
+            rows = [
+                f"2024-{generator.randint(1, 2):02d}-{generator.randint(1, 2):02d}T00:"
+                f"{generator.randint(0, 59):02d}:{generator.randint(0, 9):02d}Z,"
+                f"{generator.choice(('car', 'bus'))},camera {generator.randint(1, 2)},"
+                f"{note and generator.choice(('', 'a', 'b'))}\n"
+                for _ in range(2_500)
+            ]
+            path = folder / f"old-{number}.csv"
+            path.write_text("time,type,source,note\n" + "".join(rows))
+            run("load", path, *(("--attributes", "note") if note else ()))
+        run("withdraw", "3")
+        with psycopg.connect(cluster.dsn(name)) as conn:
+            # What a load leaves that was killed.
+            conn.execute("insert into raw.loads (origin, loader_version) values ('killed', '0')")
+            conn.execute("insert into raw.events values ('2024-01-01', 6, 1, 1, null)")
+        yield Old(name=name, files=sorted(folder.iterdir()), seed=seed)
 
 
 @pytest.fixture
-def old_database(
-    request: pytest.FixtureRequest,
-    conn: Connection[TupleRow],
-    run_previous: Run,
-    tmp_path: Path,
-    generator: random.Random,
-) -> None:
-    """Events of the version before: with attributes, equal ones, withdrawn, left by a crash."""
-    if "made_anew" in request.fixturenames:
-        request.getfixturevalue("made_anew")
-    conn.execute("drop schema raw cascade")
-    for number, note in enumerate(("", "x", "", "")):
-        rows = [
-            f"2024-{generator.randint(1, 2):02d}-{generator.randint(1, 2):02d}T00:"
-            f"{generator.randint(0, 59):02d}:{generator.randint(0, 9):02d}Z,"
-            f"{generator.choice(('car', 'bus'))},camera {generator.randint(1, 2)},"
-            f"{note and generator.choice(('', 'a', 'b'))}\n"
-            for _ in range(2_500)
-        ]
-        path = tmp_path / f"old-{number}.csv"
-        path.write_text("time,type,source,note\n" + "".join(rows))
-        options = ("--attributes", "note") if note else ()
-        assert run_previous("load", path, *options)[0] == 0
-    assert run_previous("withdraw", "3")[0] == 0
-    # What a load leaves that was killed.
-    conn.execute("insert into raw.loads (origin, loader_version) values ('killed', '0')")
-    conn.execute("insert into raw.events values ('2024-01-01', 6, 1, 1, null)")
+def database(cluster: Cluster, old: Old) -> Iterator[str]:
+    """The name of a new database of the version before."""
+    print(f"TEST_SEED={old.seed}")  # noqa: T201
+    with new_database(cluster, f"old_{next(_numbers)}", old.name) as name:
+        yield name
 
 
-@pytest.mark.usefixtures("old_database")
 def test_a_database_of_rows_is_converted(
     conn: Connection[TupleRow],
     made_anew: list[object],
     run_loader: Run,
     run_previous: Run,
-    tmp_path: Path,
+    old: Old,
     scalar: Scalar,
     dsn: str,
     reader: str,
@@ -164,16 +201,15 @@ def test_a_database_of_rows_is_converted(
         assert other.execute("select count(*) from raw.events").fetchone() is not None
 
     # Both loaders go on as they should.
-    assert "already loaded" in run_loader("load", tmp_path / "old-0.csv").stdout
-    assert run_previous("load", tmp_path / "old-2.csv")[0] == 1
-    assert run_loader("load", tmp_path / "old-2.csv").exit_code == 0
+    assert "already loaded" in run_loader("load", old.files[0]).stdout
+    assert run_previous("load", old.files[2])[0] == 1
+    assert run_loader("load", old.files[2]).exit_code == 0
     assert run_loader("maintain", "--migrate").exit_code == 0
     assert scalar("select count(*) from raw.loads where load_seq is null") == 0
     # What was withdrawn is gone by now, as no model will ask for it.
     assert scalar(MISSING) == 0
 
 
-@pytest.mark.usefixtures("old_database")
 def test_a_conversion_that_is_killed_at_any_step_is_gone_on_with(
     conn: Connection[TupleRow], dsn: str, tmp_path: Path, scalar: Scalar
 ) -> None:
@@ -195,7 +231,6 @@ def test_a_conversion_that_is_killed_at_any_step_is_gone_on_with(
     assert events(conn) == kept
 
 
-@pytest.mark.usefixtures("old_database")
 def test_older_loaders_go_on_while_events_are_converted(
     dsn: str,
     run_loader: Run,
@@ -246,7 +281,6 @@ def test_older_loaders_go_on_while_events_are_converted(
     assert run_loader("load", write_events("after.csv")).exit_code == 0
 
 
-@pytest.mark.usefixtures("old_database")
 def test_what_can_only_depend_on_a_table_is_named(
     conn: Connection[TupleRow], run_loader: Run
 ) -> None:
@@ -260,7 +294,6 @@ def test_what_can_only_depend_on_a_table_is_named(
     ).fetchone() == ("p",)
 
 
-@pytest.mark.usefixtures("old_database")
 def test_views_that_one_may_not_replace_are_named(
     conn: Connection[TupleRow], dsn: str, reader: str, scalar: Scalar
 ) -> None:
