@@ -44,8 +44,6 @@ def compile_once(environment: MacroFuzzEnvironment, source: str) -> CodeType:
 
 
 MacroFuzzEnvironment.compile = compile_once  # type: ignore[method-assign,assignment]
-# Of what dbt says for those who debug it: the statements, and what it warns of all the same.
-HEARD = (SQLQuery, TypeCodeNotFound)
 BUILD = ("build", "--exclude-resource-type", "test", "unit_test")
 
 
@@ -88,7 +86,7 @@ class Dbt:
         if self.manifest is None:
             is_shared = self.project == PROJECT
             self.manifest = read_manifest(self.parsed()) if is_shared else self._parse()
-        with contextlib.redirect_stdout(None), unheard():
+        with contextlib.redirect_stdout(None), unheard(at_statement=self.statements.add):
             command, *rest = arguments
             runner = dbtRunner(manifest=self.manifest, callbacks=[self._note])
             return runner.invoke([command, *self.options(), *rest])
@@ -123,29 +121,37 @@ class Dbt:
         return parsed.result
 
     def _note(self, event: EventMsg) -> None:
-        if event.info.name == "SQLQuery":
-            self.statements.add(str(getattr(event.data, "sql", "")))
         # The result of an operation does not say what went wrong.
         if event.info.level == "error":
             self.errors.append(str(getattr(event.info, "msg", "")))
 
 
 @contextlib.contextmanager
-def unheard(at_each: Callable[[], object] = lambda: None) -> Iterator[None]:
-    """Make nothing of what dbt says for those who debug it, but for ``HEARD``: a fourth of a run.
+def unheard(
+    at_each: Callable[[], object] = lambda: None,
+    at_statement: Callable[[str], object] = lambda _: None,
+) -> Iterator[None]:
+    """Make nothing of what dbt says for those who debug it: a third of a run.
 
     Args:
         at_each: what to call at each event of dbt, also at those.
+        at_statement: what to call with each statement, which is such an event too.
     """
     make, fire = BaseEvent.__init__, EventManager.fire_event
 
+    def is_heard(event: BaseEvent) -> bool:
+        # What it warns of all the same.
+        return isinstance(event, TypeCodeNotFound) or not isinstance(event, DebugLevel)
+
     def make_if_heard(event: BaseEvent, *arguments: Any, **fields: Any) -> None:
-        if isinstance(event, HEARD) or not isinstance(event, DebugLevel):
+        if is_heard(event):
             make(event, *arguments, **fields)
+        elif isinstance(event, SQLQuery):
+            at_statement(fields["sql"])
 
     def fire_if_heard(manager: EventManager, event: BaseEvent, *more: Any, **others: Any) -> None:
         at_each()
-        if isinstance(event, HEARD) or not isinstance(event, DebugLevel):
+        if is_heard(event):
             fire(manager, event, *more, **others)
 
     with (
