@@ -9,11 +9,10 @@ from loader.errors import InputError
 from loader.reading import attributes, header, rejected
 from loader.reading.arrow import Array, DataType, RecordBatch, Schema, pa
 from loader.reading.batch import EventBatch
-from loader.reading.extract import Events, extract
+from loader.reading.extract import Events, extract, plain, plain_type
 from loader.reading.fields import Path, Step, alike, chain, parse, shown, tree
 from loader.reading.limits import DEEPEST, Limits
 from loader.reading.mapping import Mapping
-from loader.reading.plain import plain, plain_type
 from loader.reading.rows import Assembler, Origins, Rows
 from loader.reading.texts import is_text, value_at
 from loader.reading.times import EPOCHS

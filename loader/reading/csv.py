@@ -158,7 +158,7 @@ class _Columns:
 
     def __init__(self, found: tuple[str, ...], mapping: Mapping) -> None:
         self._mapping = mapping
-        self._at = header.positions(found, mapping)
+        self._at = {name: header.position(found, name, mapping) for name in mapping.options}
         self.dialect = Dialect(mapping.separator, len(found))
         names = set(mapping.needed_columns) - set(mapping.time_columns)
         self._types = {

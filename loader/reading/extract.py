@@ -1,13 +1,15 @@
-"""Extraction: the columns that paths lead to, out of structs and lists of Arrow."""
+"""Extraction: the columns that paths lead to, out of structs and lists of Arrow.
 
-from typing import Any
+Of the many types that files may have, they get the few that the readers know.
+"""
+
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from loader.reading.arrow import Array, RecordBatch, pa, pc
+from loader.reading.arrow import Array, DataType, RecordBatch, pa, pc
 from loader.reading.fields import Node
-from loader.reading.plain import plain
 
 
 class Events:
@@ -102,3 +104,36 @@ def _items(lists: Array, events: Events) -> tuple[Array, NDArray[np.int64]]:
         is_none = is_null[above]
         items = items.take(pa.array(np.cumsum(~is_none) - 1, mask=is_none))
     return items, above
+
+
+def plain(column: Array) -> Array:
+    """Return the same values as a plain column."""
+    kind = column.type
+    if pa.types.is_dictionary(kind) and plain_type(kind.value_type) != kind.value_type:
+        return plain(column.dictionary_decode())
+    if isinstance(kind, pa.UuidType):
+        return pa.array([None if one is None else str(one) for one in column.to_pylist()], "string")
+    if isinstance(kind, pa.BaseExtensionType):
+        return plain(column.storage)
+    wanted = plain_type(kind)
+    return column if wanted == kind else column.cast(wanted)
+
+
+def plain_type(kind: DataType) -> DataType:
+    """Return the type that a column of some type gets.
+
+    The instants of zoned times stay the same: only how they are shown depends on the zone, whose
+    name this machine may not even know.
+    """
+    if isinstance(kind, pa.BaseExtensionType):
+        return pa.string() if isinstance(kind, pa.UuidType) else plain_type(kind.storage_type)
+    if pa.types.is_timestamp(kind) and kind.tz is not None:
+        return pa.timestamp(kind.unit, "UTC")
+    return _PLAIN.get(kind, kind)
+
+
+_PLAIN: Final = {
+    pa.string_view(): pa.string(),
+    pa.binary_view(): pa.binary(),
+    pa.float16(): pa.float32(),
+}

@@ -82,17 +82,6 @@ class Node:
         """What is wanted of what it has inside of it."""
         return [*self.keys.values(), *([] if self.items is None else [self.items])]
 
-    def add(self, name: str, path: Path) -> None:
-        """Want what a path leads to, as a column."""
-        node = self
-        for step in path:
-            if step is ITEMS:
-                node.items = node.items or Node()
-                node = node.items
-            else:
-                node = node.keys.setdefault(step, Node())
-        node.names.append(name)
-
 
 def tree(paths: Mapping[str, Path]) -> Node:
     """Return the values that are wanted of a row.
@@ -107,7 +96,14 @@ def tree(paths: Mapping[str, Path]) -> Node:
     root = Node()
     deepest: tuple[str, Path] = ("", ())
     for name, path in paths.items():
-        root.add(name, path)
+        node = root
+        for step in path:
+            if step is ITEMS:
+                node.items = node.items or Node()
+                node = node.items
+            else:
+                node = node.keys.setdefault(step, Node())
+        node.names.append(name)
         above = arrays(path)
         both = min(len(above), len(deepest[1]))
         if above[:both] != deepest[1][:both]:

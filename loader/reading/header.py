@@ -119,11 +119,6 @@ def parse(line: bytes, delimiter: str) -> tuple[str, ...]:
     return tuple(fields)
 
 
-def positions(found: Sequence[str], mapping: Mapping) -> dict[str, int]:
-    """Find where the columns are that a mapping names, each as `position` does."""
-    return {name: position(found, name, mapping) for name in mapping.options}
-
-
 def position(found: Sequence[str], name: str, mapping: Mapping, key: str | None = None) -> int:
     """Find a column that a mapping names, or a key of it, if only but for case and blanks around.
 

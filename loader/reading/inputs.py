@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Final, Protocol, cast
+from typing import BinaryIO, Final, TypeAlias, cast
 
 from loader.errors import InputError, about
 from loader.reading.batch import EventBatch
@@ -22,7 +22,6 @@ from loader.reading.mapping import Mapping
 from loader.reading.parquet import ParquetReader
 from loader.reading.paths import STANDARD_INPUT, Input, expand
 from loader.reading.prefetch import Prefetch
-from loader.reading.rows import Assembler
 from loader.reading.streams import (
     BAD_ARCHIVE,
     SNIFFED,
@@ -37,15 +36,7 @@ __all__ = ["Input", "Reading", "expand", "open_reading"]
 _HASHED_AT_ONCE: Final = 1 << 20
 
 
-class Reader(Protocol):
-    """What each format provides."""
-
-    header: bytes | None
-    assembler: Assembler
-
-    def __iter__(self) -> Iterator[EventBatch]:
-        """Yield the rows of the input in its order."""
-        ...
+Reader: TypeAlias = CsvReader | JsonReader | ParquetReader
 
 
 class Reading:

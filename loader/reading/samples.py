@@ -16,10 +16,10 @@ from loader.reading import attributes, fields, header, inputs
 from loader.reading.arrow import ArrowError, pa, pq
 from loader.reading.batch import EventBatch
 from loader.reading.brackets import is_document
+from loader.reading.extract import plain
 from loader.reading.limits import DEEPEST, Limits
 from loader.reading.mapping import Format, Mapping
 from loader.reading.paths import Input, expand, file_input
-from loader.reading.plain import plain
 from loader.reading.times import EPOCHS, Clock
 
 _BYTES: Final = 1 << 20

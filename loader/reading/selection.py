@@ -161,7 +161,9 @@ class Selection:
 def without_unused_names(events: RecordBatch) -> RecordBatch:
     """Return events whose dictionaries hold no names but their own."""
     columns = {name: events.column(name) for name in events.schema.names}
-    return pa.RecordBatch.from_pydict(columns | {name: _used(columns[name]) for name in _NAMES})
+    for name in _NAMES:
+        columns[name] = columns[name].dictionary_decode().dictionary_encode()
+    return pa.RecordBatch.from_pydict(columns)
 
 
 def _others(column: Array, wanted: Sequence[str]) -> NDArray[np.bool_]:
@@ -171,14 +173,3 @@ def _others(column: Array, wanted: Sequence[str]) -> NDArray[np.bool_]:
     at = column.indices.fill_null(len(names)).to_numpy(zero_copy_only=False)
     found: NDArray[np.bool_] = np.append(is_other, False)[at]
     return found
-
-
-def _used(column: Array) -> Array:
-    names = column.dictionary
-    indices = column.indices.to_numpy(zero_copy_only=False)
-    used = np.flatnonzero(np.bincount(indices, minlength=len(names)))
-    if len(used) == len(names):
-        return column
-    place = np.zeros(len(names), np.int32)
-    place[used] = np.arange(len(used))
-    return pa.DictionaryArray.from_arrays(pa.array(place[indices]), names.take(pa.array(used)))

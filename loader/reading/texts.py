@@ -44,11 +44,7 @@ class Texts:
 
     def bytes_at(self, place: int) -> NDArray[np.uint8]:
         """The byte at a place of each, which must have it; counted from the end if below zero."""
-        found: NDArray[np.uint8]
-        if self._table is not None:
-            found = self._table[:, place]
-        else:
-            found = self._data[self._offsets[place < 0 :][: len(self)] + place]
+        found: NDArray[np.uint8] = self._data[self._offsets[place < 0 :][: len(self)] + place]
         return found
 
     def _set(self, array: Array) -> None:
@@ -61,16 +57,8 @@ class Texts:
             else np.zeros(1, np.int32)
         )
         self.lengths = np.diff(self._offsets)
-        # Those of one length, as times mostly are, make a table: a byte of each is a column of it.
-        self._table: NDArray[np.uint8] | None = None
-        width = int(self.lengths[0]) if len(array) else 0
-        if width and (self.lengths == width).all():
-            first = int(self._offsets[0])
-            self._table = self._data[first : first + width * len(array)].reshape(-1, width)
 
     def _is_padded(self) -> bool:
-        if self._table is not None:
-            return any(bool((self.bytes_at(place) <= _BLANK).any()) for place in (0, -1))
         filled = self.lengths > 0
         starts, ends = self._offsets[:-1], self._offsets[1:]
         if not filled.all():

@@ -12,6 +12,7 @@ from loader.errors import UsageError
 from loader.reading.times.calendar import EPOCH, SECOND, micros_of
 
 DAY: Final = 86_400
+_NEVER: Final = 1 << 40
 # Real ones lie between -12 and +14 hours.
 _OFFSET: Final = re.compile(r"([+-])(0\d|1[0-5])(?::?([0-5]\d))?", re.ASCII)
 
@@ -43,18 +44,12 @@ class Zone:
             empty = np.zeros(0, np.bool_)
             return local, empty, empty
         self._cover(int(local.min()), int(local.max()))
-        after = np.searchsorted(self._bounds, local, side="right")
-        utc = local - self._offsets[after]
-        if len(self._bounds) == 0:
-            none = np.zeros(len(local), np.bool_)
-            return utc, none, none
-        coming = np.minimum(after, len(self._bounds) - 1)
-        doubtful = (after < len(self._bounds)) & (local >= self._starts[coming])
-        forward = self._offsets[coming + 1] > self._offsets[coming]
-        twice = doubtful & ~forward
-        if second:
-            utc = np.where(twice, local - self._offsets[coming + 1], utc)
-        return utc, doubtful & forward, twice
+        at = np.searchsorted(self._bounds, local, side="right")
+        before, after = self._offsets[at], self._offsets[at + 1]
+        doubtful = local >= self._starts[at]
+        twice = doubtful & (after <= before)
+        utc = local - (np.where(twice, after, before) if second else before)
+        return utc, doubtful & (after > before), twice
 
     def _cover(self, first: int, last: int) -> None:
         """Know the changes of the years of these local times, and of their neighbours."""
@@ -70,8 +65,9 @@ class Zone:
             if self._offset(day + DAY) != offsets[-1]:
                 changes.append(self._change(day, day + DAY))
                 offsets.append(self._offset(day + DAY))
-        self._offsets = np.array(offsets, np.int64) * SECOND
-        at = np.array(changes, np.int64) * SECOND
+        # The last change never comes, so that one is always ahead.
+        self._offsets = np.array([*offsets, offsets[-1]], np.int64) * SECOND
+        at = np.array([*changes, _NEVER], np.int64) * SECOND
         before, after = self._offsets[:-1], self._offsets[1:]
         # Between start and bound the wall clock shows times twice, or jumps over them.
         self._starts = at + np.minimum(before, after)
