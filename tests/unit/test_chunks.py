@@ -89,13 +89,11 @@ def test_no_rows_are_no_bytes() -> None:
     assert encoded(rows([])) == encoded(rows([], [])) == b""
 
 
-@given(events=st.lists(EVENT, max_size=60), most=st.integers(1, 9), bits=st.sampled_from([0, 63]))
+@given(events=st.lists(EVENT, max_size=60), most=st.integers(1, 9))
 def test_a_chunk_is_of_one_source_and_day_in_order_and_as_long_as_it_may_be(
-    events: list[tuple[int, int, int]], most: int, bits: int
+    events: list[tuple[int, int, int]], most: int
 ) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(chunks, "_BITS", bits)
-        ordered = in_order(rows(events))
+    ordered = in_order(rows(events))
     columns = (ordered.source_id, (ordered.event_time - EPOCH) // HOUR, ordered.event_type_id)
     found: list[tuple[int, int, int]] = list(zip(*(c.tolist() for c in columns), strict=True))
     assert found == sorted((source, hour, kind) for hour, source, kind in events)
