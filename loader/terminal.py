@@ -2,11 +2,9 @@
 
 import errno
 import io
-import json
 import os
 import select
 import sys
-from collections.abc import Callable
 from typing import Any, TextIO
 
 import click
@@ -36,15 +34,6 @@ def echo_lines(text: str, *, err: bool = False) -> None:
     """Print lines."""
     for line in text.rstrip("\n").split("\n"):
         echo(line, err=err)
-
-
-def as_json(value: Any, default: Callable[[Any], Any] | None = None) -> str:
-    """Return a value as JSON that means the same, and is only text, on every terminal."""
-    encoding = (getattr(sys.stdout, "encoding", None) or "ascii").lower().replace("-", "")
-    text = json.dumps(value, default=default, ensure_ascii=encoding != "utf8")
-    if text.isprintable():
-        return text
-    return "".join(sign if sign.isprintable() else json.dumps(sign)[1:-1] for sign in text)
 
 
 class _Output(io.FileIO):

@@ -1,6 +1,8 @@
 """What commands print: tables for people, JSON for programs."""
 
+import json
 import shlex
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from datetime import UTC, datetime
@@ -19,7 +21,6 @@ from loader.database.status import LedgerStatus, Models
 from loader.delivery.delivery import Outcome, as_dict
 from loader.loading.result import LoadResult
 from loader.reading.batch import doubts
-from loader.terminal import as_json as as_text
 from loader.terminal import echo, printable
 
 _NO_EDGE = 10_000
@@ -34,8 +35,15 @@ class Output:
 
 
 def as_json(value: Any) -> str:
-    """Return JSON of whatever has dataclasses and times in it; these in ISO 8601, UTC."""
-    return as_text(value, _plain)
+    """Return JSON of whatever has dataclasses and times in it; these in ISO 8601, UTC.
+
+    It means the same, and is only text, on every terminal.
+    """
+    encoding = (getattr(sys.stdout, "encoding", None) or "ascii").lower().replace("-", "")
+    text = json.dumps(value, default=_plain, ensure_ascii=encoding != "utf8")
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else json.dumps(sign)[1:-1] for sign in text)
 
 
 def describe_load(result: LoadResult, *, dry_run: bool) -> str:
