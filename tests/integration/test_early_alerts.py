@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -18,7 +19,9 @@ from psycopg import Connection
 from loader.alerting import early_alerts, relay
 from loader.alerting.rules import read_definitions
 from loader.errors import DatabaseError
-from tests.conftest import Outcome
+from loader.server.cluster import Cluster
+from loader.signals import StopRequest
+from tests.conftest import Outcome, variables_of
 from tests.support.forks import FORKS, loader_on
 from tests.support.killed import die_at_step
 from tests.support.waits import PATIENCE
@@ -245,6 +248,34 @@ def test_what_fell_due_in_an_outage_waits_for_slower_ones(
         assert told(9000) == 1
         # What falls due from then on is told at once.
         assert [told(second) for second in (9099, 9100, 9599, 9600)] == [1, 2, 2, 3]
+
+
+class Looking:
+    """In the place of a watcher or a consumer: has nothing to load, looks once, and ends."""
+
+    def __init__(self, **given: Any) -> None:
+        self.observers = given["observers"] if "observers" in given else given["delivery"].observers
+
+    def run(self, _: StopRequest) -> None:
+        for observer in self.observers:
+            observer.rest()
+
+
+@pytest.mark.parametrize("command", ["watch", "consume"])
+def test_a_command_that_goes_on_waits_for_slower_ones(
+    silences: Silences, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """One that looks only once does not."""
+    monkeypatch.setattr("loader.cli.watch.Watcher", Looking)
+    monkeypatch.setattr("loader.cli.consume.TopicConsumer", Looking)
+    monkeypatch.setattr("loader.cli.consume.Topic", lambda **_: None)
+    silences.set_clock(10)
+    silences.load(0)
+    silences.set_clock(400)
+    what = (silences.inbox,) if command == "watch" else ("--topic", "events")
+    options = (command, *what, "--alert", "--rules", silences.rules)
+    assert alerts(silences.run_loader(*options)) == []
+    assert alerts(silences.run_loader(*options, "--once")) == silence("12:05:00")
 
 
 def test_the_clock_is_that_of_the_server(conn: Connection) -> None:
@@ -567,12 +598,15 @@ def test_two_loaders_of_one_source_tell_its_alert_once(
     wait_for: Callable[[str], None],
     run_loader: Callable[..., Outcome],
     write: Callable[..., Path],
+    cluster: Cluster,
+    database: str,
 ) -> None:
     """The slow one has read where the source stands before the fast one moves it.
 
     And it finds its database by the PG* variables alone: its DSN is empty.
     """
-    slow = start_loader("load", "-", "--format", "csv", "--alert")
+    named = {"LOADER_DSN": "", **variables_of(cluster, database)}
+    slow = start_loader("load", "-", "--format", "csv", "--alert", **named)
     assert slow.stdin is not None
     slow.stdin.write("time,type,source\n" + f"{NOON.isoformat()},car,gate\n" * 400_000)
     slow.stdin.flush()
