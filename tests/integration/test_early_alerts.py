@@ -189,6 +189,14 @@ def test_of_a_source_only_what_was_to_come_is_told(silences: Silences, by_clock:
         assert silences.load(560, "tram", source="yard") == silence("12:09:10")
 
 
+def test_a_camera_whose_clock_runs_ahead_hides_no_silence(silences: Silences) -> None:
+    silences.set_clock(10)
+    assert silences.load(8800, "car", source="lane") == []
+    assert silences.load(0) == []
+    silences.set_clock(400)
+    assert silences.load(390, "car", source="yard") == silence("12:05:00")
+
+
 def test_of_many_that_look_at_once_one_tells(
     silences: Silences, conn: Connection, scalar: Callable[[str], object]
 ) -> None:
