@@ -18,6 +18,7 @@ import pytest
 from psycopg import Connection, errors
 from psycopg.rows import TupleRow
 
+from loader.database import migrate as migration
 from loader.database.connection import connect
 from loader.database.migrate import migrate
 from loader.errors import UsageError
@@ -279,6 +280,25 @@ def test_older_loaders_go_on_while_events_are_converted(
     )
     assert scalar(MISSING) == 0
     assert run_loader("load", write_events("after.csv")).exit_code == 0
+
+
+def test_what_older_loaders_remove_meanwhile_stays_removed(
+    conn: Connection[TupleRow], dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their maintenance purges what was withdrawn, and drops what is old, of what is converted."""
+    left = {event: n for event, n in events(conn).items() if event[3] != 3 and event[0].month > 1}
+    swap = migration._swap
+
+    def remove_and_swap(own: Connection[TupleRow]) -> int:
+        with connect(dsn) as older:
+            older.execute("delete from raw.events where load_id = 3")
+            older.execute("update raw.loads set purged_at = now() where load_id = 3")
+            older.execute("drop table raw.events_2024_01")
+        return swap(own)
+
+    monkeypatch.setattr(migration, "_swap", remove_and_swap)
+    migrate(conn)
+    assert events(conn) == left != {}
 
 
 def test_what_can_only_depend_on_a_table_is_named(
