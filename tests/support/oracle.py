@@ -144,12 +144,13 @@ UNUSUAL = """(with hours as (
 """.replace("{rules}", RULES)
 
 ALERTS = """
-    select r.rule_name, runs.source_id, runs.source_name, runs.category, runs.event_count,
-           runs.times[1] as started_at, runs.times[r.threshold] as triggered_at,
+    select r.rule_name, runs.source_id, runs.source_name, runs.category, runs.first_event_type,
+           runs.event_count, runs.times[1] as started_at, runs.times[r.threshold] as triggered_at,
            runs.times[runs.event_count] as ended_at
     from (
         select source_id, source_name, category, run, count(*) as event_count,
-               array_agg(t order by place) as times
+               array_agg(t order by place) as times,
+               (array_agg(event_type order by place))[1] as first_event_type
         from (
             select *, sum(is_new) over (partition by source_id order by place) as run
             from (
@@ -164,14 +165,14 @@ ALERTS = """
     join {rules} r
       on r.kind = 'consecutive' and r.category = runs.category and runs.event_count >= r.threshold
     union all
-    select r.rule_name, p.source_id, p.source_name, p.category, p.event_count, p.started_at,
+    select r.rule_name, p.source_id, p.source_name, p.category, '', p.event_count, p.started_at,
            p.started_at + r.min_duration, p.ended_at
     from periods p
     join {rules} r
       on r.kind = 'presence' and r.category = p.category
      and p.ended_at - p.started_at >= r.min_duration
     union all
-    select r.rule_name, p.source_id, p.source_name, p.category, 0, p.ended_at,
+    select r.rule_name, p.source_id, p.source_name, p.category, '', 0, p.ended_at,
            p.ended_at + r.min_duration, p.next_at
     from (
         select *, min(started_at) over (
@@ -183,19 +184,20 @@ ALERTS = """
     join {rules} r
       on r.kind = 'absence' and r.category = p.category and p.next_at - p.ended_at >= r.min_duration
     union all
-    select rule_name, source_id, source_name, category, event_count, started_at, ended_at, ended_at
+    select rule_name, source_id, source_name, category, '', event_count, started_at, ended_at,
+           ended_at
     from {unusual} where is_over
 """.replace("{rules}", RULES).replace("{unusual}", UNUSUAL)
 
 OPEN_ALERTS = """
-    select r.rule_name, p.source_id, p.source_name, p.category, 0, max(p.ended_at),
+    select r.rule_name, p.source_id, p.source_name, p.category, '', 0, max(p.ended_at),
            max(p.ended_at) + r.min_duration, null
     from periods p
     join {rules} r on r.kind = 'absence' and r.category = p.category
     group by r.rule_name, r.min_duration, 2, 3, 4
     having now() >= max(p.ended_at) + r.min_duration
     union all
-    select rule_name, source_id, source_name, category, event_count, started_at, ended_at, null
+    select rule_name, source_id, source_name, category, '', event_count, started_at, ended_at, null
     from {unusual} where not is_over
 """.replace("{rules}", RULES).replace("{unusual}", UNUSUAL)
 
@@ -348,10 +350,12 @@ WEEKLY_CHANGES = """
 SOURCE_ACTIVITY = """
     select v.source_id, v.source_name, count(*) as event_count,
            (select count(*) from periods p where p.source_id = v.source_id) as period_count,
+           (select count(*) from ({alerts}) a where a.source_id = v.source_id) as alert_count,
            count(distinct (v.t at time zone '{zone}')::date) as active_day_count,
+           min(v.t) as first_event_at, max(v.t) as last_event_at,
            (select max(t) from visible) - max(v.t) as silent_duration
     from visible v group by 1, 2
-"""
+""".replace("{alerts}", ALERTS)
 
 MARTS = {
     "fct_daily_activity": DAILY_ACTIVITY,
