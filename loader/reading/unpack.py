@@ -56,7 +56,7 @@ def unpack(node: Node, texts: Pieces) -> tuple[Mapping[str, list[Any]], Events, 
     found.add(node, texts, data)
     while found.arrays is not None:
         (node, arrays), found.arrays = found.arrays, None
-        items, _ = found.decoded(_ITEMS, arrays)
+        items = found.decoded(_ITEMS, arrays)[0]
         lists = [[NULL] if one is None else one for one in items]
         found.events.enter(np.fromiter(map(len, lists), np.int64, len(lists)))
         found.add(node, list(chain.from_iterable(lists)))
@@ -91,7 +91,7 @@ class _Unpacked:
         if any(isinstance(key, str) for key in node.keys):
             self._add_members(node, values, data)
         if any(isinstance(key, int) for key in node.keys):
-            lists, _ = self.decoded(_ITEMS, values)
+            lists = self.decoded(_ITEMS, values)[0]
             for key, child in node.keys.items():
                 if isinstance(key, int):
                     self.add(child, [one[key] if key < len(one or ()) else NULL for one in lists])
@@ -105,7 +105,7 @@ class _Unpacked:
             return
         raw = {key for key, one in keys.items() if one.inner or any(map(_is_kept, one.names))}
         decoder, empty = _decoder_of(tuple((key, key in raw) for key in keys))
-        rows, data = self.decoded(decoder, values, data)
+        rows, data, refused = self.decoded(decoder, values, data)
         rows = [empty if one is None else one for one in rows]
         inside: bytes | None = None
         for at, (key, child) in enumerate(keys.items()):
@@ -119,7 +119,7 @@ class _Unpacked:
             if not all(map(_is_kept, _names_below(child))):
                 # Where a key is as often as its values, none has it twice.
                 written = json.dumps(key, ensure_ascii=False).encode(errors="replace")
-                count = data.count(written) + missing
+                count = data.count(written) - refused.count(written) + missing
                 if count != len(found):
                     inside = _inside(data) if inside is None else inside
                     count -= inside.count(written)
@@ -135,24 +135,24 @@ class _Unpacked:
 
     def decoded(
         self, decoder: Any, values: Sequence[Any], data: bytes | None = None
-    ) -> tuple[list[Any], bytes]:
-        """Decode values, None for one that is refused; and return what was not, line by line."""
+    ) -> tuple[list[Any], bytes, bytes]:
+        """Decode values, None for one that is refused; and return all, and these, line by line."""
         data = b"\n".join(values) if data is None else data
         with suppress(*ERRORS):
             found: list[Any] = decoder.decode_lines(data)
             if len(found) == len(values):
-                return found, data
-        found, taken = [], []
+                return found, data, b""
+        found, refused = [], []
         for at, value in enumerate(values):
             try:
                 found.append(decoder.decode(value))
-                taken.append(value)
             except ERRORS as error:
                 found.append(None)
+                refused.append(value)
                 # It is of another kind, or else not UTF-8, a number out of range, or no JSON.
                 if not str(error).startswith("Expected"):
                     self.are_read[self.events.levels[0][at]] = False
-        return found, b"\n".join(taken)
+        return found, data, b"\n".join(refused)
 
     def leave(self, values: Sequence[Any], is_doubtful: Callable[[bytes], Any]) -> None:
         """Leave to others the rows of which a value is doubtful."""
