@@ -78,6 +78,19 @@ def weekly_scenario(number: int, generator: random.Random) -> list[Event]:
     return sorted(events)
 
 
+def late_week() -> tuple[list[Event], list[Event]]:
+    """Return two loads: an hour is unusual, until more is known of eight weeks before it."""
+    start = datetime(2024, 1, 8, 10, 30, tzinfo=UTC)
+
+    def week(number: int, count: int) -> list[Event]:
+        time = start + number * timedelta(days=7)
+        return [Event("weekly", time + timedelta(seconds=n), "pedestrian") for n in range(count)]
+
+    around = [Event("weekly", start + timedelta(days=day), "car") for day in (-1, 60)]
+    counts = enumerate((3, 3, 3, 3, 3, 3, 9, 9, 8))
+    return [*around, *(event for one in counts for event in week(*one))], week(0, 6)
+
+
 def rounds(
     scenarios: int, generator: random.Random, *, count: int, loads: int
 ) -> Iterator[list[list[Event]]]:
