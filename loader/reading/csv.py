@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from loader.errors import InputError
 from loader.reading import attributes, header
 from loader.reading.arrow import Array, InvalidError, Table, arrow_csv, pa
-from loader.reading.batch import EventBatch
+from loader.reading.batch import EventBatch, Reject
 from loader.reading.limits import Limits
 from loader.reading.lines import Block, Blocks
 from loader.reading.mapping import Mapping
-from loader.reading.quoting import Dialect, Records
+from loader.reading.quoting import Dialect, Records, wrong_count
 from loader.reading.rows import Assembler, Broken, Origins, Rows
 from loader.reading.streams import ByteSource
-from loader.reading.texts import Texts, joined
+from loader.reading.texts import Texts, is_utf8, joined
 
 _FIRST_LINES: Final = 50
 _TEXT: Final = pa.binary()
@@ -116,6 +116,8 @@ class CsvReader:
                 and not columns.has_empty_time(table)
             ):
                 return self.assembler.batch(columns.rows(table, block), before)
+            if table is None and (found := self._without_ragged(block, columns, before)):
+                return found
         records = Records(block, columns.dialect, self._limits, self._are_rows)
         if records.rest < block.line_count:
             self._blocks.give_back(block, records.rest)
@@ -126,6 +128,28 @@ class CsvReader:
         if table is None:
             raise AssertionError(f"records and rows differ near {block.first_line}")
         return self.assembler.batch(columns.rows(table, records), before + records.broken())
+
+    def _without_ragged(self, block: Block, columns: _Columns, before: Broken) -> EventBatch | None:
+        """Read a clean block but for lines with another number of fields, if that is all."""
+        # Arrow can tell us of such lines only where all are UTF-8.
+        if not is_utf8(block.data):
+            return None
+        ragged: list[int] = []
+        table = columns.parse(block.data, ragged)
+        if (
+            table is None
+            or len(table) + len(ragged) != block.line_count
+            or columns.has_empty_time(table)
+        ):
+            return None
+        lines = np.delete(np.arange(block.line_count), ragged)
+        broken = Broken(len(ragged), (self._ragged(block, line, columns) for line in ragged))
+        return self.assembler.batch(columns.rows(table, _Kept(block, lines)), before + broken)
+
+    def _ragged(self, block: Block, line: int, columns: _Columns) -> Reject:
+        raw, dialect = block.raw(line), columns.dialect
+        reason = wrong_count(raw.count(dialect.delimiter) + 1, dialect.fields)
+        return Reject(line_number=block.line_number(line), column_name=None, reason=reason, raw=raw)
 
     def _is_clean(self, block: Block) -> bool:
         """Whether line n is row n, if Arrow finds the right number of fields in each."""
@@ -145,6 +169,20 @@ class CsvReader:
         times = [columns.column(table, name) for name in self._mapping.time_columns]
         found: NDArray[np.bool_] = self.assembler.clock.read(joined(times))[1] == 0
         return found
+
+
+@dataclass(frozen=True)
+class _Kept(Origins):
+    """Lines of a block, some of which are left out."""
+
+    block: Block
+    lines: NDArray[np.int64]
+
+    def line_number(self, row: int) -> int:
+        return self.block.line_number(int(self.lines[row]))
+
+    def raw(self, row: int) -> bytes:
+        return self.block.raw(int(self.lines[row]))
 
 
 def _from(block: Block, number: int) -> Block:
@@ -174,8 +212,11 @@ class _Columns:
             column_types=self._types, include_columns=list(self._types), check_utf8=False
         )
 
-    def parse(self, data: bytes) -> Table | None:
-        """Parse rows; None when one of them does not have the right number of fields."""
+    def parse(self, data: bytes, ragged: list[int] | None = None) -> Table | None:
+        """Parse rows; None when one of them does not have the right number of fields.
+
+        Or leave such lines out where a list is given, which gets their numbers, from 0 on.
+        """
         if not data:
             return pa.schema(self._types).empty_table()
         if data.startswith(header.BOM):
@@ -184,11 +225,24 @@ class _Columns:
         reading = arrow_csv.ReadOptions(
             use_threads=False, block_size=len(data) + 1, column_names=self._names
         )
+        parsing = self._parsing
+        if ragged is not None:
+
+            def leave_out(row: Any) -> str:
+                ragged.append(row.number - 1)
+                # A line of blanks is no row at all, and not a wrong one.
+                return "skip" if row.text.strip() else "error"
+
+            parsing = arrow_csv.ParseOptions(
+                delimiter=parsing.delimiter,
+                ignore_empty_lines=False,
+                invalid_row_handler=leave_out,
+            )
         try:
             return arrow_csv.read_csv(
                 pa.BufferReader(data),
                 read_options=reading,
-                parse_options=self._parsing,
+                parse_options=parsing,
                 convert_options=self._converting,
             )
         except InvalidError:

@@ -189,9 +189,13 @@ class Records(Origins):
             case RecordFault.STRAY:
                 reason = "a quote stands inside a field, not around it"
             case _:
-                count, wanted = self._ragged[record], self._dialect.fields
-                reason = f"the row has {count} fields instead of {wanted}"
+                reason = wrong_count(self._ragged[record], self._dialect.fields)
         return Reject(line_number=line, column_name=None, reason=reason, raw=raw)
+
+
+def wrong_count(count: int, wanted: int) -> str:
+    """Say that a row has another number of fields."""
+    return f"the row has {count} fields instead of {wanted}"
 
 
 def _match(texts: Array, expression: str) -> NDArray[np.bool_]:
