@@ -8,11 +8,12 @@ on a processor, and from beginning to end. The server has memory for all of it, 
 in there: it is the work that is measured.
 
     python -m benchmarks.batches 1 10 50      millions of events stored
+    python -m benchmarks.batches --rules 1 10 each also with rules `absence` and `unusual`
 """
 
+import argparse
 import random
 import statistics
-import sys
 import time
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -26,17 +27,24 @@ DAYS_PER_MILLION = 34
 START = datetime(2024, 1, 1, tzinfo=UTC)
 BATCHES = 9
 BUFFERS = "12GB"
+# Of the kinds that the seed has no rule of.
+MORE_RULES = (
+    "('gone', 'absence', 'people', null, '1 hour'), ('odd', 'unusual', 'people', null, null)"
+)
 
 
-def main(millions: list[int]) -> None:
-    """Print a table: a row per model, a column per history."""
+def main(millions: list[int], *, with_rules: bool = False) -> None:
+    """Print a table: a row per model, a column per history; with rules, one more for each size."""
     with bench_server(shared_buffers=BUFFERS) as cluster, ExitStack() as stack:
         histories: dict[str, tuple[Bench, datetime]] = {}
         for size in millions:
-            bench = stack.enter_context(bench_database(cluster, f"history_{size}"))
             days = size * DAYS_PER_MILLION
-            store_history(bench, size * 1_000_000, days)
-            histories[f"{size} M"] = bench, START + timedelta(days=days)
+            for rules in ["", MORE_RULES] if with_rules else [""]:
+                name = f"{size} M" + (", more rules" if rules else "")
+                database = f"history_{size}" + ("_rules" if rules else "")
+                bench = stack.enter_context(bench_database(cluster, database))
+                store_history(bench, size * 1_000_000, days, rules=rules)
+                histories[name] = bench, START + timedelta(days=days)
         bench = stack.enter_context(bench_database(cluster, "busy"))
         store_busy_source(bench)
         histories["busy source"] = bench, START + timedelta(seconds=500_000)
@@ -62,8 +70,17 @@ def show(columns: dict[str, dict[str, Spent]]) -> None:
         print(f"| `{model}` | {' | '.join(shown)} |")
 
 
-def store_history(bench: Bench, events: int, days: int) -> None:
-    """Load made-up events, five million at a time, and build every model from scratch."""
+def store_history(bench: Bench, events: int, days: int, *, rules: str = "") -> None:
+    """Load made-up events, five million at a time, and build every model from scratch.
+
+    Args:
+        bench: where.
+        events: how many.
+        days: over how long a time they are.
+        rules: rows for the seed of rules, beside those that are in there.
+    """
+    if rules:
+        bench.sql(f"insert into analytics_internal.alert_rules values {rules}")
     at_once = 5_000_000
     for start in range(0, events, at_once):
         count = min(at_once, events - start)
@@ -228,4 +245,8 @@ def medians(runs: list[dict[str, Spent]]) -> dict[str, Spent]:
 
 
 if __name__ == "__main__":
-    main([int(argument) for argument in sys.argv[1:]] or [1, 10, 50])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("millions", type=int, nargs="*")
+    parser.add_argument("--rules", action="store_true", help="also with rules of the other kinds")
+    given = parser.parse_args()
+    main(given.millions or [1, 10, 50], with_rules=given.rules)
