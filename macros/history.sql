@@ -58,6 +58,7 @@
     {#- Not from the history: there a chunk of several loads stands in the ledger with the last one. -#}
     select
         events.source_id,
+        events.event_type_id,
         event_types.event_type,
         event_types.category,
         events.event_time as occurred_at

@@ -1,19 +1,22 @@
-{% macro joined_runs(pieces) %}
+{#-
+    Query: pieces of runs, each with the number of events of its run before it; the number of a run is that of the events of its
+    source before it.
+-#}
+{% macro numbered_pieces(pieces) %}
     {#- A run goes on where one bucket ends with its category and the next one begins with it. -#}
+    {%- set in_order -%}
+        window in_order as (
+            partition by pieces.source_id
+            order by pieces.started_at, pieces.first_event_type collate "C"
+        )
+    {%- endset -%}
     select
-        numbered.source_id,
-        numbered.category,
-        min(numbered.first_event_type) filter (where numbered.is_start) as first_event_type,
-        sum(numbered.event_count)::bigint as event_count,
-        min(numbered.started_at) as started_at,
-        max(numbered.ended_at) as ended_at
+        *,
+        (events_before - run_number)::int as earlier_event_count
     from (
         select
-            marked.*,
-            count(*) filter (where marked.is_start) over (
-                partition by marked.source_id
-                order by marked.started_at, marked.first_event_type collate "C"
-            ) as run_number
+            pieces.*,
+            max(pieces.events_before) filter (where pieces.is_start) over in_order as run_number
         from (
             select
                 pieces.*,
@@ -21,82 +24,42 @@
                     pieces.is_first_in_bucket
                     and lag(pieces.is_last_in_bucket) over in_order
                     and lag(pieces.category) over in_order = pieces.category
-                ) is not true as is_start
+                ) is not true as is_start,
+                (sum(pieces.event_count) over in_order)::bigint - pieces.event_count as events_before
             from {{ pieces }} as pieces
-            window in_order as (
-                partition by pieces.source_id
-                order by pieces.started_at, pieces.first_event_type collate "C"
-            )
-        ) as marked
+            {{ in_order | indent(12) }}
+        ) as pieces
+        {{ in_order | indent(8) }}
     ) as numbered
+{% endmacro %}
+
+
+{#- Query: of numbered pieces, the runs that have as many events as a rule asks for. -#}
+{% macro consecutive_alerts(pieces) %}
+    select
+        rules.rule_name,
+        pieces.source_id,
+        pieces.category,
+        min(pieces.first_event_type) filter (where pieces.is_start) as first_event_type,
+        sum(pieces.event_count)::bigint as event_count,
+        min(pieces.started_at) as started_at,
+        {#- Null in all pieces but the one in which the rule is met. #}
+        min(pieces.first_event_times[rules.threshold - pieces.earlier_event_count]) as triggered_at,
+        max(pieces.ended_at) as ended_at
+    from {{ pieces }} as pieces
+    inner join {{ ref('stg_video_events__alert_rules') }} as rules
+        on
+            rules.kind = 'consecutive'
+            and pieces.category = rules.category
     group by
-        numbered.source_id,
-        numbered.category,
-        numbered.run_number
-    having not bool_or(numbered.is_separator)
-{% endmacro %}
-
-
-{% macro consecutive_alerts(runs, pieces) %}
-    select
-        runs.rule_name,
-        runs.source_id,
-        runs.category,
-        runs.first_event_type,
-        runs.event_count,
-        runs.started_at,
-        counted.first_event_times[runs.threshold - counted.earlier_event_count] as triggered_at,
-        runs.ended_at
-    from (
-        select {{ kept_at_nodes() }}
-            alerting.*,
-            rules.rule_name,
-            rules.threshold
-        from {{ runs }} as alerting
-        inner join {{ ref('stg_video_events__alert_rules') }} as rules
-            on
-                rules.kind = 'consecutive'
-                and alerting.category = rules.category
-                and alerting.event_count >= rules.threshold
-    ) as runs
-    cross join lateral (
-        {{ first_pieces_of_run(pieces, 'runs.threshold') | indent(8) }}
-    ) as counted
-    where
-        counted.earlier_event_count < runs.threshold
-        and counted.earlier_event_count + counted.event_count >= runs.threshold
-{% endmacro %}
-
-
-{#-
-    Query: the first pieces of a run `runs`, each with the number of events before it. Each piece has an event, so the n-th one,
-    at which an alert is triggered, is in the first n (`threshold`) pieces.
--#}
-{% macro first_pieces_of_run(pieces, threshold) %}
-    select
-        first_pieces.*,
-        coalesce(
-            sum(first_pieces.event_count) over (
-                order by first_pieces.started_at, first_pieces.first_event_type collate "C"
-                rows between unbounded preceding and 1 preceding
-            ),
-            0
-        )::int as earlier_event_count
-    from (
-        select
-            pieces.first_event_type,
-            pieces.event_count,
-            pieces.first_event_times,
-            pieces.started_at
-        from {{ pieces }} as pieces
-        where
-            pieces.source_id = runs.source_id
-            and pieces.started_at >= runs.started_at
-            and (pieces.started_at, pieces.first_event_type collate "C")
-            >= (runs.started_at, runs.first_event_type collate "C")
-        order by pieces.started_at, pieces.first_event_type collate "C"
-        limit {{ threshold }}
-    ) as first_pieces
+        rules.rule_name,
+        rules.threshold,
+        pieces.source_id,
+        pieces.category,
+        pieces.run_number
+    having
+        sum(pieces.event_count) >= rules.threshold
+        and not bool_or(pieces.is_separator)
 {% endmacro %}
 
 
@@ -131,8 +94,8 @@
 {% endmacro %}
 
 
-{#- Query: silences from the end of a period to the start of the next one, as long as a rule of absence asks for. -#}
-{% macro absence_alerts(periods) %}
+{#- Query: silences from the end of a period to the start of the next one, as long as a rule of absence asks for; or open. -#}
+{% macro absence_alerts(periods, are_open_too=false) %}
     select
         silences.rule_name,
         silences.source_id,
@@ -160,7 +123,7 @@
                 rules.kind = 'absence'
                 and periods.category = rules.category
     ) as silences
-    where silences.ended_at - silences.started_at >= silences.min_duration
+    where (silences.ended_at - silences.started_at >= silences.min_duration) is {{ 'not false' if are_open_too else 'true' }}
 {% endmacro %}
 
 

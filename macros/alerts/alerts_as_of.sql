@@ -5,25 +5,21 @@
 {% macro alerts_of_stretch(is_of_change=false) %}
 declare
     {#- As names of columns win over those of variables, no column has one of these. #}
-    first_at timestamptz;
-    last_at timestamptz;
-    lost_before timestamptz;
     widest_gap interval;
     longest_wait interval;
-    look_from timestamptz;
+    most_counted int;
+    lost_before timestamptz;
+    all_ids int[];
+    all_froms timestamptz[];
+    all_tos timestamptz[];
+    cut_ids int[];
+    open_ids int[];
     look_to timestamptz;
+    first_at timestamptz;
+    last_at timestamptz;
     hours_since timestamptz := since;
     hours_until timestamptz := until;
     hours_from timestamptz;
-    sought_ids int[];
-    settled_ids int[];
-    settled_froms timestamptz[];
-    some_ids int[] := '{}';
-    some_froms timestamptz[] := '{}';
-    all_ids int[] := '{}';
-    all_froms timestamptz[] := '{}';
-    all_tos timestamptz[] := '{}';
-    cut_ids int[] := '{}';
     cut record;
     gone record;
 begin
@@ -31,15 +27,16 @@ begin
 
     select
         gaps.gap,
-        {% if is_of_change %}interval '0'{% else %}coalesce(
-            (
-                select {{ hours_of('max(rules.min_duration)') }}
-                from {{ ref('stg_video_events__alert_rules') }} as rules
-            ),
-            interval '0'
-        ){% endif %}
-    into widest_gap, longest_wait
-    from ({{ any_activity_gap('greatest') | indent(8) }}) as gaps;
+        coalesce({{ "interval '0'" if is_of_change else hours_of('rules.min_duration') }}, interval '0'),
+        coalesce(rules.threshold, 0)
+    into widest_gap, longest_wait, most_counted
+    from ({{ any_activity_gap('greatest') | indent(8) }}) as gaps
+    cross join (
+        select
+            max(rules.min_duration) as min_duration,
+            max(rules.threshold) as threshold
+        from {{ ref('stg_video_events__alert_rules') }} as rules
+    ) as rules;
 
     {#- Nothing is lost by retention that was not visible. #}
     select max(retention.dropped_before)
@@ -55,240 +52,73 @@ begin
         raise exception using errcode = 'no_data_found', message = {{ _what_was_dropped() }};
     end if;
 
-    {#-
-        Back to where the run that goes on when the stretch begins has begun. Where only alerts that are due in the stretch are wanted,
-        no further than a rule counts: a run of which more came before was told of before.
-    #}
-    sought_ids := array(
-        select sources.source_id
-        from {{ ref('stg_video_events__sources') }} as sources
-        {%- if is_of_change %}
-        where sources.source_id = any(of_sources)
-        {%- endif %}
-    );
+    with
+
+    visible_loads as {{ 'not' if not is_distributed() }} materialized (
+        select loads.load_id
+        from {{ ref('stg_video_events__loads') }} as loads
+        where {{ visible_at('as_of', 'loads') | indent(8) }}
+    ),
+
+    {{ (_bounds_of_change() if is_of_change else _bounds_of_alerts()) | indent(4) }}
+
+    select
+        array_agg(found.source_id),
+        array_agg(found.from_at),
+        array_agg(found.to_at),
+        array_agg(found.source_id) filter (where found.from_at = '-infinity' and {{ _was_dropped('found') | indent(8) }})
+    into all_ids, all_froms, all_tos, cut_ids
+    from found;
+
+    {%- if not is_of_change %}
+
+    {#- On to where that ends which began in the stretch and goes on after it, if anything comes later. #}
+    open_ids := all_ids;
     for doublings in 0..22 loop
-        exit when sought_ids = '{}';
-        look_from := case
-            when doublings = 22 then '-infinity'
-            else least(since - widest_gap - longest_wait, since - interval '1 hour' * power(2, doublings))
-        end;
-        with
-
-        bounds as (
-            select
-                sought.source_id,
-                look_from as from_at,
-                until as to_at
-            from unnest(sought_ids) as sought (source_id)
-        ),
-
-        events as (
-            {{ events_within('bounds') | indent(12) }}
-        ),
-
-        counts as (
-            select
-                events.source_id,
-                count(*) filter (where events.occurred_at < since) as earlier_count,
-                array_agg(distinct events.category) filter (where events.occurred_at < since) as earlier_categories,
-                bool_or(events.occurred_at >= since) as is_in_stretch
-            from events
-            group by events.source_id
-        ),
-        {%- if is_distributed() %}
-
-        before as (
-            select distinct
-                chunks.source_id,
-                event_types.category
-            from {{ source('raw', 'event_chunks') }} as chunks
-            inner join {{ ref('stg_video_events__event_types') }} as event_types
-                on event_types.event_type_id = any(chunks.event_type_ids)
-            where
-                chunks.source_id = any(sought_ids)
-                and chunks.first_event_at < look_from
-        ),
-        {%- endif %}
-
-        judged as (
-            select
-                bounds.source_id,
-                (
-                    coalesce(cardinality(counts.earlier_categories), 0) > 1
-                    {%- if not is_of_change %}
-                    or coalesce(counts.earlier_count, 0) >= ({{ _most_events_counted() | indent(24) }})
-                    or counts.is_in_stretch is not true
-                    {%- endif %}
-                )
-                {%- if is_of_change %}
-                {#- A silence that ends in the stretch began with the last event of its category. #}
-                and not exists (
-                    select from {{ ref('stg_video_events__alert_rules') }} as rules
-                    where
-                        rules.kind = 'absence'
-                        and (rules.category = any(counts.earlier_categories)) is not true
-                        and {{ _is_more_before(of_category=true) | indent(24) }}
-                )
-                {%- endif %} as is_enough,
-                {{ _is_more_before() | indent(16) }} as is_more_before
-            from bounds
-            left join counts on bounds.source_id = counts.source_id
-        )
-
-        select
-            coalesce(array_agg(judged.source_id) filter (where judged.is_enough or not judged.is_more_before), '{}'),
-            coalesce(array_agg(judged.source_id) filter (where not judged.is_enough and judged.is_more_before), '{}'),
-            cut_ids || coalesce(
-                array_agg(judged.source_id) filter (
-                    where
-                        not judged.is_enough
-                        and not judged.is_more_before
-                        and lost_before is not null
-                        and {{ _was_dropped('judged') | indent(24) }}
-                ),
-                '{}'
-            )
-        into settled_ids, sought_ids, cut_ids
-        from judged;
-        some_ids := some_ids || settled_ids;
-        some_froms := some_froms || array_fill(look_from, array[cardinality(settled_ids)]);
-    end loop;
-
-    {#- On to where what is wanted ends: the run, the period or the silence that goes on when the stretch ends. #}
-    sought_ids := some_ids;
-    for doublings in 0..22 loop
-        exit when sought_ids = '{}';
+        exit when open_ids is null;
         look_to := case
             when doublings = 22 then 'infinity'
             else until + widest_gap + interval '1 hour' * (power(2, doublings) - 1)
         end;
+        all_tos := array(
+            select case when found.source_id = any(open_ids) then look_to else found.to_at end
+            from unnest(all_ids, all_tos) with ordinality as found (source_id, to_at, place)
+            order by found.place
+        );
         with
 
         bounds as (
-            select
-                sought.source_id,
-                sought.from_at,
-                look_to as to_at
-            from unnest(some_ids, some_froms) as sought (source_id, from_at)
-            where sought.source_id = any(sought_ids)
-        ),
-
-        {{ _parts_of_alerts('bounds') | indent(8) }},
-        {%- if is_of_change %}
-
-        neighbours as (
-            {{ _neighbours() | indent(12) }}
-        ),
-        {%- endif %}
-
-        last_runs as (
-            select distinct on (runs.source_id)
-                runs.source_id,
-                runs.run_number,
-                runs.category,
-                runs.started_at
-            from runs
-            order by
-                runs.source_id,
-                runs.run_number desc
-        ),
-
-        last_periods as (
-            select distinct on (periods.source_id, periods.category)
-                periods.source_id,
-                periods.category,
-                periods.started_at,
-                periods.ended_at
-            from periods
-            order by
-                periods.source_id,
-                periods.category,
-                periods.started_at desc
-        ),
-
-        going_on as (
-            {%- if is_of_change %}
-            {#- The next run too: what lies between two may join them. #}
-            select bounds.source_id
-            from bounds
-            left join neighbours on bounds.source_id = neighbours.source_id
-            left join last_runs on bounds.source_id = last_runs.source_id
+            select found.*
+            from {{ at_nodes(_all_bounds(), none) | indent(12) }} as found
             where
-                exists (
-                    select from {{ ref('stg_video_events__alert_rules') }} as rules
-                    where rules.kind = 'consecutive'
-                )
-                and (last_runs.started_at > neighbours.next_at) is not true
-            {%- else %}
-            select last_runs.source_id
-            from last_runs
-            inner join {{ ref('stg_video_events__alert_rules') }} as rules
-                on
-                    rules.kind = 'consecutive'
-                    and last_runs.category = rules.category
-            inner join runs
-                on
-                    last_runs.source_id = runs.source_id
-                    and last_runs.run_number = runs.run_number
-                    and rules.threshold = runs.event_number
-            where
-                runs.occurred_at >= since
-                and runs.occurred_at < until
-            {%- endif %}
-
-            union all
-
-            select last_periods.source_id
-            from last_periods
-            inner join {{ ref('stg_video_events__alert_rules') }} as rules
-                on last_periods.category = rules.category
-            where
-                (
-                    rules.kind = 'presence'
-                    and last_periods.ended_at > look_to - widest_gap
-                    {%- if is_of_change %}
-                    and last_periods.started_at < until
-                    {%- else %}
-                    and last_periods.started_at + {{ hours_of('rules.min_duration') }} >= since
-                    and last_periods.started_at + {{ hours_of('rules.min_duration') }} < until
-                    {%- endif %}
-                )
-                or (
-                    rules.kind = 'absence'
-                    {%- if is_of_change %}
-                    and last_periods.ended_at < until
-                    {%- else %}
-                    and last_periods.ended_at + {{ hours_of('rules.min_duration') }} >= since
-                    and last_periods.ended_at + {{ hours_of('rules.min_duration') }} < until
-                    {%- endif %}
-                )
-        ),
-
-        judged as (
-            select
-                bounds.source_id,
-                bounds.from_at,
-                bounds.source_id in (select going_on.source_id from going_on)
+                found.source_id = any(open_ids)
                 and exists (
                     select from {{ source('raw', 'event_chunks') }} as chunks
                     where
-                        chunks.source_id = bounds.source_id
+                        chunks.source_id = found.source_id
                         and chunks.first_event_at > look_to - interval '1 day'
                         and chunks.last_event_at > look_to
-                ) as is_going_on
-            from {{ at_nodes('bounds', none) }} as bounds
-        )
+                )
+        ),
 
-        select
-            coalesce(array_agg(judged.source_id) filter (where not judged.is_going_on), '{}'),
-            coalesce(array_agg(judged.from_at) filter (where not judged.is_going_on), '{}'),
-            coalesce(array_agg(judged.source_id) filter (where judged.is_going_on), '{}')
-        into settled_ids, settled_froms, sought_ids
-        from judged;
-        all_ids := all_ids || settled_ids;
-        all_froms := all_froms || settled_froms;
-        all_tos := all_tos || array_fill(look_to, array[cardinality(settled_ids)]);
+        {{ _alerts_within('bounds') | indent(8) }}
+
+        select array_agg(distinct alerts.source_id)
+        into open_ids
+        from alerts
+        inner join (
+            select
+                events.source_id,
+                max(events.occurred_at) as last_event_at
+            from events
+            group by events.source_id
+        ) as ends on alerts.source_id = ends.source_id
+        where
+            alerts.triggered_at >= since
+            and alerts.triggered_at < until
+            and (alerts.ended_at < least(look_to - widest_gap, ends.last_event_at)) is not true;
     end loop;
+    {%- endif %}
 
     first_at := least(since, (select min(froms.from_at) from unnest(all_froms) as froms (from_at)));
     last_at := greatest(until, (select max(tos.to_at) from unnest(all_tos) as tos (to_at)));
@@ -330,33 +160,25 @@ begin
         with
 
         bounds as (
-            select found.*
-            from unnest(all_ids, all_froms, all_tos) as found (source_id, from_at, to_at)
-            where
-                {% if is_of_change -%}
-                lost_before is not null
-                and {{ _was_dropped('found') | indent(16) }}
-                {%- else -%}
-                found.source_id = any(cut_ids)
-                {%- endif %}
+            select * from {{ _all_bounds() }} as found
+            where {{ _was_dropped('found') if is_of_change else 'found.source_id = any(cut_ids)' }}
         ),
 
-        {{ _parts_of_alerts('bounds') | indent(8) }},
+        {{ _alerts_within('bounds') | indent(8) }},
 
         cut_off as (
             select
                 'run' as what,
-                runs.source_id,
-                runs.category
-            from runs
+                pieces.source_id,
+                pieces.category
+            from numbered_pieces as pieces
             inner join {{ ref('stg_video_events__alert_rules') }} as rules
                 on
                     rules.kind = 'consecutive'
-                    and runs.category = rules.category
+                    and pieces.category = rules.category
             where
-                runs.run_number = 1
-                and runs.source_id = any(cut_ids)
-                and runs.occurred_at >= since
+                {{ _is_cut_off('pieces') }}
+                and pieces.ended_at >= since
                 {%- if is_of_change %}
 
             union all
@@ -373,13 +195,11 @@ begin
             group by
                 periods.source_id,
                 periods.category
-            having
-                min(periods.started_at) >= since
-                and min(periods.started_at) <= until
+            having min(periods.started_at) between since and until
                 {%- else %}
-                and runs.occurred_at < until
+                and pieces.started_at < until
                 {#- What came before counts for it, so it is met no later than here. #}
-                and runs.event_number <= rules.threshold
+                and pieces.earlier_event_count < rules.threshold
                 {%- endif %}
         )
 
@@ -390,122 +210,40 @@ begin
         from cut_off
         inner join {{ ref('stg_video_events__sources') }} as sources on cut_off.source_id = sources.source_id
     loop
-        {%- set message -%}
-        format(
+        raise {{ 'warning using' if is_of_change else "exception using errcode = 'no_data_found'," }} message = format(
             '{{ '' if is_of_change else this.identifier ~ ': ' }}the %s of %s at %s began before %s, and raw events of then were dropped (loader maintain --retain)',
             cut.what, cut.category, cut.source_name, lost_before
-        )
-        {%- endset %}
-        {%- if is_of_change %}
-        raise warning using message = {{ message }};
-        {%- else %}
-        raise exception using errcode = 'no_data_found', message = {{ message }};
-        {%- endif %}
+        );
     end loop;
 
     return query
     with
 
     bounds as (
-        select * from unnest(all_ids, all_froms, all_tos) as found (source_id, from_at, to_at)
+        select * from {{ _all_bounds() }} as found
     ),
 
-    {{ _parts_of_alerts('bounds') | indent(4) }},
+    {{ _alerts_within('bounds') | indent(4) }},
 
-    {#- Of a short stretch only the same hours of the weeks before, of a longer one all of them. #}
-    hour_bounds as (
-        select
-            ids.source_id,
-            case when is_short then {{ _weeks_before('hours_since', 'weeks.number') }} else hours_from end as from_at,
-            case
-                when is_short then {{ _weeks_before("hours_until + interval '1 hour'", 'weeks.number') }}
-                else hours_until
-            end as to_at
-        from unnest(all_ids) as ids (source_id)
-        cross join (select hours_until < hours_since + interval '6 days') as lengths (is_short)
-        cross join generate_series(0, 8) as weeks (number)
-        where
-            hours_from is not null
-            and (is_short or weeks.number = 0)
-    ),
-
-    hour_events as (
-        {{ events_within('hour_bounds') | indent(8) }}
-    ),
-
-    hours as (
-        {{ hourly_counts('hour_events') | indent(8) }}
-    ),
-
-    ends as (
-        select
-            ids.source_id,
-            {{ local_hour('ends_of_source.first_at_source') }} as first_hour,
-            {{ local_hour('ends_of_source.last_at_source') }} as last_hour
-        from unnest(all_ids) as ids (source_id)
-        cross join lateral (
-            select
-                coalesce(
-                    ({{ _one_event('ids', 'occurred_at', "timestamptz '-infinity'", "hours_from - interval '1 microsecond'") | indent(20) }}),
-                    (
-                        select dropped_sources.last_event_at
-                        from {{ source('raw', 'dropped_sources') }} as dropped_sources
-                        where dropped_sources.source_id = ids.source_id and lost_before is not null
-                    ),
-                    ({{ _one_event('ids', 'min(occurred_at)', 'hours_from', 'hours_until') | indent(20) }})
-                ) as first_at_source,
-                coalesce(
-                    ({{ _one_event('ids', 'occurred_at', 'hours_until', "timestamptz 'infinity'") | indent(20) }}),
-                    ({{ _one_event('ids', 'max(occurred_at)', "hours_since - interval '2 hours'", 'hours_until') | indent(20) }})
-                ) as last_at_source
-            {{ fence() }}
-        ) as ends_of_source
-        where hours_from is not null
-    ),
-
-    alerts as (
-        select
-            rules.rule_name,
-            runs.source_id,
-            runs.category,
-            runs.first_event_type,
-            runs.event_count,
-            runs.started_at,
-            runs.occurred_at as triggered_at,
-            runs.ended_at
-        from runs
-        inner join {{ ref('stg_video_events__alert_rules') }} as rules
-            on
-                rules.kind = 'consecutive'
-                and runs.category = rules.category
-                and runs.event_number = rules.threshold
-        where (runs.run_number = 1 and runs.source_id = any(cut_ids)) is not true
-        union all
-        {{ presence_alerts('periods') | indent(8) }}
-        union all
-        {{ absence_alerts('periods') | indent(8) }}
-        union all
-        select * from ({{ unusual_alerts('hours', ends='ends') | indent(8) }}) as unusual
-    ),
-
-    {%- if is_of_change %}
-
-    neighbours as (
-        {{ _neighbours() | indent(8) }}
-    ),
-    {%- endif %}
+    {{ _unusual_alerts_of_stretch() | indent(4) }},
 
     final as (
-        {{ named_alerts('alerts') | indent(8) }}
+        {{ named_alerts('(select * from alerts union all select * from unusual)') | indent(8) }}
+        where alerts.ended_at is not null
     )
 
     select final.*
     from final
     {%- if is_of_change %}
-    left join neighbours on final.source_id = neighbours.source_id
-    {%- endif %}
+    left join (
+        select
+            events.source_id,
+            max(events.occurred_at) filter (where events.occurred_at < since) as previous_at,
+            min(events.occurred_at) filter (where events.occurred_at > until) as next_at
+        from events
+        group by events.source_id
+    ) as neighbours on final.source_id = neighbours.source_id
     where
-        {%- if is_of_change %}
         case
             when {{ is_of_kind('final', 'unusual') }} then final.started_at >= hours_since - interval '1 hour'
             when {{ is_of_kind('final', 'consecutive') }}
@@ -514,59 +252,150 @@ begin
                     and final.ended_at >= coalesce(neighbours.previous_at, '-infinity')
             else final.started_at <= until and final.ended_at >= since
         end
-        {%- else %}
-        triggered_at >= since
-        and triggered_at < until
-        {%- endif %}
+    {%- else %}
+    where
+        final.triggered_at >= since
+        and final.triggered_at < until
+    {%- endif %}
     order by
-        triggered_at,
-        source_name collate "C",
-        rule_name collate "C";
+        final.triggered_at,
+        final.source_name collate "C",
+        final.rule_name collate "C";
 end
 {% endmacro %}
 
 
-{#- SQL condition: a source has chunks before what was looked at; or ones with the category of a rule. -#}
-{% macro _is_more_before(of_category=false) -%}
-    exists (
-        {%- if is_distributed() %}
-        {#- Citus looks nothing up for rows that are of no node. #}
-        select from before
-        where
-            before.source_id = bounds.source_id
-            {%- if of_category %}
-            and before.category = rules.category
-            {%- endif %}
-        {%- else %}
-        select from {{ source('raw', 'event_chunks') }} as chunks
-        where
-            chunks.source_id = bounds.source_id
-            and chunks.first_event_at < look_from
-            {%- if of_category %}
-            and chunks.event_type_ids && array(
-                select event_types.event_type_id
-                from {{ ref('stg_video_events__event_types') }} as event_types
-                where event_types.category = rules.category
-            )
-            {%- endif %}
-        {%- endif %}
-    )
-{%- endmacro %}
-
-
-{#- Query: of each source, the last one of `events` before the stretch and the first one after it. -#}
-{% macro _neighbours() %}
+{#- CTE `found`: sources, back to where as many events came before the stretch as rules count: what began before them was told of before. -#}
+{% macro _bounds_of_alerts() %}
+sought as materialized (
     select
-        events.source_id,
-        max(events.occurred_at) filter (where events.occurred_at < since) as previous_at,
-        min(events.occurred_at) filter (where events.occurred_at > until) as next_at
-    from events
-    group by events.source_id
+        sources.source_id,
+        array(select event_types.event_type_id from {{ ref('stg_video_events__event_types') }} as event_types) as event_type_ids
+    from {{ ref('stg_video_events__sources') }} as sources
+),
+
+found as materialized (
+    select
+        sought.source_id,
+        case
+            when
+                most_counted > 0
+                and exists (
+                    select from {{ source('raw', 'event_chunks') }} as chunks
+                    where
+                        chunks.source_id = sought.source_id
+                        and chunks.first_event_at >= since - interval '1 day'
+                        and chunks.last_event_at >= since
+                        and chunks.first_event_at < until
+                )
+                then least(since - widest_gap - longest_wait, coalesce(before.edge_at, '-infinity'))
+            else since - widest_gap - longest_wait
+        end as from_at,
+        until as to_at
+    from {{ at_nodes('sought', none) }} as sought
+    left join lateral (
+        {{ _edge('before', 'greatest(most_counted, 1)') | indent(8) }}
+    ) as before on true
+)
+{% endmacro %}
+
+
+{#-
+    CTE `found`: some sources, from where the run began that ends before the stretch to where the one ends that begins after it, which the
+    change may join; and from one event of each category of which a silence may be told to another one.
+-#}
+{% macro _bounds_of_change() %}
+sought as materialized (
+    select
+        sources.source_id,
+        categories.event_type_ids,
+        categories.is_silence_told
+    from unnest(of_sources) as sources (source_id)
+    cross join (
+        select
+            array_agg(event_types.event_type_id) as event_type_ids,
+            event_types.category in (
+                select rules.category
+                from {{ ref('stg_video_events__alert_rules') }} as rules
+                where rules.kind = 'absence'
+            ) as is_silence_told
+        from {{ ref('stg_video_events__event_types') }} as event_types
+        group by event_types.category
+    ) as categories
+),
+
+found as materialized (
+    select
+        edges.source_id,
+        least(
+            since - widest_gap,
+            coalesce((array_agg(edges.before_at order by edges.before_at desc nulls last))[2], '-infinity'),
+            min(edges.before_at) filter (where edges.is_silence_told)
+        ) as from_at,
+        greatest(
+            until + widest_gap,
+            coalesce((array_agg(edges.after_at order by edges.after_at))[2], 'infinity'),
+            max(edges.after_at) filter (where edges.is_silence_told)
+        ) as to_at
+    from (
+        select
+            sought.source_id,
+            sought.is_silence_told,
+            before.edge_at as before_at,
+            after.edge_at as after_at
+        from {{ at_nodes('sought', none) }} as sought
+        left join lateral (
+            {{ _edge('before') | indent(12) }}
+        ) as before on true
+        left join lateral (
+            {{ _edge('after') | indent(12) }}
+        ) as after on true
+    ) as edges
+    group by edges.source_id
+)
+{% endmacro %}
+
+
+{#- Query: how far from the stretch so many events of the types of `sought` are, in `visible_loads`, chunk by chunk. -#}
+{% macro _edge(side, event_count=1) %}
+    select events.edge_at
+    from (
+        select
+            chunks.{{ 'first' if side == 'before' else 'last' }}_event_at as edge_at,
+            chunks.first_event_at as chunk_started_at,
+            chunks.load_id as last_load_id,
+            unnest(chunks.load_ids) as load_id,
+            unnest(chunks.event_type_ids) as event_type_id,
+            unnest(chunks.event_times) as occurred_at
+        from {{ source('raw', 'event_chunks') }} as chunks
+        where
+            chunks.source_id = sought.source_id
+            and chunks.event_type_ids && sought.event_type_ids
+            {%- if side == 'before' %}
+            and chunks.first_event_at < since
+            {%- else %}
+            and chunks.first_event_at > until - interval '1 day'
+            and chunks.last_event_at > until
+            {%- endif %}
+        order by chunks.first_event_at {{ 'desc' if side == 'before' }}
+    ) as events
+    inner join visible_loads on coalesce(events.load_id, events.last_load_id) = visible_loads.load_id
+    where
+        events.event_type_id = any(sought.event_type_ids)
+        and events.occurred_at {{ '< since' if side == 'before' else '> until' }}
+    order by events.chunk_started_at {{ 'desc' if side == 'before' }}
+    limit 1 offset {{ event_count }} - 1
+{% endmacro %}
+
+
+{#- The bounds of all sources, as rows. -#}
+{% macro _all_bounds() -%}
+    (select * from unnest(all_ids, all_froms, all_tos) as found (source_id, from_at, to_at))
 {%- endmacro %}
 
 
-{#- CTEs: events within `bounds`, their periods, and each event with its place in its run. -#}
-{% macro _parts_of_alerts(bounds) %}
+{#- CTEs: the events within `bounds`, and what rules tell of them; a silence that has no end there has none. -#}
+{% macro _alerts_within(bounds) %}
 events as (
     {{ events_within(bounds) | indent(4) }}
 ),
@@ -579,56 +408,101 @@ periods as (
     {{ merge_periods('buckets', ['source_id', 'category']) | indent(4) }}
 ),
 
-marked as (
+pieces as (
     select
-        *,
-        lag(category) over (
-            partition by source_id
-            order by occurred_at, event_type collate "C"
-        ) is distinct from category as is_start
-    from events
+        runs.*,
+        false as is_separator
+    from ({{ event_runs('events') | indent(4) }}) as runs
 ),
 
-numbered as (
-    select
-        *,
-        count(*) filter (where is_start) over (
-            partition by source_id
-            order by occurred_at, event_type collate "C"
-        ) as run_number
-    from marked
+numbered_pieces as (
+    {{ numbered_pieces('pieces') | indent(4) }}
 ),
 
-runs as (
-    select
-        source_id,
-        run_number,
-        category,
-        occurred_at,
-        first_value(event_type) over in_order as first_event_type,
-        row_number() over in_order as event_number,
-        count(*) over whole_run as event_count,
-        min(occurred_at) over whole_run as started_at,
-        max(occurred_at) over whole_run as ended_at
-    from numbered
-    window
-        whole_run as (partition by source_id, run_number),
-        in_order as (whole_run order by occurred_at, event_type collate "C")
+whole_runs as (
+    select * from numbered_pieces
+    where ({{ _is_cut_off('numbered_pieces') }}) is not true
+),
+
+alerts as (
+    {{ consecutive_alerts('whole_runs') | indent(4) }}
+    union all
+    {{ presence_alerts('periods') | indent(4) }}
+    union all
+    {{ absence_alerts('periods', are_open_too=true) | indent(4) }}
 )
 {%- endmacro %}
 
 
-{#- Query: how many events of a run rules count at most. -#}
-{% macro _most_events_counted() %}
-    select coalesce(max(rules.threshold), 0)
-    from {{ ref('stg_video_events__alert_rules') }} as rules
-    where rules.kind = 'consecutive'
+{#- CTEs: `unusual`, the alerts of hours. Of a short stretch only the same hours of the weeks before are read, of a longer one all. -#}
+{% macro _unusual_alerts_of_stretch() %}
+hour_bounds as (
+    select
+        ids.source_id,
+        case when is_short then {{ _weeks_before('hours_since', 'weeks.number') }} else hours_from end as from_at,
+        case
+            when is_short then {{ _weeks_before("hours_until + interval '1 hour'", 'weeks.number') }}
+            else hours_until
+        end as to_at
+    from unnest(all_ids) as ids (source_id)
+    cross join (select hours_until < hours_since + interval '6 days') as lengths (is_short)
+    cross join generate_series(0, 8) as weeks (number)
+    where
+        hours_from is not null
+        and (is_short or weeks.number = 0)
+),
+
+hour_events as (
+    {{ events_within('hour_bounds') | indent(4) }}
+),
+
+hours as (
+    {{ hourly_counts('hour_events') | indent(4) }}
+),
+
+{#- Looked up once for each source, and not for each of its hours. #}
+ends as {{ 'materialized' if not is_distributed() }} (
+    select
+        ids.source_id,
+        {{ local_hour('ends_of_source.first_at_source') }} as first_hour,
+        {{ local_hour('ends_of_source.last_at_source') }} as last_hour
+    from unnest(all_ids) as ids (source_id)
+    cross join lateral (
+        select
+            coalesce(
+                ({{ _one_event('ids', 'occurred_at', "timestamptz '-infinity'", "hours_from - interval '1 microsecond'") | indent(16) }}),
+                (
+                    select dropped_sources.last_event_at
+                    from {{ source('raw', 'dropped_sources') }} as dropped_sources
+                    where dropped_sources.source_id = ids.source_id and lost_before is not null
+                ),
+                ({{ _one_event('ids', 'min(occurred_at)', 'hours_from', 'hours_until') | indent(16) }})
+            ) as first_at_source,
+            coalesce(
+                ({{ _one_event('ids', 'occurred_at', 'hours_until', "timestamptz 'infinity'") | indent(16) }}),
+                ({{ _one_event('ids', 'max(occurred_at)', "hours_since - interval '2 hours'", 'hours_until') | indent(16) }})
+            ) as last_at_source
+        {{ fence() }}
+    ) as ends_of_source
+    where hours_from is not null
+),
+
+unusual as (
+    {{ unusual_alerts('hours', ends='ends') | indent(4) }}
+)
+{%- endmacro %}
+
+
+{#- SQL condition: a piece is of the first run of a source whose beginning was dropped. -#}
+{% macro _is_cut_off(pieces) -%}
+    {{ pieces }}.run_number = 0 and {{ pieces }}.source_id = any(cut_ids)
 {%- endmacro %}
 
 
 {#- SQL condition: retention has, or may have, dropped events of a source. -#}
 {% macro _was_dropped(sources) -%}
-    (
+    lost_before is not null
+    and (
         exists (
             select from {{ source('raw', 'dropped_sources') }} as dropped_sources
             where dropped_sources.source_id = {{ sources }}.source_id
@@ -654,8 +528,7 @@ runs as (
 
 {#- SQL expression: the hour of the clock of the reports that many weeks before the hour of an instant. -#}
 {% macro _weeks_before(moment, weeks) -%}
-    {%- set hour = local_hour(moment ~ " - interval '1 hour'") ~ " - " ~ weeks ~ " * interval '7 days'" -%}
-    {{ local_hour_started_at(hour) }}
+    {{ local_hour_started_at(local_hour(moment ~ " - interval '1 hour'") ~ " - " ~ weeks ~ " * interval '7 days'") }}
 {%- endmacro %}
 
 

@@ -58,6 +58,7 @@
             runs.event_count,
             runs.is_first_in_bucket,
             runs.is_last_in_bucket,
+            runs.first_event_times,
             bool_and(runs.is_separator) as is_separator,
             runs.started_at,
             runs.ended_at
@@ -77,12 +78,13 @@
             runs.event_count,
             runs.is_first_in_bucket,
             runs.is_last_in_bucket,
+            runs.first_event_times,
             runs.started_at,
             runs.ended_at
     ),
 
-    runs as (
-        {{ joined_runs('pieces') | indent(8) }}
+    numbered_pieces as (
+        {{ numbered_pieces('pieces') | indent(8) }}
     ),
 
     {%- if 'absence' in kinds %}
@@ -107,7 +109,7 @@
     {%- endif %}
 
     alerts as (
-        {{ consecutive_alerts('runs', runs) | indent(8) }}
+        {{ consecutive_alerts('numbered_pieces') | indent(8) }}
         union all
         {{ presence_alerts('changed_periods') | indent(8) }}
         {%- if 'absence' in kinds %}

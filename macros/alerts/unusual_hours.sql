@@ -136,7 +136,7 @@
 
     {%- if not ends %}
 
-    ends as (
+    ends_of_all as (
         select
             hours.source_id,
             {{ local_hour('min(hours.hour_started_at)') }} as first_hour,
@@ -156,7 +156,7 @@
             counts.local_hour + numbers.weeks_ago * interval '7 days' as local_hour,
             ends.first_hour
         from counts
-        inner join ends on counts.source_id = ends.source_id
+        inner join {{ ends or 'ends_of_all' }} as ends on counts.source_id = ends.source_id
         cross join generate_series(0, 8) as numbers (weeks_ago)
         where
             counts.local_hour + numbers.weeks_ago * interval '7 days' > ends.first_hour

@@ -57,12 +57,6 @@
 {%- endmacro %}
 
 
-{#- What keeps Citus, as above, from seeing what is joined to rows of the nodes: a word of a select that gives no row twice. -#}
-{% macro kept_at_nodes() -%}
-    {{ 'distinct' if is_distributed() }}
-{%- endmacro %}
-
-
 {#- A table of a model with `distributed_by` goes to the nodes: a new one, or one that was there before the cluster. -#}
 {% macro distribute(table) %}
     {%- set column = (config.get('meta') or {}).get('distributed_by') -%}

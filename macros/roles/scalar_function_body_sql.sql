@@ -33,16 +33,23 @@
     {{ model.compiled_code }}
     $$ language sql
     {%- endif %}
-    {#- To compile these long queries takes longer than they do. As a view it runs with the rights of its owner: its callers need not read what it reads. #}
-    {%- if meta.get('is_security_definer') %}
+    {#-
+        As a view it runs with the rights of its owner: its callers need not read what it reads. To compile these long queries takes
+        longer than they do. And a plan for any stretch, or with processes started for each look-up, may take a thousand times as long as one
+        for the stretch that is asked for, whatever its callers have set.
+    #}
+    {%- set rights_and_settings -%}
     security definer
     set search_path = pg_catalog, pg_temp
-    set jit = off;
+    set jit = off
+    set plan_cache_mode = force_custom_plan
+    set max_parallel_workers_per_gather = 0
+    {%- endset %}
+    {%- if meta.get('is_security_definer') %}
+    {{ rights_and_settings }};
     {%- if meta.get('is_as_of') %}
     {{ same_as_of_time() | indent(4) }}
-    security definer
-    set search_path = pg_catalog, pg_temp
-    set jit = off;
+    {{ rights_and_settings }};
     {%- endif %}
     revoke execute on function {{ function_signatures() }} from public
     {%- endif %}

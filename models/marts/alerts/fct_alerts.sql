@@ -19,12 +19,12 @@ pieces as (
     from {{ ref('int_event_runs') }}
 ),
 
-runs as (
-    {{ joined_runs('pieces') | indent(4) }}
+numbered_pieces as (
+    {{ numbered_pieces('pieces') | indent(4) }}
 ),
 
 alerts as (
-    {{ consecutive_alerts('runs', ref('int_event_runs')) | indent(4) }}
+    {{ consecutive_alerts('numbered_pieces') | indent(4) }}
     union all
     {{ presence_alerts(ref('fct_activity_periods')) | indent(4) }}
     union all
