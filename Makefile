@@ -18,7 +18,7 @@ export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help setup demo board pictures test lint lint-python lint-sql unit integration pipeline \
-	models docs-test postgres15 citus soak mutations bench docs audit sbom clean
+	models tests beside docs-test postgres15 citus soak mutations bench docs audit sbom clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -127,19 +127,23 @@ pytest := pytest --durations 10 --dist loadgroup --no-loadscope-reorder
 waiting := -n 6
 # They work, but for some.
 working := -n 3
+# Some work while others wait.
+mixed := -n 5
 # What people read and look at, tested as they see it; what takes longest comes first.
 pages := $(addprefix tests/pipeline/test_,docs.py site.py board.py odbc.py tools.py)
 
-STEPS := lint unit integration pipeline models
-
+# Lint and the models' own tests go on beside the others, and say what was wrong as soon as it is.
 test: .venv/dev ## lint, all tests but those of pages, and dbt's own
-	@took=""; \
-	for step in $(STEPS); do \
-		echo "=== $$step"; start=$$SECONDS; \
-		$(MAKE) $$step || { echo "make test: $$step failed" >&2; exit 1; }; \
-		took="$$took $$step $$((SECONDS - start)) s,"; \
-	done; \
-	echo "Passed:$${took%,}."
+	@start=$$SECONDS; $(MAKE) -j 2 beside tests || { \
+		echo "make test: failed; what lint and models said: .test/beside.log" >&2; exit 1; }; \
+	echo "Passed: $$((SECONDS - start)) s."
+
+beside: .venv/dev
+	@mkdir -p .test
+	@{ $(MAKE) lint && $(MAKE) models; } >.test/beside.log 2>&1 || { cat .test/beside.log >&2; exit 1; }
+
+tests: .venv/dev ## unit, integration and pipeline at once
+	@$(pytest) $(mixed) tests/unit tests/integration tests/pipeline $(addprefix --ignore ,$(pages))
 
 lint: .venv/dev ## ruff, mypy, import-linter, dbt-bouncer and sqlfluff
 	@$(MAKE) -j 2 lint-python lint-sql
