@@ -75,6 +75,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+# First, for xdist reads the groups when its turn comes.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep together, when tests are spread over workers, those that share something prepared.
 
