@@ -71,23 +71,17 @@
 
         union all
 
+        {% if is_across_sources -%}
+        {{ parts_of_each_source('touched') | indent(8) }}
+        {%- else -%}
         select
-            {% if is_across_sources -%}
-            members.source_id,
-            touched.category,
-            {#- Each source of the period, but its events once. #}
-            case when members.position = 1 then touched.event_count else 0 end as event_count,
-            {%- else -%}
-            touched.source_id,
-            touched.category,
-            touched.event_count,
-            {%- endif %}
+            source_id,
+            category,
+            event_count,
             false as is_recount_needed,
-            touched.started_at,
-            touched.ended_at
+            started_at,
+            ended_at
         from touched
-        {%- if is_across_sources %}
-        cross join lateral unnest(touched.source_ids) with ordinality as members (source_id, position)
         {%- endif %}
     ),
 

@@ -71,6 +71,35 @@
 {% endmacro %}
 
 
+{#- Query: what periods across sources are merged of: the periods of all sources. -#}
+{% macro parts_of_category_periods(periods) %}
+    {#- dbt renders a model also before its transaction, to write down what it is. #}
+    {%- if is_distributed() and 'exact_hi' in context %}
+    {{ joined_by_day(periods) }}
+    {%- else %}
+    select
+        *,
+        false as is_recount_needed
+    from {{ periods }}
+    {%- endif %}
+{% endmacro %}
+
+
+{#- Query: of periods across sources, a part for each source. -#}
+{% macro parts_of_each_source(periods) %}
+    select
+        members.source_id,
+        periods.category,
+        {#- Each source of the period, but its events once. #}
+        case when members.position = 1 then periods.event_count else 0 end as event_count,
+        false as is_recount_needed,
+        periods.started_at,
+        periods.ended_at
+    from {{ periods }} as periods
+    cross join lateral unnest(periods.source_ids) with ordinality as members (source_id, position)
+{% endmacro %}
+
+
 {% macro activity_gap(categories=none) -%}
     {%- set usual = hours_of("interval " ~ var_literal("activity_gap")) -%}
     {{ "coalesce(" ~ categories ~ ".activity_gap, " ~ usual ~ ")" if categories else usual }}

@@ -57,16 +57,52 @@
 {%- endmacro %}
 
 
+{#-
+    Query: periods of sources, joined day by day to those of other sources that they touch: few come to the coordinator. The
+    nodes send each other what each needs, by way of a table that is gone before anybody else sees it.
+-#}
+{% macro joined_by_day(periods) %}
+    {%- set parts = this.incorporate(path={'identifier': this.identifier ~ '__parts'}) -%}
+    {%- set joined = make_temp_relation(this, '__joined') -%}
+    {%- do run_query(
+        "create table " ~ parts ~ " (source_id int, category text, event_count bigint, is_recount_needed boolean,"
+        ~ " started_at timestamptz, ended_at timestamptz, day timestamptz)"
+    ) -%}
+    {%- if is_on_cluster() -%}
+        {%- do run_query(
+            "select pg_catalog.create_distributed_table(" ~ dbt.string_literal(parts.include(database=false) | string)
+            ~ ", 'day', colocate_with => 'none')"
+        ) -%}
+    {%- endif -%}
+    {%- do run_query(
+        "insert into " ~ parts ~ " select source_id, category, event_count, false, started_at, ended_at,"
+        ~ " date_bin(interval '1 day', started_at, timestamptz '2000-01-01 00:00:00+00') from " ~ periods
+    ) -%}
+    {%- do run_query(
+        "create temporary table " ~ joined ~ " on commit drop as (" ~ merge_periods(parts, ['day', 'category']) ~ ");"
+        ~ " drop table " ~ parts
+    ) -%}
+    {{ parts_of_each_source(joined) }}
+{% endmacro %}
+
+
 {#- A table of a model with `distributed_by` goes to the nodes: a new one, or one that was there before the cluster. -#}
 {% macro distribute(table) %}
     {%- set column = (config.get('meta') or {}).get('distributed_by') -%}
     {%- if column and is_on_cluster() -%}
         {%- set name = dbt.string_literal(table.include(database=false) | string) -%}
-        {%- do run_query(
-            "select pg_catalog.create_distributed_table(" ~ name ~ ", " ~ dbt.string_literal(column)
-            ~ ", colocate_with => 'raw.event_chunks') where not exists (select from pg_catalog.pg_dist_partition"
-            ~ " where logicalrelid = " ~ name ~ "::regclass)"
+        {%- for _ in run_query(
+            "select 1 where not exists (select from pg_catalog.pg_dist_partition where logicalrelid = " ~ name ~ "::regclass)"
         ) -%}
+            {%- if not model.constraints -%}
+                {#- When a shard moves to another node, rows that go meanwhile have to be found, without a key by all columns. -#}
+                {%- do run_query("alter table " ~ table ~ " replica identity full") -%}
+            {%- endif -%}
+            {%- do run_query(
+                "select pg_catalog.create_distributed_table(" ~ name ~ ", " ~ dbt.string_literal(column)
+                ~ ", colocate_with => 'raw.event_chunks')"
+            ) -%}
+        {%- endfor -%}
     {%- endif -%}
 {% endmacro %}
 

@@ -11,10 +11,7 @@
 with
 
 source_periods as (
-    select
-        *,
-        false as is_recount_needed
-    from {{ ref('fct_activity_periods') }}
+    {{ parts_of_category_periods(ref('fct_activity_periods')) | indent(4) }}
 ),
 
 periods as (
