@@ -6,6 +6,8 @@ at one node after the other, so a load is published when its rows are committed 
 """
 
 import json
+import math
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,9 +16,16 @@ from weakref import WeakKeyDictionary
 
 from psycopg import Connection, errors, sql
 
-from loader.database.locks import SCHEMA, holders, in_short_tries, lock_for_transaction
+from loader.database.locks import (
+    PARTITIONS,
+    SCHEMA,
+    holders,
+    in_short_tries,
+    lock_for_transaction,
+    lock_key,
+)
 from loader.database.models import INTERNAL, ModelsBusyError, models_at_rest
-from loader.database.queries import query, read_sql, template
+from loader.database.queries import query, read_sql, template, values
 from loader.database.schema import CHANGE_PATIENCE_SECONDS, ensure_schema
 from loader.errors import DatabaseError, LoaderError, UsageError
 from loader.version import __version__
@@ -24,6 +33,10 @@ from loader.version import __version__
 # How long a node may take to be back; who removes what is left of a load does not wait for it.
 _PATIENCE: Final = "1 minute"
 SHORT_PATIENCE: Final = "3 seconds"
+_SECONDS_OF_A_COPY: Final = 10.0
+# How long who reads waits, and between two looks.
+_SECONDS_OF_PATIENCE: Final = 120
+_PAUSE_SECONDS: Final = 0.05
 
 _answers: Final = WeakKeyDictionary[Connection, bool]()
 
@@ -52,6 +65,32 @@ def wait_for_commits(conn: Connection, patience: str = _PATIENCE) -> None:
     """
     if is_distributed(conn):
         conn.execute("select raw.wait_for_commits(%s)", [patience])
+
+
+def keep_partitions(conn: Connection) -> None:
+    """Keep others from adding partitions until the transaction, which writes to some, ends.
+
+    To add one, Citus locks the indexes of all others at one node after the other. Two of which each
+    has what the other one waits for would have to be told apart, and one of them fail.
+    """
+    if is_distributed(conn):
+        conn.execute("select pg_advisory_xact_lock_shared(%s)", [lock_key(PARTITIONS)])
+
+
+def wait_for_writers(conn: Connection) -> None:
+    """Wait until nobody keeps partitions, and keep them alone until the transaction ends."""
+    if is_distributed(conn):
+        lock_for_transaction(conn, PARTITIONS)
+
+
+def and_may_move(conn: Connection) -> str:
+    """Return what else is to be altered in a new partition: shards move by logical replication."""
+    return ", replica identity full" if is_distributed(conn) else ""
+
+
+def longest_copy(conn: Connection) -> float:
+    """Return for how many seconds a load may keep others from adding partitions."""
+    return _SECONDS_OF_A_COPY if is_distributed(conn) else math.inf
 
 
 def colocate(conn: Connection, table: sql.Identifier) -> None:
@@ -105,14 +144,31 @@ def between_commits(conn: Connection, schema: str) -> Iterator[None]:
     """Read what dbt builds while none of it is being committed.
 
     A model's rows come to light at one node after the other, and its mark on the coordinator. dbt
-    keeps a lock of each model, by its name, until they all have.
+    keeps a lock of each model, by its name, until they all have. A node that went away before it
+    had is made up for.
     """
     if not is_distributed(conn):
         yield
         return
     with conn.transaction():
         conn.execute(query("share_marks"), {"schemas": [schema, schema + INTERNAL]})
+        _wait_for_pending(conn)
         yield
+
+
+def _wait_for_pending(conn: Connection) -> None:
+    """Do as ``raw.wait_for_commits``, for those who may not look into schema raw.
+
+    Who may not have Citus make up for it waits until Citus does by itself, each minute.
+    """
+    ends_at = time.monotonic() + _SECONDS_OF_PATIENCE
+    pending = set(values(conn, query("pending_on_nodes")))
+    while pending:
+        if time.monotonic() > ends_at:
+            raise DatabaseError("a node of the cluster has not committed yet; ask again later")
+        conn.execute(query("make_up_for_pending"))
+        time.sleep(_PAUSE_SECONDS)
+        pending &= set(values(conn, query("pending_on_nodes")))
 
 
 # ==== Asking the nodes
@@ -133,27 +189,33 @@ def ask_where_chunks_are(conn: Connection, name: str, **parts: sql.Composable) -
     }
     asked = template(name).format(**_sql(there), **parts)
     rows: set[Any] = set()
-    for node, answer in run_on_nodes(conn, template("as_json").format(query=asked)).items():
+    statement = template("as_json").format(query=asked)
+    for node, answer in _run_on_nodes(conn, statement, is_coordinator_asked=True).items():
         if answer is None:
             raise DatabaseError(f"a node of the cluster does not answer: {node}")
         rows |= {tuple(row.values()) for row in json.loads(answer)}
     return sorted(rows)
 
 
-def run_on_nodes(conn: Connection, statement: sql.Composable) -> dict[str, str | None]:
+def _run_on_nodes(
+    conn: Connection, statement: sql.Composable, *, is_coordinator_asked: bool
+) -> dict[str, str | None]:
     """Run a statement on each node; return what it gave by node, None where it failed."""
-    parameters = {"command": statement.as_string(conn)}
+    parameters = {
+        "command": statement.as_string(conn),
+        "is_coordinator_asked": is_coordinator_asked,
+    }
     return dict(conn.execute(query("run_on_nodes"), parameters).fetchall())
 
 
 def sizes_of_nodes(conn: Connection) -> dict[str, int | None]:
-    """Return the size of the database on each node; None where one does not answer."""
+    """Return the size of the database on each other node; None where one does not answer."""
     if not is_distributed(conn):
         return {}
     size = sql.SQL("select pg_database_size(current_database())")
     return {
         node: None if answer is None else int(answer)
-        for node, answer in run_on_nodes(conn, size).items()
+        for node, answer in _run_on_nodes(conn, size, is_coordinator_asked=False).items()
     }
 
 
@@ -267,6 +329,24 @@ def let_into_nodes(conn: Connection, *names: str, reads: str | None = None) -> N
         conn.execute(statement)
     if reads is not None:
         conn.execute(template("let_read_on_nodes").format(role=sql.Identifier(reads)))
+
+
+def let_live_views_read(conn: Connection, transformer: str, reader: str, internal: str) -> None:
+    """Let who reads marts read, on the nodes, what live views are made of.
+
+    Args:
+        conn: a connection of a superuser.
+        transformer: the role that owns what dbt builds.
+        reader: the role that reads the marts.
+        internal: the schema of what dbt builds and readers do not see elsewhere.
+    """
+    conn.execute(
+        template("let_live_views_read_on_nodes").format(
+            transformer=sql.Identifier(transformer),
+            reader=sql.Identifier(reader),
+            internal=sql.Identifier(internal),
+        )
+    )
 
 
 def _count(conn: Connection) -> tuple[int, int]:

@@ -4,11 +4,18 @@ from datetime import datetime
 
 from psycopg import Connection, sql
 
-from loader.database.citus import colocate, fences, loads_among
+from loader.database.citus import (
+    colocate,
+    fences,
+    keep_partitions,
+    loads_among,
+    wait_for_commits,
+)
 from loader.database.ledger import ALL, staging_name
 from loader.database.locks import DEDUPE, lock
 from loader.database.partitions import insert_chunks
 from loader.database.queries import template
+from loader.errors import DatabaseError
 
 
 def create_staging(conn: Connection, load_id: int) -> None:
@@ -25,26 +32,42 @@ def create_staging(conn: Connection, load_id: int) -> None:
 
 
 def insert_new_events(
-    conn: Connection, load_id: int
+    conn: Connection, load_id: int, staged: int
 ) -> tuple[int, datetime | None, datetime | None]:
     """Move staged events into ``raw.event_chunks``, but for those that are visible there already.
 
     Of equal events in the input the first one stays. The lock is kept until the session gives it
     back after publishing: another loader that looks for duplicates must see this load. Returned are
     how many were new, the time of the first and of the last.
+
+    Args:
+        conn: a connection in autocommit mode.
+        load_id: the load.
+        staged: how many events were staged.
+
+    Raises:
+        DatabaseError: some of these are gone: a node of a cluster crashed, and is back.
     """
     lock(conn, DEDUPE)
+    wait_for_commits(conn)
     staging = sql.Identifier("raw", staging_name(load_id))
     conn.execute(sql.SQL("analyze {}").format(staging))
-    bounds = conn.execute(template("staged_bounds").format(staging=staging)).fetchone() or (None,)
+    bounds = template("staged_bounds").format(staging=staging)
+    ((found, first, last),) = conn.execute(bounds).fetchall()
+    if found != staged:
+        raise DatabaseError(
+            f"{staged - found:,} of {staged:,} copied events were lost with a node of the cluster; "
+            "nothing was loaded; run the same command again"
+        )
     inserted: list[tuple[int, datetime, datetime]] = []
     with conn.transaction():
-        if bounds[0] is not None:
+        keep_partitions(conn)
+        if found:
             # Literals: bounds that the planner knows leave out whole partitions.
             statement = template("insert_new_events").format(
                 staging=staging,
-                first=sql.Literal(bounds[0]),
-                last=sql.Literal(bounds[1]),
+                first=sql.Literal(first),
+                last=sql.Literal(last),
                 is_visible=loads_among(
                     conn, template("visible_until").format(load_seq=sql.Literal(ALL))
                 ),

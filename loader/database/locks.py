@@ -25,6 +25,8 @@ FINGERPRINT = "fingerprint"
 DEDUPE = "dedupe"
 # Held while partitions or tables are created.
 SCHEMA = "schema"
+# Held, shared, while rows go into partitions of a cluster; alone while one is added to them.
+PARTITIONS = "partitions"
 # Held while chunks are brought together or taken apart.
 CHUNKS = "chunks"
 # Held while events of an older loader are converted.

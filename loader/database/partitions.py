@@ -8,7 +8,12 @@ import numpy as np
 import numpy.typing as npt
 from psycopg import Connection, errors, sql
 
-from loader.database.citus import ask_where_chunks_are
+from loader.database.citus import (
+    and_may_move,
+    ask_where_chunks_are,
+    keep_partitions,
+    wait_for_writers,
+)
 from loader.database.locks import SCHEMA, lock_for_transaction, short_try
 from loader.database.queries import query, template, value, values
 from loader.database.waiting import now_and_then
@@ -68,6 +73,7 @@ class Partitions:
             # there is takes the longer, the more there is.
             with self._conn.transaction():
                 lock_for_transaction(self._conn, SCHEMA)
+                wait_for_writers(self._conn)
                 # What another loader has created meanwhile; nobody creates anything beside us now.
                 self.layout = read_layout(self._conn)
                 for day in missing.tolist():
@@ -96,7 +102,7 @@ def create_partition(conn: Connection, parent: str, name: str, bounds: sql.Compo
     """
     for statement in (
         "create table {table} (like {parent} including all)",
-        f"alter table {{table}} {_KEEP_NO_STATISTICS}",
+        f"alter table {{table}} {_KEEP_NO_STATISTICS}{and_may_move(conn)}",
         "alter table {parent} attach partition {table} {bounds}",
     ):
         table, of = sql.Identifier("raw", name), sql.Identifier("raw", parent)
@@ -168,6 +174,7 @@ def delete_events(conn: Connection, load_id: int, may_go: Callable[[], bool]) ->
     for start in range(0, len(names), PORTION):
         tell(f"removed {deleted:,} rows of load {load_id}, from {start} of {len(names)} partitions")
         with conn.transaction():
+            keep_partitions(conn)
             if not may_go():
                 return None
             for name in names[start : start + PORTION]:

@@ -9,7 +9,7 @@ from typing import Final
 
 from psycopg import Connection, sql
 
-from loader.database.citus import is_distributed, let_into_nodes
+from loader.database.citus import is_distributed, let_into_nodes, let_live_views_read
 from loader.database.locks import SCHEMA, in_short_tries, lock_for_transaction
 from loader.database.models import INTERNAL
 from loader.database.queries import query, template, value, values
@@ -64,8 +64,6 @@ def set_up_roles(conn: Connection, roles: Roles, schema: str) -> list[str]:
         created = [name for name in names if _create_role(conn, name)]
         ensure_schema(conn)
         _hand_over(conn, "raw", roles.loader)
-        if is_distributed(conn):
-            let_into_nodes(conn, roles.loader, roles.transformer, reads=roles.transformer)
         for name in (schema, internal):
             conn.execute(
                 sql.SQL("create schema if not exists {} authorization {}").format(
@@ -83,6 +81,9 @@ def set_up_roles(conn: Connection, roles: Roles, schema: str) -> list[str]:
                 database=sql.Identifier(conn.info.dbname),
             )
         )
+        if is_distributed(conn):
+            let_into_nodes(conn, roles.loader, roles.transformer, reads=roles.transformer)
+            let_live_views_read(conn, roles.transformer, roles.reader, internal)
         return created
 
     # Tables change hands under locks that keep readers waiting.

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from psycopg import Connection, sql
 
-from loader.database.citus import loads_among, wait_for_readers
+from loader.database.citus import keep_partitions, loads_among, wait_for_readers
 from loader.database.locks import CHUNKS, lock_for_transaction
 from loader.database.models import models_at_rest
 from loader.database.partitions import EVENTS_PER_CHUNK, about_partitions, insert_chunks
@@ -75,6 +75,7 @@ def _known_to_all(conn: Connection) -> int:
 
 
 def _make_anew(conn: Connection, gone: sql.Composed, load_id: int) -> tuple[int, int]:
+    keep_partitions(conn)
     statement = template("make_chunks_anew").format(
         gone=gone,
         load_id=sql.Literal(load_id),

@@ -1,5 +1,6 @@
 """Events into the database: several connections, each with a COPY of its own."""
 
+import math
 import queue
 import threading
 import time
@@ -12,6 +13,7 @@ from typing import Final, Self
 import numpy as np
 from psycopg import Connection, sql
 
+from loader.database.citus import keep_partitions, longest_copy
 from loader.database.connection import connect
 from loader.database.locks import show_life
 from loader.loading.chunks import Cutter, concatenated
@@ -40,8 +42,8 @@ class Copier:
     """Copies batches of rows into one table over up to ``workers`` connections.
 
     Every connection copies in one transaction, committed by ``finish``; without that, nothing
-    stays. The first connection is opened for the first batch, another one when the server cannot
-    keep up with those at work.
+    stays. (On a cluster they begin a new one every few seconds.) The first connection is opened for
+    the first batch, another one when the server cannot keep up with those at work.
 
     Attributes:
         dsn: the database.
@@ -70,7 +72,6 @@ class Copier:
             sql.SQL(", ").join(map(sql.Identifier, self._cutter.columns)),
         )
         self._batches = 0
-        self._begun = time.monotonic()
         self._used = 1
         self._looked_at = time.monotonic()
         # Seconds since then that the server took for what was sent, as often as something was.
@@ -112,11 +113,6 @@ class Copier:
         self._queues.clear()
         self._threads.clear()
         self._connections.clear()
-        self._begun = time.monotonic()
-
-    def seconds(self) -> float:
-        """Return for how long transactions of it may have been open."""
-        return time.monotonic() - self._begun
 
     def __enter__(self) -> Self:
         return self
@@ -166,44 +162,64 @@ class Copier:
             with connect(self.dsn, purpose=f"copy, load {self.load_id}") as connection:
                 self._connections.append(connection)
                 show_life(connection, self.load_id)
-                portions = self._portions(batches)
-                portion = next(portions, None)
-                with connection.transaction(), connection.cursor() as cursor:
-                    while portion is not None:
-                        known = portion[1]
-                        with cursor.copy(self._statement) as copy:
-                            copy.write(HEADER)
-                            while portion is not None and portion[1] == known:
-                                for part in self._cutter.encode(portion[0]):
-                                    started = time.monotonic()
-                                    copy.write(part)
-                                    self._waits.append(time.monotonic() - started)
-                                portion = next(portions, None)
-                            copy.write(TRAILER)
+                longest = longest_copy(connection)
+                while self._copy(connection, self._portions(batches, longest)):
+                    pass
         except _AbortedError:
             pass
         except BaseException as error:  # whatever it is, the main thread has to raise it
             self._failures.append(error)
             self._must_stop.set()
 
-    def _portions(self, batches: _Queue) -> Iterator[tuple[Rows, int]]:
-        """Yield what comes in portions that make long chunks; with the partitions they need."""
+    def _copy(self, connection: Connection, portions: Iterator[tuple[Rows, int]]) -> bool:
+        """Copy portions in one transaction; return whether there were any."""
+        portion = next(portions, None)
+        if portion is None:
+            return False
+        with connection.transaction(), connection.cursor() as cursor:
+            keep_partitions(connection)
+            while portion is not None:
+                known = portion[1]
+                with cursor.copy(self._statement) as copy:
+                    copy.write(HEADER)
+                    while portion is not None and portion[1] == known:
+                        for part in self._cutter.encode(portion[0]):
+                            started = time.monotonic()
+                            copy.write(part)
+                            self._waits.append(time.monotonic() - started)
+                        portion = next(portions, None)
+                    copy.write(TRAILER)
+        return True
+
+    def _portions(self, batches: _Queue, longest: float) -> Iterator[tuple[Rows, int]]:
+        """Yield what comes in portions that make long chunks; with the partitions they need.
+
+        They end so many seconds after the first one, though none may come for a while.
+        """
         gathered: list[Rows] = []
         known = 0
-        while (batch := self._take(batches)) is not None:
+        ends_at = math.inf
+        while (batch := self._take(batches, ends_at)) is not None:
             gathered.append(batch[0])
             known = batch[1]
             del batch
             if (rows := self._cutter.gather(gathered)) is not None:
+                ends_at = min(ends_at, time.monotonic() + longest)
                 yield rows, known
                 del rows
         if gathered:
             yield concatenated(gathered), known
 
-    def _take(self, batches: _Queue) -> tuple[Rows, int] | None:
+    def _take(self, batches: _Queue, ends_at: float) -> tuple[Rows, int] | None:
         while not self._must_stop.is_set():
+            if time.monotonic() > ends_at:
+                return None
             with suppress(queue.Empty):
-                return batches.get(timeout=0.2)
+                batch = batches.get(timeout=0.2)
+                if batch is None:
+                    # Nothing comes after it, and it is asked for once more.
+                    batches.put(None)
+                return batch
         raise _AbortedError
 
 

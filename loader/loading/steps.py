@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Final
 
 import psycopg
 from psycopg import Connection
@@ -29,9 +28,6 @@ from loader.loading.options import LoadOptions
 from loader.reading.batch import EventBatch, Totals
 from loader.reading.bounds import Gate
 
-# On a cluster, how long one load may keep others from adding partitions.
-_SECONDS_OF_A_COPY: Final = 10
-
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class Load:
@@ -46,7 +42,8 @@ class Load:
     def __post_init__(self) -> None:
         self._dictionaries = Dictionaries(self.conn)
         self._partitions = Partitions(self.conn)
-        self._may_have_events = False
+        # On a cluster, what is copied is committed every now and then.
+        self._may_have_events = is_distributed(self.conn)
 
     def begin(self) -> Gate:
         """Tell observers; return what rejects rows that are old, or bring too many names."""
@@ -83,11 +80,8 @@ class Load:
         if not batch.events.num_rows:
             return
         rows = self._dictionaries.rows_of(batch.events, before if self.options.dedupe else None)
-        if is_distributed(self.conn) and (
-            copier.seconds() > _SECONDS_OF_A_COPY or self._partitions.lack(rows.event_time)
-        ):
+        if is_distributed(self.conn) and self._partitions.lack(rows.event_time):
             # Citus adds no partition beside what writes into others.
-            self._may_have_events = True
             copier.commit()
         self._partitions.prepare(rows.event_time)
         copier.put(rows, self._partitions.created)
@@ -103,7 +97,7 @@ class Load:
         """With ``--dedupe exact``: keep of the copied events those that are not visible already."""
         if not self.options.dedupe:
             return totals
-        rows, first, last = insert_new_events(self.conn, self.load_id)
+        rows, first, last = insert_new_events(self.conn, self.load_id, totals.rows_loaded)
         return replace(
             totals,
             rows_loaded=rows,

@@ -3,19 +3,25 @@
 import json
 import os
 import random
+import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from threading import Event, Thread
+from threading import Thread
 from typing import Any
 
+import numpy as np
 import psycopg
+import pyarrow as pa
 import pytest
-from psycopg import Connection, sql
+from psycopg import Connection
 
 from loader import periods
+from loader.database import citus
 from loader.database.connection import connect
+from loader.loading.copy import Copier
+from loader.loading.encode import Rows
 from tests.conftest import Outcome
+from tests.support.nodes import death, one_away
 from tests.support.waits import wait_until
 
 KILLS = int(os.environ.get("CITUS_KILLS", "4"))
@@ -44,22 +50,6 @@ where
 group by loads.load_id, loads.rows_loaded
 having loads.rows_loaded <> count(events.load_id)
 """
-# Waits, for a while, for a transaction that is prepared and not committed, has the connections of
-# others end before it is, and then dies: PostgreSQL starts anew.
-DIE_BETWEEN = """
-do $do$
-begin
-    for attempt in 1..200000 loop
-        if exists (select from pg_prepared_xacts where gid like 'citus\\_0\\_%') then
-            perform pg_terminate_backend(pid) from pg_stat_activity
-            where pid <> pg_backend_pid() and backend_type = 'client backend';
-            execute $$copy (select 1) to program 'kill -9 $PPID'$$;
-        end if;
-    end loop;
-end
-$do$
-"""
-DIE = "copy (select pg_sleep({})) to program 'cat >/dev/null; kill -9 $PPID'"
 
 
 @pytest.fixture
@@ -120,6 +110,82 @@ def test_a_load_adds_partitions_whenever_it_needs_one(
 
     assert found.exit_code == 0, found.stderr
     assert cluster_conn.execute(COMPLETE.encode()).fetchall() == []
+
+
+def test_loads_at_once_add_partitions_beside_each_other(
+    loader_of: Callable[..., Outcome],
+    start_loader: Callable[..., "subprocess.Popen[str]"],
+    citus_dsn: str,
+    cluster_conn: Connection,
+    tmp_path: Path,
+) -> None:
+    """Each of them needs one after the other, which Citus adds beside no COPY."""
+    assert loader_of("cluster", "init").exit_code == 0
+    loads = []
+    for number in range(3):
+        file = tmp_path / f"{number}.parquet"
+        what = ["--events", "200000", "--sources", "9", "--days", "300", "--seed", str(number)]
+        assert loader_of("generate", *what, "--format", "parquet", "--output", file).exit_code == 0
+        options = [[], ["--workers", "2"], ["--dedupe", "exact"]][number]
+        loads.append(start_loader("load", *options, file, LOADER_DSN=citus_dsn))
+
+    said = ["".join(load.communicate()) for load in loads]
+
+    assert [load.returncode for load in loads] == [0, 0, 0], said
+    assert cluster_conn.execute(COMPLETE.encode()).fetchall() == []
+
+
+def test_a_load_that_adds_a_partition_waits_for_others_and_they_do_not(
+    loader_of: Callable[..., Outcome],
+    start_loader: Callable[..., "subprocess.Popen[str]"],
+    citus_dsn: str,
+    cluster_conn: Connection,
+    write_events: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not for their input either, which may take hours; and not for each other at two nodes."""
+    assert loader_of("cluster", "init").exit_code == 0
+    assert loader_of("load", write_events()).exit_code == 0
+    monkeypatch.setattr(citus, "_SECONDS_OF_A_COPY", 3)
+    rows = Rows(
+        event_time=np.full(20, 1_715_612_400_000_000),
+        source_id=np.arange(1, 21, dtype=np.int32),
+        event_type_id=np.ones(20, dtype=np.int16),
+        attributes=pa.nulls(20, pa.string()),
+    )
+    # The nodes are asked one after the other.
+    at_last_node = (
+        "select source_id from generate_series(1, 20) as source_id inner join citus_shards on"
+        " shardid = get_shard_id_for_distribution_column('raw.event_chunks', source_id)"
+        " order by nodeport desc"
+    )
+    (first,) = cluster_conn.execute(at_last_node.encode()).fetchall()[0]
+    copying = (
+        "select bool_or(result::bool) from run_command_on_workers($$ select exists (select from"
+        " pg_locks where relation::regclass::text like '%event_chunks%' and mode like 'Row%') $$)"
+    )
+    adding = (
+        "select exists (select from pg_stat_activity where datname = current_database()"
+        " and state = 'active' and (query like 'alter%attach%' or wait_event_type = 'Lock'))"
+    )
+
+    with Copier(
+        dsn=citus_dsn, table="event_chunks", load_id=99, has_attributes=True, workers=1
+    ) as copier:
+        copier.put(rows.take(np.full(20_000, first - 1)), 0)
+        wait_until(lambda: cluster_conn.execute(copying.encode()).fetchone() == (True,))
+        impatient = f"{citus_dsn} options='-c lock_timeout=30s'"
+        load = start_loader(
+            "load", "--dsn", impatient, write_events("later.csv", start="2024-09-01T10")
+        )
+        wait_until(lambda: cluster_conn.execute(adding.encode()).fetchone() == (True,))
+        copier.put(rows, 0)
+        said = "".join(load.communicate())
+        copier.finish()
+
+    assert load.returncode == 0, said
+    there = "select count(*) from raw.events where load_id = 99"
+    assert cluster_conn.execute(there).fetchone() == (20_020,)
 
 
 def test_a_load_in_progress_keeps_a_database_from_being_distributed(
@@ -236,6 +302,33 @@ def test_who_reads_live_views_waits_while_a_model_commits(
     assert found == [1]
 
 
+def test_who_reads_live_views_sees_what_a_node_has_not_committed_yet(
+    loader_of: Callable[..., Outcome], citus_dsn: str, cluster_conn: Connection
+) -> None:
+    """It went away after PREPARE, and is back; Citus makes up for that once a minute only."""
+    assert loader_of("cluster", "init").exit_code == 0
+    cluster_conn.execute("create schema analytics")
+    cluster_conn.execute("create table analytics.fct_x (source_id int)")
+    cluster_conn.execute("select create_distributed_table('analytics.fct_x', 'source_id')")
+    cluster_conn.execute(
+        "create view analytics.category_activity_periods_live as select 'people'::text as category,"
+        " 1::bigint as event_count, now() as started_at, now() as ended_at from analytics.fct_x"
+    )
+    name, port, table, group = cluster_conn.execute(
+        "select nodename, nodeport, shard_name, groupid from citus_shards inner join pg_dist_node"
+        " using (nodename, nodeport) where table_name = 'analytics.fct_x'::regclass"
+    ).fetchall()[0]
+    gid = "citus_0_1_1_0"
+    prepare = f"begin; insert into {table} values (1); prepare transaction '{gid}'"
+    cluster_conn.execute(
+        "select master_run_on_worker(%s, %s, %s, false)", [[name], [port], [prepare]]
+    )
+    # As it is where the coordinator has committed.
+    cluster_conn.execute("insert into pg_dist_transaction values (%s, %s)", [group, gid])
+
+    assert len(periods(dsn=citus_dsn)) == 1
+
+
 def test_chunks_stay_while_a_statement_of_before_may_ask_for_them(
     loader_of: Callable[..., Outcome],
     citus_dsn: str,
@@ -271,7 +364,7 @@ def test_a_node_that_is_away_is_named_and_nothing_is_left(
     assert loader_of("load", write_events()).exit_code == 0
     assert loader_of("cluster", "init").exit_code == 0
 
-    with _one_away(cluster_conn):
+    with one_away(cluster_conn):
         found = loader_of("load", write_events("more.csv", count=500))
         status = loader_of("status")
         with pytest.raises(psycopg.errors.ConnectionFailure, match=r"does not answer: .*:1\n"):
@@ -304,10 +397,10 @@ def test_nodes_die_at_random(
         command = (
             ["withdraw", str(withdrawn)] if withdrawn else ["load", "--json", *options, str(path)]
         )
-        with _death(cluster_conn, generator) as death:
+        with death(cluster_conn, generator) as died:
             found = loader_of(*command)
-        deaths += death.is_dead
-        between += death.is_dead and death.is_between
+        deaths += died.is_dead
+        between += died.is_dead and died.is_between
         if found.exit_code == 0:
             # Whole at once, whatever is still to be made up for on a node that has just come back.
             assert cluster_conn.execute(COMPLETE.encode()).fetchall() == []
@@ -338,66 +431,6 @@ def test_nodes_die_at_random(
     cluster_conn.execute("select raw.wait_for_commits()")
     there = cluster_conn.execute("select load_id, count(*) from raw.events group by load_id")
     assert dict(there.fetchall()) == {one: rows for one, rows in expected.items() if rows}
-
-
-class _Death(Thread):
-    """A node that dies, at some moment or between PREPARE and COMMIT, and comes back by itself."""
-
-    def __init__(self, conn: Connection, generator: random.Random) -> None:
-        super().__init__()
-        self.is_between = generator.random() < 0.7
-        self.is_dead = False
-        self.begun = Event()
-        delay = sql.Literal(generator.uniform(0, 0.4))
-        self._dsn = conn.info.dsn
-        self._command = DIE_BETWEEN if self.is_between else sql.SQL(DIE).format(delay).as_string()
-        nodes = _nodes(conn)
-        self._node = nodes[generator.randrange(len(nodes))]
-
-    def run(self) -> None:
-        with psycopg.connect(self._dsn, autocommit=True) as conn:
-            self.begun.set()
-            _, name, port = self._node
-            (answer,) = conn.execute(
-                "select success from master_run_on_worker(%s, %s, %s, true)",
-                [[name], [port], [self._command]],
-            ).fetchall()
-            self.is_dead = not answer[0]
-
-
-@contextmanager
-def _death(conn: Connection, generator: random.Random) -> Iterator[_Death]:
-    death = _Death(conn, generator)
-    death.start()
-    death.begun.wait()
-    yield death
-    death.join()
-    wait_until(lambda: _all_answer(conn))
-
-
-def _all_answer(conn: Connection) -> bool:
-    found = conn.execute(
-        "select bool_and(success) from run_command_on_workers('select 1')"
-    ).fetchone()
-    return found == (True,)
-
-
-@contextmanager
-def _one_away(conn: Connection) -> Iterator[None]:
-    """Have the coordinator look for a node where there is none."""
-    (node, name, port), *_ = _nodes(conn)
-    move = "select citus_update_node(%s, %s, %s)"
-    conn.execute(move, [node, name, 1])
-    try:
-        yield
-    finally:
-        conn.execute(move, [node, name, port])
-
-
-def _nodes(conn: Connection) -> list[tuple[int, str, int]]:
-    return conn.execute(
-        "select nodeid, nodename, nodeport from pg_dist_node where groupid <> 0 order by nodeid"
-    ).fetchall()
 
 
 def _random_events(path: Path, generator: random.Random) -> Path:

@@ -6,6 +6,7 @@ from typing import Any
 from psycopg import Connection
 
 from loader.database.connection import connect
+from loader.database.locks import DEDUPE, lock
 
 Run = Callable[..., Any]
 Start = Callable[..., Any]
@@ -91,3 +92,25 @@ def test_nothing_of_a_failed_load_stays(
     options = ("--dedupe", "exact", "--max-rejects", "0")
     assert run_loader("load", file, *options).exit_code == 4
     nothing_left()
+
+
+def test_what_was_copied_and_got_lost_is_no_duplicate(
+    run_loader: Run,
+    start_loader: Start,
+    wait_for: Callable[[str], None],
+    dsn: str,
+    conn: Connection,
+    tmp_path: Path,
+) -> None:
+    """As when a node of a cluster crashes and is back, which empties tables that are not logged."""
+    file = write(tmp_path / "1.csv", FIRST, OTHERS)
+    with connect(dsn) as other:
+        lock(other, DEDUPE)
+        load = start_loader("load", file, "--dedupe", "exact")
+        wait_for("select count(*) > 0 from pg_locks where not granted and locktype = 'advisory'")
+        conn.execute("truncate raw.staging_1")
+    said = "".join(load.communicate())
+
+    assert load.returncode == 5
+    assert "3 of 3 copied events were lost with a node of the cluster; nothing was loaded" in said
+    assert counts(run_loader("load", file, "--dedupe", "exact", "--json")) == (3, 3, 0)

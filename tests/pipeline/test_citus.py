@@ -10,15 +10,20 @@ from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import TupleRow
 
+from loader.database.citus import between_commits
 from tests.conftest import Outcome
 from tests.support.dbt import Dbt
 from tests.support.ledger import Ledger
+from tests.support.nodes import death
 from tests.support.oracle import LIVE_VIEWS, MARTS, REPORTS, Oracle
-from tests.support.scenarios import rounds
+from tests.support.processes import Processes
+from tests.support.scenarios import rounds, scenario
 
 from .test_law import prove
 
 SCENARIOS = int(os.environ.get("CITUS_SCENARIOS", "120"))
+RUNS = int(os.environ.get("CITUS_RUNS", "2"))
+KILLS = int(os.environ.get("CITUS_KILLS", "4"))
 FUNCTIONS = (
     "activity_periods_between('5 minutes', '2024-03-30', '2024-04-30')",
     "events_between('2024-03-30', '2024-04-30')",
@@ -78,9 +83,7 @@ def test_a_database_that_moves_keeps_its_models(
     for events in first:
         ledger.load(events)
     dbt.build()
-    before = [
-        conn.execute(f"select * from analytics.{call}".encode()).fetchall() for call in FUNCTIONS
-    ]
+    before = _answers(conn)
     assert run_loader("cluster", "init").exit_code == 0
     for events in second:
         ledger.load(events)
@@ -92,9 +95,7 @@ def test_a_database_that_moves_keeps_its_models(
         " and logicalrelid::text like 'analytics%'"
     ).fetchone() == (6,)
     assert Oracle(conn=conn).differences(MARTS | LIVE_VIEWS | REPORTS) == {}
-    after = [
-        conn.execute(f"select * from analytics.{call}".encode()).fetchall() for call in FUNCTIONS
-    ]
+    after = _answers(conn)
     # The first two are of now, and load 1 is withdrawn.
     assert after[2:] == before[2:]
     assert all(map(len, after))
@@ -113,3 +114,83 @@ def test_a_database_that_moves_keeps_its_models(
     assert periods is not None
     assert periods[0] > 0
     conn.execute("reset session authorization")
+
+    # Nodes are entered as whoever reads, also for what a view reads with the rights of its owner.
+    roles = [f"--{name}-role=citus_test_{name}" for name in ("loader", "transformer", "reader")]
+    assert run_loader("roles", *roles).exit_code == 0
+    conn.execute("alter role citus_test_reader login")
+    conn.execute("grant select on all tables in schema analytics to citus_test_reader")
+    conn.execute("set session authorization citus_test_reader")
+    with between_commits(conn, "analytics"):
+        for relation in sorted(MARTS | LIVE_VIEWS | REPORTS):
+            conn.execute(f"select count(*) from analytics.{relation}".encode())
+    conn.execute("reset session authorization")
+
+
+def test_runs_beside_loaders_are_exact(
+    run_loader: Callable[..., Outcome],
+    conn: Connection[TupleRow],
+    processes: Processes,
+    dbt: Dbt,
+    generator: random.Random,
+) -> None:
+    assert run_loader("cluster", "init").exit_code == 0
+    dbt.build()
+    loaders = [processes.start_loader(generator.randrange(2**32)) for _ in range(2)]
+    for _ in range(RUNS):
+        # Two at once: one waits for the other, model by model.
+        runs = [processes.start_dbt("run") for _ in range(2)]
+        assert all(run.wait() for run in runs)
+        assert [run.failure for run in runs] == [None, None]
+        assert run_loader("maintain", "--quiet").exit_code == 0
+    processes.stop_loaders(loaders)
+    dbt("run")
+    oracle = Oracle(conn=conn)
+    assert oracle.differences(MARTS | LIVE_VIEWS) == {}
+    oracle.keep_copies(MARTS)
+    dbt("run", "--full-refresh")
+    assert oracle.changes_since_copies(MARTS) == {}
+
+
+def test_nodes_die_while_models_are_built(
+    run_loader: Callable[..., Outcome],
+    conn: Connection[TupleRow],
+    dbt: Dbt,
+    ledger: Ledger,
+    generator: random.Random,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Some of them between PREPARE and COMMIT; the next run has it all."""
+    assert run_loader("cluster", "init").exit_code == 0
+    dbt.build()
+    oracle = Oracle(conn=conn)
+    deaths = between = failed = 0
+    visible: list[int] = []
+    while deaths < KILLS:
+        for number in generator.sample(range(60), k=5):
+            events = scenario(number, generator)
+            visible.append(ledger.load(generator.choices(events, k=min(len(events), 12))))
+        if generator.random() < 0.5:
+            ledger.withdraw(visible.pop(generator.randrange(len(visible))))
+        options = generator.choice([[], [], ["--full-refresh"]])
+        with death(conn, generator, within=4, looks=1_000_000) as died:
+            result = dbt.attempt("run", *options)
+        deaths += died.is_dead
+        between += died.is_dead and died.is_between
+        failed += not result.success
+        # Of those that were built in spite of it, and of those that were not.
+        with between_commits(conn, "analytics"):
+            assert oracle.differences(LIVE_VIEWS) == {}
+        dbt("run")
+        assert oracle.differences(MARTS | LIVE_VIEWS) == {}
+    with capsys.disabled():
+        print(f"{deaths} deaths, {between} between PREPARE and COMMIT, {failed} runs failed")  # noqa: T201
+    oracle.keep_copies(MARTS)
+    dbt("run", "--full-refresh")
+    assert oracle.changes_since_copies(MARTS) == {}
+
+
+def _answers(conn: Connection[TupleRow]) -> list[list[TupleRow]]:
+    return [
+        conn.execute(f"select * from analytics.{call}".encode()).fetchall() for call in FUNCTIONS
+    ]

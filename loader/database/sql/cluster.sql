@@ -7,6 +7,19 @@ create table if not exists raw.cluster (
     is_only_row boolean primary key default true check (is_only_row)
 );
 
+-- Shards move to other nodes by logical replication, which has to find the rows that go meanwhile.
+do $do$
+declare
+    partition regclass;
+begin
+    for partition in
+        select inhrelid from pg_inherits where inhparent = 'raw.event_chunks'::regclass
+    loop
+        execute format('alter table %s replica identity full', partition);
+    end loop;
+end
+$do$;
+
 -- A transaction ends at one node after the other, and where a node goes away in between, only when Citus makes
 -- up for it; its client was told long before that it is committed. So before something is published, and before
 -- a model reads, what was pending when this began must be done. See docs/decisions/0056.

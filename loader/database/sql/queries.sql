@@ -280,6 +280,7 @@ where
 
 -- name: staged_bounds
 select
+    coalesce(sum(event_count), 0),
     min(first_event_at),
     max(last_event_at)
 from {staging}
@@ -1104,6 +1105,20 @@ from (
     order by relname
 ) as models
 
+-- name: pending_on_nodes
+-- A node that does not answer says so when it is asked for its rows.
+select unnest(string_to_array(result, ','))
+from run_command_on_workers($command$
+    select string_agg(gid, ',') from pg_prepared_xacts
+    where database = current_database() and gid like 'citus\_0\_%'
+$command$)
+where success and result <> ''
+
+-- name: make_up_for_pending
+select success
+from run_command_on_coordinator('select recover_prepared_transactions()')
+where has_function_privilege('recover_prepared_transactions()', 'execute')
+
 -- name: colocate
 select create_distributed_table(%(table)s, 'source_id', colocate_with => 'raw.event_chunks')
 
@@ -1115,10 +1130,13 @@ from ({loads}) as loads
 select coalesce(json_agg(found), '[]') from ({query}) as found
 
 -- name: run_on_nodes
+-- The coordinator is one where it holds events, too.
 select
-    format('%%s:%%s', nodename, nodeport),
-    case when success then result end
-from run_command_on_workers(%(command)s)
+    format('%%s:%%s', nodes.nodename, nodes.nodeport),
+    case when answers.success then answers.result end
+from run_command_on_all_nodes(%(command)s) as answers
+inner join pg_dist_node as nodes using (nodeid)
+where nodes.groupid <> 0 or (nodes.shouldhaveshards and %(is_coordinator_asked)s)
 
 -- name: cluster
 select
@@ -1167,6 +1185,13 @@ grant execute on function pg_catalog.recover_prepared_transactions() to {role}
 
 -- name: let_read_on_nodes
 grant select on raw.event_chunks, raw.events, raw.sources, raw.event_types to {role}
+
+-- name: let_live_views_read_on_nodes
+-- What a view reads with the rights of its owner, the nodes are asked for as whoever reads the view.
+grant usage on schema raw, {internal} to {reader};
+grant select on raw.event_chunks, raw.sources, raw.event_types to {reader};
+grant select on all tables in schema {internal} to {reader};
+alter default privileges for role {transformer} in schema {internal} grant select on tables to {reader}
 
 
 -- ==== Events in rows, of loaders up to schema version 1, become chunks
