@@ -94,6 +94,14 @@ def test_a_database_that_moves_keeps_its_models(
         "select count(*) from pg_dist_partition where partmethod = 'h'"
         " and logicalrelid::text like 'analytics%'"
     ).fetchone() == (6,)
+    # As to a node that is added, or from one that is taken away.
+    conn.execute(
+        "select citus_move_shard_placement("
+        "shards.shardid, shards.nodename, shards.nodeport, others.nodename, others.nodeport)"
+        " from (select * from citus_shards where table_name = 'raw.event_chunks'::regclass limit 1)"
+        " as shards inner join pg_dist_node as others"
+        " on others.shouldhaveshards and others.nodeport <> shards.nodeport limit 1"
+    )
     assert Oracle(conn=conn).differences(MARTS | LIVE_VIEWS | REPORTS) == {}
     after = _answers(conn)
     # The first two are of now, and load 1 is withdrawn.
