@@ -100,6 +100,9 @@ def one_away(conn: Connection) -> Iterator[None]:
         yield
     finally:
         conn.execute(move, [node, name, port])
+        # Nodes are told of it in the background, and nothing can be dropped before.
+        synced = "select bool_and(metadatasynced) from pg_dist_node"
+        wait_until(lambda: conn.execute(synced.encode()).fetchone() == (True,))
 
 
 def _all_answer(conn: Connection) -> bool:

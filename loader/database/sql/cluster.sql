@@ -13,7 +13,10 @@ declare
     partition regclass;
 begin
     for partition in
-        select inhrelid from pg_inherits where inhparent = 'raw.event_chunks'::regclass
+        select relations.oid
+        from pg_inherits
+        inner join pg_class as relations on pg_inherits.inhrelid = relations.oid
+        where pg_inherits.inhparent = 'raw.event_chunks'::regclass and relations.relreplident <> 'f'
     loop
         execute format('alter table %s replica identity full', partition);
     end loop;
