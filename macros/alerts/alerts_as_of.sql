@@ -98,6 +98,7 @@ begin
                         chunks.source_id = found.source_id
                         and chunks.first_event_at > look_to - interval '1 day'
                         and chunks.last_event_at > look_to
+                    {{ fence(is_lookup=false) }}
                 )
         ),
 
@@ -287,6 +288,7 @@ found as materialized (
                         and chunks.first_event_at >= since - interval '1 day'
                         and chunks.last_event_at >= since
                         and chunks.first_event_at < until
+                    {{ fence(is_lookup=false) }}
                 )
                 then least(since - widest_gap - longest_wait, coalesce(before.edge_at, '-infinity'))
             else since - widest_gap - longest_wait

@@ -217,7 +217,14 @@ def test_each_role_does_its_work_and_nothing_else(
     assert (refused.exit_code, refused.stderr.count("\n")) == (1, 1)
     assert 'grant transformer to "a_reader"' in refused.stderr
     assert conn.execute("select distinct proconfig from pg_proc where prosecdef").fetchall() == [
-        (["search_path=pg_catalog, pg_temp", "jit=off"],)
+        (
+            [
+                "search_path=pg_catalog, pg_temp",
+                "jit=off",
+                "plan_cache_mode=force_custom_plan",
+                "max_parallel_workers_per_gather=0",
+            ],
+        )
     ]
 
     # Where an administrator makes the schemas, dbt need not be able to.
