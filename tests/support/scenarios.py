@@ -8,7 +8,7 @@ a minute or a day, and the clocks of some zones change in these nights.
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 # Not in the seed, and in another order by code points than in a dictionary.
@@ -79,7 +79,10 @@ def weekly_scenario(number: int, generator: random.Random) -> list[Event]:
 
 
 def late_week() -> tuple[list[Event], list[Event]]:
-    """Return two loads: an hour is unusual, until more is known of eight weeks before it."""
+    """Return two loads: an hour is unusual, until more is known of eight weeks before it.
+
+    Of another source an hour is unusual because nothing comes in it.
+    """
     start = datetime(2024, 1, 8, 10, 30, tzinfo=UTC)
 
     def week(number: int, count: int) -> list[Event]:
@@ -88,7 +91,9 @@ def late_week() -> tuple[list[Event], list[Event]]:
 
     around = [Event("weekly", start + timedelta(days=day), "car") for day in (-1, 60)]
     counts = enumerate((3, 3, 3, 3, 3, 3, 9, 9, 8))
-    return [*around, *(event for one in counts for event in week(*one))], week(0, 6)
+    busy = [replace(event, source="busy") for number in range(8) for event in week(number, 9)]
+    silent = [*busy, *(replace(event, source="busy") for event in around)]
+    return [*around, *silent, *(event for one in counts for event in week(*one))], week(0, 6)
 
 
 def rounds(
