@@ -209,6 +209,10 @@ def test_loaders_that_want_different_sizes_meet(dsn: str, scalar: Scalar) -> Non
     first = np.datetime64("2024-01-01", "D")
     days = [str(first + number) for number in range(120)]
     all_are_here = Barrier(3)
+    # A day that is there: else who wants months may be the first one each time.
+    with connect(dsn) as conn:
+        set_partition_by(conn, "day")
+        Partitions(conn).prepare(times(days[45]))
 
     def create(number: int) -> Any:
         some = np.random.default_rng(number).permutation(days)[:40]
