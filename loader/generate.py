@@ -9,8 +9,9 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from loader.reading.arrow import Array, RecordBatch, pa, pc, pq
+from loader.reading.arrow import Array, RecordBatch, pa, pc
 from loader.reading.mapping import Format
+from loader.reading.parquet import pq
 
 _FIRST_DAY: Final = datetime(2024, 5, 13, tzinfo=UTC)
 _HOUR_MS: Final = 3_600_000

@@ -8,9 +8,6 @@ from pathlib import Path
 
 import click
 
-from loader.alerting import notify
-from loader.alerting.early_alerts import EarlyAlerts
-from loader.alerting.rules import read_definitions
 from loader.cli.typed import options_as, read_by
 from loader.delivery.destinations import Destination
 from loader.durations import read_duration
@@ -46,6 +43,11 @@ class AlertOptions:
         if not self.alert:
             yield ()
             return
+        # Who wants none need not wait for it.
+        from loader.alerting import notify  # noqa: PLC0415
+        from loader.alerting.early_alerts import EarlyAlerts  # noqa: PLC0415
+        from loader.alerting.rules import read_definitions  # noqa: PLC0415
+
         dsn, urls = database.dsn(create=True), database.settings.alert_urls
         definitions = read_definitions(database.settings.project_dir, self.rules)
         chosen = self.alert_to or ("stderr", "notify", "apprise")

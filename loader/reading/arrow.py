@@ -11,7 +11,6 @@ import pyarrow
 import pyarrow.compute
 import pyarrow.csv
 import pyarrow.json
-import pyarrow.parquet
 
 Array: TypeAlias = Any
 RecordBatch: TypeAlias = Any
@@ -23,6 +22,5 @@ pa: Any = pyarrow
 pc: Any = pyarrow.compute
 arrow_csv: Any = pyarrow.csv
 arrow_json: Any = pyarrow.json
-pq: Any = pyarrow.parquet
 ArrowError = pyarrow.ArrowException
 InvalidError = pyarrow.ArrowInvalid

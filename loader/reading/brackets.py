@@ -11,14 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loader.reading.fields import Path
-from loader.reading.header import BOM
 
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"(?:\s*(?P<colon>:))?|[\[\]{}]', re.DOTALL)
-
-
-def looks_like_json(start: bytes) -> bool:
-    """Tell from its first bytes whether content is rather JSON than anything else."""
-    return start.removeprefix(BOM).lstrip().startswith((b"{", b"["))
 
 
 def is_document(start: bytes, longest: int) -> bool:

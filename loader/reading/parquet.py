@@ -2,16 +2,20 @@
 
 import io
 from collections.abc import Iterator
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
+
+import pyarrow.parquet
 
 from loader.errors import InputError
-from loader.reading.arrow import ArrowError, pq
+from loader.reading.arrow import ArrowError
 from loader.reading.batch import EventBatch
 from loader.reading.columns import ColumnReader
 from loader.reading.limits import Limits
 from loader.reading.mapping import Mapping
 from loader.reading.streams import Counted
 
+# Without types, as all of Arrow is here.
+pq: Any = pyarrow.parquet
 _ROWS_AT_ONCE: Final = 1 << 17
 
 

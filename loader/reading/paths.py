@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from loader.errors import InputError
-from loader.reading.brackets import looks_like_json
 from loader.reading.mapping import Format, Mapping
-from loader.reading.streams import BAD_ARCHIVE, COMPRESSIONS, Compression
+from loader.reading.streams import BAD_ARCHIVE, COMPRESSIONS, Compression, looks_like_json
 from loader.terminal import printable
 
 STANDARD_INPUT: Final = "-"

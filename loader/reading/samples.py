@@ -13,12 +13,13 @@ import numpy as np
 
 from loader.errors import InputError, about
 from loader.reading import attributes, fields, header, inputs
-from loader.reading.arrow import ArrowError, pa, pq
+from loader.reading.arrow import ArrowError, pa
 from loader.reading.batch import EventBatch
 from loader.reading.brackets import is_document
 from loader.reading.extract import plain
 from loader.reading.limits import DEEPEST, Limits
 from loader.reading.mapping import Format, Mapping
+from loader.reading.parquet import pq
 from loader.reading.paths import Input, expand, file_input
 from loader.reading.times import EPOCHS, Clock
 

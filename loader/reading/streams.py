@@ -224,6 +224,11 @@ class Decoded:
         return self._decoder.decode(stored, self._is_ended).encode("utf-8", "surrogateescape")
 
 
+def looks_like_json(start: bytes) -> bool:
+    """Tell from its first bytes whether content is rather JSON than anything else."""
+    return start.removeprefix(codecs.BOM_UTF8).lstrip().startswith((b"{", b"["))
+
+
 def sniff(start: bytes) -> Compression | None:
     """Tell the compression of content from its first bytes, `SNIFFED` of them."""
     for compression, beginning in _BEGINNINGS.items():

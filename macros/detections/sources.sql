@@ -8,7 +8,10 @@
     differences as materialized (
         select
             source_id,
-            sum(sign) as event_count
+            sum(sign) as event_count,
+            min(occurred_at) as first_event_at,
+            max(occurred_at) as last_event_at,
+            bool_or(sign < 0) as is_recounted
         from changed_events
         group by source_id
     ),
@@ -18,15 +21,19 @@
             differences.source_id,
             coalesce(stored.event_count, 0) + differences.event_count as event_count,
             {#-
-                Two ends of an index on (source_id, first_event_at); a withdrawal may move them inwards.
+                Only a withdrawal moves them inwards, to two ends of an index on (source_id, first_event_at).
                 What was dropped cannot be withdrawn: then the first one stays, and the last one of
                 them comes back when nothing later is left.
             #}
             case
                 when stored.first_event_at < {{ batch.dropped_before }} then stored.first_event_at
-                else first_event.occurred_at
+                when differences.is_recounted then first_event.occurred_at
+                else least(stored.first_event_at, differences.first_event_at)
             end as first_event_at,
-            coalesce(last_event.occurred_at, dropped_sources.last_event_at) as last_event_at
+            case
+                when differences.is_recounted then coalesce(last_event.occurred_at, dropped_sources.last_event_at)
+                else greatest(stored.last_event_at, differences.last_event_at)
+            end as last_event_at
         from {{ at_nodes('differences', batch) }} as differences
         left join {{ stored }} as stored on differences.source_id = stored.source_id
         left join {{ source('raw', 'dropped_sources') }} as dropped_sources
@@ -35,7 +42,9 @@
             select chunks.chunk_started_at as occurred_at
             from {{ ref('stg_video_events__event_chunks') }} as chunks
             where
-                chunks.source_id = differences.source_id
+                differences.is_recounted
+                and chunks.source_id = differences.source_id
+                and chunks.chunk_started_at < {{ batch.recount_until }}
                 and {{ visible_at(batch.hi, 'chunks') }}
             order by chunks.chunk_started_at
             limit 1
@@ -45,13 +54,16 @@
             select max(chunks.chunk_ended_at) as occurred_at
             from {{ ref('stg_video_events__event_chunks') }} as chunks
             where
-                chunks.source_id = differences.source_id
+                differences.is_recounted
+                and chunks.source_id = differences.source_id
+                and chunks.chunk_started_at < {{ batch.recount_until }}
                 and {{ visible_at(batch.hi, 'chunks') }}
                 and chunks.chunk_started_at >= (
                     select date_bin(interval '1 day', latest.chunk_started_at, timestamptz '2000-01-01 00:00:00+00')
                     from {{ ref('stg_video_events__event_chunks') }} as latest
                     where
                         latest.source_id = differences.source_id
+                        and latest.chunk_started_at < {{ batch.recount_until }}
                         and {{ visible_at(batch.hi, 'latest') }}
                     order by latest.chunk_started_at desc
                     limit 1

@@ -24,8 +24,8 @@ def variables() -> dict[str, str]:
 
 def test_no_command_imports_what_it_does_not_need() -> None:
     program = (
-        "import sys; from loader.__main__ import main; heavy = sys.argv.pop().split(',');"
-        "code = main(); heavy = set(heavy) & set(sys.modules);"
+        "import sys; from loader.__main__ import run; heavy = sys.argv.pop().split(',');"
+        "code = run(); heavy = set(heavy) & set(sys.modules);"
         "sys.exit(f'{heavy} with {code}' if heavy or code else 0)"
     )
     all_of_them = "numpy,psycopg,pyarrow,rich"
@@ -87,7 +87,7 @@ def test_whoever_ends_it_while_it_imports_sees_one_line(
 
 def test_ctrl_c_stays_ignored_where_a_shell_has_it_ignored() -> None:
     program = (
-        "import signal; from loader.__main__ import main; main();"
+        "import signal; from loader.__main__ import run; run();"
         "assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN"
     )
     subprocess.run(
