@@ -246,7 +246,7 @@ begin
     ) as neighbours on final.source_id = neighbours.source_id
     where
         case
-            when {{ is_of_kind('final', 'unusual') }} then final.started_at >= hours_since - interval '1 hour'
+            when {{ is_of_kind('final', 'unusual') }} then final.started_at >= {{ _weeks_before('hours_since', 0) }}
             when {{ is_of_kind('final', 'consecutive') }}
                 then
                     final.started_at <= coalesce(neighbours.next_at, 'infinity')

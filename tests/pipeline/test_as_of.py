@@ -123,7 +123,8 @@ HARSH = {
     "plan_cache_mode": "force_generic_plan", "parallel_setup_cost": 0, "parallel_tuple_cost": 0,
     "min_parallel_table_scan_size": 0, "min_parallel_index_scan_size": 0,
 }  # fmt: skip
-START = datetime(2024, 1, 1, tzinfo=UTC)
+# The twelfth week ends with an hour that comes twice.
+START = datetime(2024, 8, 5, tzinfo=UTC)
 # Sources whose runs never end, which are seldom heard of, and which began late.
 KINDS = {
     "people": ["pedestrian"], "mixed": ["pedestrian", "car", "bicycle"],
@@ -146,24 +147,50 @@ def events_of_week(week: int, generator: random.Random) -> list[Event]:
     return found
 
 
+def load_weeks(
+    conn: Connection[TupleRow], ledger: Ledger, generator: random.Random
+) -> Iterator[int]:
+    """Load twelve weeks, of which two are withdrawn; yield the ids of the rows of the ledger."""
+    visible = []
+    for week in range(12):
+        visible.append(ledger.load(events_of_week(week, generator)))
+        yield visible[-1]
+        if week in (5, 9):
+            ledger.withdraw(visible.pop(generator.randrange(week - 1)))
+            yield newest_load(conn)
+
+
+def hour_that_comes_twice() -> list[list[Event]]:
+    """Return two loads: that an hour had less than usual is known when something comes later.
+
+    Nothing is known of that hour but what came when it came for the second time.
+    """
+    second = datetime(2024, 10, 27, 1, 45, tzinfo=UTC)
+    usual = [
+        Event("twice", second - timedelta(weeks=week, hours=1, seconds=number), "pedestrian")
+        for week in range(1, 9)
+        for number in range(9)
+    ]
+    once = [Event("twice", second, seen) for seen in ("pedestrian", "car")]
+    return [usual, once, [Event("twice", second + timedelta(hours=2), "car")]]
+
+
 @pytest.mark.built
 def test_alerts_of_a_stretch_need_what_reaches_into_it(
-    conn: Connection[TupleRow], ledger: Ledger,
+    conn: Connection[TupleRow], dbt: Dbt, ledger: Ledger,
     run_loader: Callable[..., Outcome], generator: random.Random,
 ) -> None:  # fmt: skip
+    dbt.variables = {"report_timezone": "Europe/Berlin"}
+    dbt.build("--select", "alerts_as_of", "alerts_of_change_as_of")
     conn.execute(
         "insert into analytics_internal.alert_rules values"
         " ('a', 'absence', 'people', null, '2 hours'), ('odd', 'unusual', 'people', null, null),"
         " ('v', 'absence', 'vehicles', null, '3 days'), ('c', 'consecutive', 'vehicles', 3, null),"
         " ('p', 'presence', 'vehicles', null, '3 minutes')"
     )
-    load_ids, visible = [0], []
-    for week in range(12):
-        visible.append(ledger.load(events_of_week(week, generator)))
-        load_ids.append(visible[-1])
-        if week in (5, 9):
-            ledger.withdraw(visible.pop(generator.randrange(week - 1)))
-            load_ids.append(newest_load(conn))
+    load_ids = [0, *load_weeks(conn, ledger, generator)]
+    last_week = len(load_ids) - 1
+    load_ids += [ledger.load(events) for events in hour_that_comes_twice()]
     newest = len(load_ids) - 1
     for seq in range(newest + 1):
         conn.execute(
@@ -190,10 +217,12 @@ def test_alerts_of_a_stretch_need_what_reaches_into_it(
     for seq in [*range(newest + 1), newest, newest]:
         ends = stretch()
         assert differing(seq, *ends) == [], (seq, ends)
-    for seq in generator.sample(range(1, newest + 1), 6):
+    for seq in [*generator.sample(range(1, newest), 6), newest]:
         said = run_loader("explain", str(load_ids[seq]), "--json")
         assert (said.exit_code, said.stderr) == (0, "")
         assert alerts_in(explained(json.loads(said.stdout))) == changed_alerts(conn, seq), seq
+
+    assert ("odd", "twice", 1) in {(*row[1:3], row[4]) for row in changed_alerts(conn, newest)}
 
     # What is read follows what is asked, whatever the caller has set.
     read = (
@@ -203,7 +232,7 @@ def test_alerts_of_a_stretch_need_what_reaches_into_it(
     with conn.transaction():
         for name, value in HARSH.items():
             conn.execute(f"set local {name} = {value}".encode())
-        conn.execute("select from analytics.alerts_as_of(1, '2024-03-10', '2024-03-10 01:00')")
+        conn.execute("select from analytics.alerts_as_of(1, '2024-10-10', '2024-10-10 01:00')")
         (some,) = conn.execute(read).fetchone() or (0,)
     with conn.transaction():
         conn.execute("select from analytics.alerts_as_of(1, '-infinity', 'infinity')")
@@ -214,7 +243,7 @@ def test_alerts_of_a_stretch_need_what_reaches_into_it(
     conn.execute("delete from analytics_internal.alert_rules where kind = 'unusual'")
     conn.execute("update analytics_internal.model_progress set load_seq = %s", [newest])
     dropped = maintain(conn, 0, age="30 days", now=START + timedelta(days=75)).dropped_partitions
-    assert dropped == ["event_chunks_2024_01"]
+    assert dropped == ["event_chunks_2024_08"]
     for seq in range(newest + 1):
         conn.execute(f"delete from public.alerts_{seq} where rule_name = 'odd'".encode())
     refusals = []
@@ -225,17 +254,63 @@ def test_alerts_of_a_stretch_need_what_reaches_into_it(
         except errors.NoDataFound as error:
             refusals.append(str(error))
     assert len(refusals) < 10
-    assert all("the run of" in one and "began before 2024-02-01" in one for one in refusals)
-    with pytest.raises(errors.NoDataFound, match=r"raw events before 2024-02-01 .* were dropped"):
+    assert all("the run of" in one and "began before 2024-09-01" in one for one in refusals)
+    with pytest.raises(errors.NoDataFound, match=r"raw events before 2024-09-01 .* were dropped"):
         differing(newest, START + timedelta(days=20), START + timedelta(days=80))
-    last = run_loader("explain", str(load_ids[newest]), "--json")
+    last = run_loader("explain", str(load_ids[last_week]), "--json")
     assert last.exit_code == 0, last.stderr
     # The source that sees nothing but people has one run since its beginning.
-    assert "not shown: the run of people at people began before 2024-02-01" in last.stderr
-    found, changed = alerts_in(explained(json.loads(last.stdout))), changed_alerts(conn, newest)
+    assert "not shown: the run of people at people began before 2024-09-01" in last.stderr
+    found, changed = alerts_in(explained(json.loads(last.stdout))), changed_alerts(conn, last_week)
     assert found <= changed
     for _, _, source, category, *_ in changed - found:
         assert f"of {category} at {source} began before" in last.stderr
+
+
+@pytest.mark.built
+def test_rows_that_are_gone_are_missed_where_a_rule_may_have_counted_them(
+    conn: Connection[TupleRow], ledger: Ledger, run_loader: Callable[..., Outcome]
+) -> None:
+    """Of a source with fewer events than rules count, what was purged may be part of any run."""
+
+    def people(source: str, day: int, count: int) -> list[Event]:
+        time = START + timedelta(days=day)
+        return [Event(source, time + timedelta(hours=n), "pedestrian") for n in range(count)]
+
+    def asked(function: str) -> list[TupleRow]:
+        columns = "source_name, event_count, started_at"
+        return conn.execute(f"select {columns} from analytics.{function}".encode()).fetchall()
+
+    days = [f"'{START + timedelta(days=day)}'" for day in range(60)]
+    steady = [*people("steady", 40, 5), Event("steady", START + timedelta(days=41), "car")]
+    gone = ledger.load(people("few", 0, 3))
+    load_id = ledger.load([*people("few", 40, 2), *steady, *people("steady", 50, 6)])
+    ids: dict[str, int] = dict(
+        conn.execute("select source_name, source_id from raw.sources").fetchall()
+    )
+    few, many = ("few", 5, START), ("steady", 5, START + timedelta(days=40))
+    late = ("steady", 6, START + timedelta(days=50))
+    of_day_40, of_day_50 = f"{days[40]}, {days[41]}", f"{days[50]}, {days[51]}"
+    of_few, of_steady = (f"'{{{ids[name]}}}'" for name in ("few", "steady"))
+    assert asked(f"alerts_as_of(2, {of_day_40})") == [few, many]
+    assert asked(f"alerts_of_change_as_of(2, {of_few}, {of_day_40})") == [few]
+    ledger.withdraw(gone)
+    conn.execute("update analytics_internal.model_progress set load_seq = 3")
+    ledger.purge()
+
+    refused = pytest.raises(errors.NoDataFound, match=f"load {gone}, which was visible as of 2,")
+    with refused:
+        asked(f"alerts_as_of(2, {of_day_40})")
+    with refused:
+        asked(f"alerts_of_change_as_of(2, {of_few}, {of_day_40})")
+    said = run_loader("explain", str(load_id))
+    assert (said.exit_code, said.stdout) == (2, "")
+    assert f"load {gone}, which was visible as of" in said.stderr
+    # Where enough came before, or nothing in the stretch, nothing is missed.
+    assert asked(f"alerts_as_of(2, {of_day_50})") == [late]
+    assert asked(f"alerts_of_change_as_of(2, {of_steady}, {of_day_50})") == [late]
+    assert asked(f"alerts_as_of(2, {days[20]}, {days[21]})") == []
+    assert asked(f"alerts_as_of(3, {of_day_40})") == [many]
 
 
 def alerts_in(found: set[tuple[object, ...]]) -> set[tuple[object, ...]]:
