@@ -106,7 +106,7 @@ def read_settings(
     """
     env = os.environ if environ is None else environ
     found, origin = (dsn, "dsn" if is_program else "--dsn") if dsn else _find_dsn(env)
-    here = Path.cwd() if cwd is None else cwd
+    here = _current_directory() if cwd is None else cwd
     project = _find_project(here, installed_from or Path(__file__).resolve().parents[1])
     user_dir = _user_dir(env, here)
     server_dir, server_of = _find_server(env, project, user_dir)
@@ -127,6 +127,16 @@ def read_settings(
         partition_by=_partition_size(env.get("LOADER_PARTITION_BY") or None),
         alert_urls=tuple(env.get("LOADER_ALERT_URLS", "").split()),
     )
+
+
+def _current_directory() -> Path:
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise UsageError(
+            f"the directory where you are cannot be found any more ({error.strerror}); "
+            "go to another one: cd"
+        ) from error
 
 
 def export(variables: Mapping[str, str | None]) -> None:

@@ -1,10 +1,12 @@
 """``loader generate``."""
 
+from contextlib import suppress
 from typing import BinaryIO
 
 import click
 
 from loader.cli.typed import options_as, options_of
+from loader.errors import LoaderError
 from loader.generate import GenerateOptions, write
 from loader.reading.mapping import FORMATS, Format
 
@@ -39,5 +41,15 @@ _option = options_of(GenerateOptions)
 )
 def generate(options: GenerateOptions, format_: Format, output: BinaryIO) -> None:
     """Write synthetic events to standard output."""
-    write(options, output, format_)
-    output.flush()
+    try:
+        write(options, output, format_)
+        output.flush()
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        # Otherwise click tries to, and it fails once more.
+        with suppress(OSError):
+            output.close()
+        raise LoaderError(
+            f"{output.name}: cannot be written, and is not complete: {error.strerror}"
+        ) from error

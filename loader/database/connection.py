@@ -104,6 +104,10 @@ def explain(error: BaseException, settings: Settings | None = None) -> LoaderErr
     """Return the error to show: one of ours as it is, else what PostgreSQL or libpq means."""
     if isinstance(error, LoaderError):
         return error
+    if isinstance(error, OSError) and error.filename is not None:
+        return LoaderError(f"{error.filename}: {error.strerror}")
+    if isinstance(error, MemoryError):
+        return LoaderError("there is not enough memory here; nothing more became visible")
     if not isinstance(error, psycopg.Error):
         return UnexpectedError(f"unexpected {type(error).__name__}: {error}")
     if isinstance(error, psycopg.errors.InsufficientPrivilege):

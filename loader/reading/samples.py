@@ -3,10 +3,12 @@
 import codecs
 import csv
 import json
+import os
 import re
 from collections import Counter, abc
 from dataclasses import replace
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -20,7 +22,7 @@ from loader.reading.extract import plain
 from loader.reading.limits import DEEPEST, Limits
 from loader.reading.mapping import Format, Mapping
 from loader.reading.parquet import pq
-from loader.reading.paths import Input, expand, file_input
+from loader.reading.paths import STANDARD_INPUT, Input, expand, file_input
 from loader.reading.times import EPOCHS, Clock
 
 _BYTES: Final = 1 << 20
@@ -47,13 +49,18 @@ def find(path: str) -> tuple[Input, Options]:
     """Return a file as its name or else its beginning tells, and what a load has to be told."""
     try:
         an_input = expand([path], Mapping())[0]
-        if not Path(an_input.origin).is_file():
+        is_stream = an_input.origin == STANDARD_INPUT
+        if is_stream or not S_ISREG(Path(an_input.origin).stat().st_mode):
             raise InputError(f"{path}: is read several times, so it must be a file")
         if an_input.format != "csv":
             return an_input, {}
         form: Format | None = None
+    except OSError as error:
+        # A link to nothing, or to itself.
+        raise InputError(f"{path}: {error.strerror}") from error
     except InputError:
-        if not Path(path).is_file():
+        # Not by pathlib, for which a name may be too long.
+        if not os.path.isfile(path):  # noqa: PTH113
             raise
         form, an_input = "csv", file_input(path, Mapping(format="csv"))
     start = inputs.beginning(an_input, _BYTES)

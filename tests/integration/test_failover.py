@@ -99,3 +99,4 @@ def test_what_has_no_state() -> None:
     assert not may_pass(psycopg.ProgrammingError("two statements"))
     read_only: Any = psycopg.errors.ReadOnlySqlTransaction("oh")
     assert explain(read_only).exit_code == 5
+    assert str(explain(MemoryError())).startswith("there is not enough memory")

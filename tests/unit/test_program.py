@@ -131,3 +131,26 @@ def test_files_are_completed_where_a_file_belongs() -> None:
         capture_output=True, text=True,
     )  # fmt: skip
     assert done.stdout == "file,ev\n"
+
+
+STRANGE = [
+    ("true", ["generate", "--output", "/dev/full"], 1,
+     "/dev/full: cannot be written, and is not complete: No space left on device"),
+    ("true", ["generate", "--format", "parquet", "--output", "/dev/full"], 1, "is not complete"),
+    ("ln -s a.csv a.csv", ["inspect", "a.csv"], 4, "a.csv: Too many levels of symbolic links"),
+    ("true", ["inspect", f"{'a' * 300}.csv"], 4, "a.csv: File name too long"),
+    ("rmdir $PWD", ["status"], 2, "the directory where you are cannot be found any more"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("first", "words", "exit_code", "said"), STRANGE)
+def test_what_the_system_refuses_is_said_in_its_words(
+    tmp_path: Path, first: str, words: list[str], exit_code: int, said: str
+) -> None:
+    done = subprocess.run(
+        ["bash", "-c", f'{first} && exec "$@"', "-", sys.executable, "-m", "loader", *words],
+        env=variables(), cwd=tmp_path, check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.count("\n")) == (exit_code, 1), done.stderr
+    assert said in done.stderr
+    assert "unexpected" not in done.stderr
