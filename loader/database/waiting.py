@@ -5,6 +5,7 @@ its own what the matter is, so no kind of lock is a case by itself.
 """
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -27,6 +28,9 @@ _LONGEST_PAUSE_SECONDS: Final = 30.0
 _REPEAT_SECONDS: Final = 60.0
 # As many names as help.
 _MOST_BLOCKERS: Final = 3
+# "FATAL:  sorry, too many clients", in the language of the server: libpq puts two blanks behind the
+# first word of what a server says, and none of its own.
+_FROM_SERVER: Final = re.compile(r"\S:  ")
 
 # For a command it goes to standard error; a program that uses the package sees to it.
 LOGGER: Final = logging.getLogger("loader")
@@ -120,8 +124,8 @@ class Watch:
             with self.reconnect() as conn:
                 rows = conn.execute(query("waits"), {"pid": self.pid}).fetchall()
         except (psycopg.Error, LoaderError) as error:
-            # With FATAL somebody has answered, if only that there is no room for one more.
-            return None if "FATAL" in str(error) else " ".join(str(error).split())
+            # Somebody has answered, if only that there is no room for one more.
+            return None if _FROM_SERVER.search(str(error)) else " ".join(str(error).split())
         if not rows:
             return "its session is not there any more"
         is_waiting_for_us, progress = rows[0][:2]

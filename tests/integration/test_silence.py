@@ -11,6 +11,7 @@ from psycopg.conninfo import make_conninfo
 
 from loader.database.connection import connect, explain
 from loader.database.locks import FINGERPRINT, SCHEMA, lock, lock_key
+from loader.database.waiting import Watch
 from loader.server.cluster import Cluster
 from tests.conftest import Outcome
 from tests.support.deaf import Deaf
@@ -113,6 +114,27 @@ def test_a_network_that_goes_silent_is_given_up(
     monkeypatch.setenv("LOADER_DSN", dsn)
     again = run_loader("load", path)
     assert (again.exit_code, again.stdout.count("3 rows loaded")) == (0, 1), again
+
+
+@pytest.mark.parametrize(
+    ("said", "is_answer"),
+    [
+        ("", True),
+        ("connection to server on socket failed: 致命错误:  客户端连接过多", True),
+        ("connection to server on socket failed: No such file\n\tIs the server running?", False),
+        ("connection timeout expired", False),
+    ],
+)
+def test_a_server_without_room_has_answered_in_any_language(
+    cluster: Cluster, said: str, is_answer: bool
+) -> None:
+    def reconnect() -> Connection:
+        if said:
+            raise psycopg.OperationalError(said)
+        return psycopg.connect(cluster.dsn("nowhere"))
+
+    watch = Watch(pid=1, patience=1, reconnect=reconnect, break_off=lambda: None)
+    assert (watch._look() is None) is is_answer
 
 
 def test_the_server_is_to_notice_that_a_loader_is_gone(conn: Connection) -> None:
