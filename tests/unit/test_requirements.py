@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 REQUIREMENTS = Path(__file__).parents[2] / "requirements"
 
 
@@ -36,3 +38,11 @@ def test_every_requirement_has_its_reason() -> None:
         for block in re.split(r"^#.*\n(?=[^#])", text, flags=re.MULTILINE):
             packages = [line for line in block.splitlines() if line and line[0] not in "#-"]
             assert len(packages) <= 2, (name, packages)
+
+
+@pytest.mark.xdist_group("together")
+def test_what_belongs_together_goes_to_one_worker(request: pytest.FixtureRequest) -> None:
+    """Otherwise each worker prepares what one could, and nothing says so."""
+    if not getattr(request.config.option, "loadgroup", False):
+        pytest.skip("tests are not spread by groups here")
+    assert request.node.nodeid.endswith("@together")
