@@ -30,7 +30,18 @@ _ANOTHER_OWNER: Final = (
     "; PGREQUIREPEER, which `loader db env` sets, keeps who used the embedded server from going on "
     "to that of another user by mistake; if that is what you want: unset PGREQUIREPEER"
 )
-_DISK_FULL = "53100"
+# By the state of SQL: what is wrong, and what helps.
+_KNOWN: Final = {
+    "53100": (
+        "the disk of the server is full",
+        "make room, then run the same command again",
+    ),
+    "22P05": (
+        "the database was created with an encoding that has no place for a name or a text",
+        "load into a database that is created with: "
+        "create database NAME template template0 encoding 'UTF8'",
+    ),
+}
 _OUT_OF_MEMORY = "53200"
 
 # To the end of the line: where a password ends, nobody can tell once it was quoted by others.
@@ -129,11 +140,9 @@ def _explain_failure(error: psycopg.Error) -> LoaderError | None:
     state = error.sqlstate
     # The last word of a server that has to stop, as one without room for its log.
     is_panic = error.diag.severity_nonlocalized == "PANIC"
-    if state == _DISK_FULL and not is_panic:
-        return LoaderError(
-            f"the disk of the server is full: {_last_line(error)}; nothing more became visible; "
-            "make room, then run the same command again"
-        )
+    if state in _KNOWN and not is_panic:
+        what, advice = _KNOWN[state]
+        return LoaderError(f"{what}: {_last_line(error)}; nothing more became visible; {advice}")
     if state == _OUT_OF_MEMORY and "max_locks_per_transaction" in (error.diag.message_hint or ""):
         return LoaderError(
             f"the server has no room for more locks: {_last_line(error)}; nothing more became "

@@ -135,6 +135,25 @@ def test_what_the_database_refuses_is_no_connection_error(
     )
 
 
+def test_a_database_of_a_small_encoding_takes_what_it_has_a_place_for(
+    run_loader: Run, cluster: Cluster, tmp_path: Path
+) -> None:
+    with psycopg.connect(cluster.dsn(), autocommit=True) as admin:
+        admin.execute("create database small template template0 encoding 'LATIN1' locale 'C'")
+        path = tmp_path / "events.csv"
+        for name, exit_code in (("Straße", 0), ("東口", 1)):
+            path.write_text(f"time,type,source\n2024-05-13T15:00:00Z,car,{name}\n", "utf-8")
+            outcome = run_loader("--dsn", cluster.dsn("small"), "load", path)
+            assert (outcome.exit_code, outcome.stderr.count("\n")) == (exit_code, exit_code)
+        assert "load into a database that is created with: create database" in outcome.stderr
+        with psycopg.connect(cluster.dsn("small")) as conn:
+            found = conn.execute(
+                "select source_name from raw.events join raw.sources using (source_id)"
+            )
+            assert found.fetchall() == [("Straße",)]
+        admin.execute("drop database small with (force)")
+
+
 def test_a_reader_that_has_enough_is_no_error(
     start_loader: Callable[..., "subprocess.Popen[str]"],
 ) -> None:
