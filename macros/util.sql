@@ -51,3 +51,9 @@
     {#- A unit test puts a moment in its place. -#}
     now()
 {%- endmacro %}
+
+
+{#- What a function does, which keeps names as text: its database may be renamed, or restored under another name. -#}
+{% macro without_database(body) -%}
+    {{ modules.re.sub(modules.re.escape(adapter.quote(target.database)) ~ '\\.(?="[^"]*"\\.")', '', body) }}
+{%- endmacro %}

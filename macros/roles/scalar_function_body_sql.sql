@@ -1,4 +1,9 @@
 {% macro scalar_function_body_sql() %}
+    {{ without_database(_function_body()) }}
+{% endmacro %}
+
+
+{% macro _function_body() %}
     {%- set meta = config.get('meta') or {} -%}
     {%- set requirements = meta.get('requires', {}) -%}
     {#- A function in SQL gives Citus its arguments in a form that it cannot plan with. #}

@@ -152,7 +152,7 @@
         {#- A node, or the coordinator on behalf of one, would say who entered it. #}
         who_asks constant text := session_user;
     begin
-        return query {{ _rows_by_source(model, schema, 'who_asks') | replace('select *', 'select ' ~ model.columns | join(', '), 1) }};
+        return query {{ without_database(_rows_by_source(model, schema, 'who_asks')) | replace('select *', 'select ' ~ model.columns | join(', '), 1) }};
     end
     $function$;
     revoke execute on function {{ function }} from public;

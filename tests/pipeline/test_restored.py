@@ -6,11 +6,21 @@ import subprocess
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
+from loader.database.connection import connect
 from loader.server.cluster import Cluster
+from tests.conftest import new_database
 from tests.support.dbt import Dbt, messages
 from tests.support.ledger import Ledger
 from tests.support.oracle import LIVE_VIEWS, MARTS, Oracle
 from tests.support.scenarios import rounds
+
+from .test_roles import CALLS
+
+
+def test_a_database_may_be_restored_under_another_name(cluster: Cluster, built: str) -> None:
+    with new_database(cluster, "renamed", built) as name, connect(cluster.dsn(name)) as conn:
+        for call in CALLS:
+            conn.execute(f"select * from analytics.{call}".encode())
 
 
 def test_marts_that_were_restored_alone(
