@@ -165,19 +165,19 @@ class Inbox:
         Yielded is how many processes died of it before; None while another one is at it.
         """
         path = taken.path.with_name(f".{taken.inode}{_ATTEMPTS}")
-        line = f"{taken.size} {taken.modified}\n"
+        line = f"{taken.size} {taken.modified}\n".encode()
         with ExitStack() as stack:
             deaths: int | None = None
             try:
                 with self._moving():
-                    note = stack.enter_context(path.open("a+", encoding="utf-8"))
+                    # Without a buffer: on a full disk that would fail once more when it is closed.
+                    note = stack.enter_context(path.open("ab+", buffering=0))
                     with suppress(BlockingIOError):
                         # Whoever wrote the lines is dead, or we would not get it.
                         fcntl.flock(note, fcntl.LOCK_EX | fcntl.LOCK_NB)
                         note.seek(0)
                         deaths = note.readlines().count(line)
                         note.write(line)
-                        note.flush()
             except OSError as error:
                 raise InputError(
                     f"{printable(str(path))}: cannot be written: {error.strerror}"

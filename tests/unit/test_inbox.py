@@ -1,7 +1,9 @@
+import resource
 from pathlib import Path
 
 import pytest
 
+from loader.errors import InputError
 from loader.reading.mapping import Mapping
 from loader.watching.inbox import Inbox, see
 
@@ -36,6 +38,21 @@ def test_only_a_file_that_is_as_it_was_seen_is_taken(inbox: Inbox, tmp_path: Pat
     taken = inbox.take(again)
     assert taken is not None
     assert taken.path.read_text() == "something"
+
+
+def test_that_nothing_can_be_written_is_said_with_the_name(inbox: Inbox, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("some")
+    (seen,) = inbox.look().files
+    taken = inbox.take(seen)
+    assert taken is not None
+    # As where a disk is full.
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        with pytest.raises(InputError, match=r"attempts: cannot be written"), inbox.attempt(taken):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_deaths_are_counted_by_file_and_only_those_of_the_dead(
