@@ -4,11 +4,11 @@ import errno
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
 
 from loader.errors import InputError, LoaderError
 from loader.reading.arrow import ArrowError, RecordBatch, pa
@@ -31,7 +31,7 @@ def repeatable(an_input: Input) -> Iterator[Input]:
     if an_input.origin != STANDARD_INPUT and (path.is_file() or not path.exists()):
         yield an_input
         return
-    with open_stored(an_input) as file, tempfile.NamedTemporaryFile(prefix="loader-") as copy:
+    with open_stored(an_input) as file, _temporary_file() as copy:
         with _out_of_room(an_input.label):
             _copy_all(an_input, file, copy.file)
             copy.flush()
@@ -60,7 +60,7 @@ def repeatable_batches(
     if first is None:
         yield ()
         return
-    with tempfile.NamedTemporaryFile(prefix="loader-") as file:
+    with _temporary_file() as file:
         with _out_of_room(origin):
             with pa.ipc.new_stream(file, first.schema) as writer:
                 for batch in chain([first], all_of_them):
@@ -90,6 +90,18 @@ def _copy_all(an_input: Input, file: IO[bytes], copy: IO[bytes]) -> None:
         if error.errno in _NO_ROOM:
             raise
         raise InputError(f"{an_input.origin}: cannot be read: {error.strerror}") from error
+
+
+@contextmanager
+def _temporary_file() -> Iterator[Any]:
+    with tempfile.NamedTemporaryFile(prefix="loader-") as file:
+        try:
+            yield file
+        except BaseException:
+            # What it could not write it tries to once more when it is closed.
+            with suppress(OSError):
+                file.close()
+            raise
 
 
 @contextmanager

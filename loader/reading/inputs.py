@@ -241,10 +241,12 @@ def open_stored(an_input: Input) -> Iterator[BinaryIO]:
             raise InputError(f"{STANDARD_INPUT}: standard input is closed")
         try:
             # Not the buffered file: its lock, held by a waiting thread, would break the exit.
-            with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as file:
-                yield file
+            stdin = open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)  # noqa: SIM115
         except (OSError, ValueError):
             yield sys.stdin.buffer
+            return
+        with stdin:
+            yield stdin
         return
     with ExitStack() as stack:
         try:

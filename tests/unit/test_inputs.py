@@ -7,6 +7,7 @@ import io
 import json
 import lzma
 import os
+import sys
 import threading
 import zipfile
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pytest
 
 from loader.errors import InputError
-from loader.reading.inputs import Input, expand, open_reading
+from loader.reading.inputs import Input, expand, open_reading, open_stored
 from loader.reading.limits import Limits
 from loader.reading.mapping import Mapping
 
@@ -343,3 +344,17 @@ def test_reading_may_stop_early(tmp_path: Path) -> None:
     with open_reading(an_input, Mapping(), SMALL) as reading:
         next(iter(reading))
     assert not [one for one in threading.enumerate() if one.name == "prefetch"]
+
+
+def test_what_fails_while_standard_input_is_open_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "events.csv"
+    path.touch()
+    with path.open() as stdin, monkeypatch.context() as changes:
+        changes.setattr(sys, "stdin", stdin)
+        with (
+            pytest.raises(OSError, match="somebody else's"),
+            open_stored(Input(origin="-", format="csv")),
+        ):
+            raise OSError("somebody else's")

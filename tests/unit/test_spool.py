@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import gzip
 import os
+import resource
+import sys
 import threading
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from loader.delivery.spool import repeatable, repeatable_batches
-from loader.errors import InputError
+from loader.errors import InputError, LoaderError
 from loader.reading.inputs import Input, open_reading
 from loader.reading.mapping import Mapping
 
@@ -44,6 +46,24 @@ def test_what_comes_once_can_be_read_twice(content: bytes, name: str, tmp_path: 
         # The content is the same, whichever way it came.
         assert rows_of(copy) == rows_of(copy) == rows_of(regular)
     assert not Path(copy.origin).exists()
+
+
+def test_a_full_disk_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "events.csv").write_bytes(CONTENT)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # At once, and when it is flushed.
+    for room in (100, len(CONTENT) - 100):
+        with (tmp_path / "events.csv").open() as stdin:
+            monkeypatch.setattr(sys, "stdin", stdin)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+            try:
+                with (
+                    pytest.raises(LoaderError, match=r"^-: for several databases it is copied to"),
+                    repeatable(Input(origin="-", format="csv")),
+                ):
+                    pass
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_what_cannot_be_read_is_an_error_of_its_own(tmp_path: Path) -> None:
