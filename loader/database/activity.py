@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
-from psycopg import Connection, errors, sql
+from psycopg import Connection, errors
 
 from loader.database.citus import between_commits
 from loader.database.connection import refusal
-from loader.database.queries import fetch
+from loader.database.queries import fetch, within
 from loader.errors import UsageError
 
 # Always part of the answer, if only as an empty list.
@@ -62,7 +62,7 @@ def read_activity(
     name, view = _VIEWS[kind]
     with asking(conn, view, schema):
         span = {"since": since, "until": until}
-        return fetch(conn, kind, name, span, view=sql.Identifier(schema, view))
+        return fetch(conn, kind, name, span, view=within(schema, view))
 
 
 @contextmanager

@@ -5,12 +5,12 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from itertools import groupby
 
-from psycopg import Connection, errors, sql
+from psycopg import Connection, errors
 
 from loader.database.activity import asking
 from loader.database.connection import refusal
 from loader.database.ledger import LedgerRow
-from loader.database.queries import fetch
+from loader.database.queries import fetch, within
 from loader.errors import UsageError
 
 
@@ -85,7 +85,7 @@ def explain_load(
         "until": events.last_event_at,
     }
     functions = {"activity_periods": "activity_periods_as_of", "alerts": "alerts_of_change_as_of"}
-    names = {name: sql.Identifier(schema, found) for name, found in functions.items()}
+    names = {name: within(schema, found) for name, found in functions.items()}
     conn.add_notice_handler(lambda notice: say(f"not shown: {notice.message_primary}"))
     with asking(conn, functions["alerts"], schema):
         try:

@@ -43,6 +43,14 @@ def fetch(
         return cursor.execute(select(kind, name, **parts), parameters).fetchall()
 
 
+def within(schema: str, name: str) -> sql.Identifier:
+    """Return a name of a schema that dbt has, for a statement with parameters.
+
+    A schema may be called anything, and there a ``%`` would begin a parameter.
+    """
+    return sql.Identifier(schema.replace("%", "%%"), name)
+
+
 def values(conn: Connection, statement: _Statement, parameters: Any = None) -> list[Any]:
     """Return the first column of what a statement gives."""
     with conn.cursor(row_factory=scalar_row) as cursor:

@@ -206,12 +206,17 @@ def test_periods_are_given_by_category_in_time_order(run_loader: Run, conn: Conn
     assert "other" in run_loader("periods").stdout
 
 
-@pytest.mark.parametrize("command", ["periods", "alerts"])
-def test_without_models_the_advice_is_to_build_them(run_loader: Run, command: str) -> None:
-    outcome = run_loader(command, "--schema", "elsewhere")
-    assert outcome.exit_code == 2
-    assert 'schema "elsewhere"' in outcome.stderr
-    assert "dbt build" in outcome.stderr
+@pytest.mark.parametrize("command", [["periods"], ["alerts"], ["explain", "1"]])
+def test_without_models_the_advice_is_to_build_them(
+    run_loader: Run, write_events: Write, command: list[str]
+) -> None:
+    assert run_loader("load", write_events()).exit_code == 0
+    # Also a name that looks like a parameter is one.
+    for schema in ("elsewhere", "100%s (Ü)"):
+        outcome = run_loader(*command, "--schema", schema)
+        assert outcome.exit_code == 2
+        assert f'schema "{schema}"' in outcome.stderr
+        assert "dbt build" in outcome.stderr
 
 
 def test_a_wrong_time_is_a_usage_error(run_loader: Run) -> None:
