@@ -316,37 +316,22 @@ def _distribute(conn: Connection) -> Distribution:
     )
 
 
-def let_into_nodes(conn: Connection, *names: str, reads: str | None = None) -> None:
-    """Let roles come to the nodes: the coordinator asks there as whoever asks it.
-
-    Args:
-        conn: a connection of a superuser.
-        names: roles that load, or run dbt.
-        reads: one of them that may read the events, which Citus does not tell nodes by itself.
-    """
+def let_into_nodes(conn: Connection, *names: str) -> None:
+    """Let roles that load, or run dbt, come to the nodes: they are asked as whoever asks."""
     for name in names:
-        statement = template("let_into_nodes").format(role=sql.Identifier(name))
-        conn.execute(statement)
-    if reads is not None:
-        conn.execute(template("let_read_on_nodes").format(role=sql.Identifier(reads)))
+        conn.execute(template("let_into_nodes").format(role=sql.Identifier(name)))
 
 
-def let_live_views_read(conn: Connection, transformer: str, reader: str, internal: str) -> None:
-    """Let who reads marts read, on the nodes, what live views are made of.
+def let_read_on_nodes(conn: Connection, **names: str) -> None:
+    """Let who runs dbt, and who reads marts, read on the nodes what they may read here.
 
     Args:
         conn: a connection of a superuser.
-        transformer: the role that owns what dbt builds.
-        reader: the role that reads the marts.
-        internal: the schema of what dbt builds and readers do not see elsewhere.
+        names: ``transformer`` and ``reader``, the roles, and ``internal``, the schema of what dbt
+            builds and readers do not see elsewhere.
     """
-    conn.execute(
-        template("let_live_views_read_on_nodes").format(
-            transformer=sql.Identifier(transformer),
-            reader=sql.Identifier(reader),
-            internal=sql.Identifier(internal),
-        )
-    )
+    identifiers = {one: sql.Identifier(name) for one, name in names.items()}
+    conn.execute(template("let_read_on_nodes").format(**identifiers))
 
 
 def _count(conn: Connection) -> tuple[int, int]:

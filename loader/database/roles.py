@@ -9,7 +9,7 @@ from typing import Final
 
 from psycopg import Connection, sql
 
-from loader.database.citus import is_distributed, let_into_nodes, let_live_views_read
+from loader.database.citus import is_distributed, let_into_nodes, let_read_on_nodes
 from loader.database.locks import SCHEMA, in_short_tries, lock_for_transaction
 from loader.database.models import INTERNAL
 from loader.database.queries import query, template, value, values
@@ -82,8 +82,10 @@ def set_up_roles(conn: Connection, roles: Roles, schema: str) -> list[str]:
             )
         )
         if is_distributed(conn):
-            let_into_nodes(conn, roles.loader, roles.transformer, reads=roles.transformer)
-            let_live_views_read(conn, roles.transformer, roles.reader, internal)
+            let_into_nodes(conn, roles.loader, roles.transformer)
+            let_read_on_nodes(
+                conn, transformer=roles.transformer, reader=roles.reader, internal=internal
+            )
         return created
 
     # Tables change hands under locks that keep readers waiting.

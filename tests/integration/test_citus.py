@@ -261,6 +261,52 @@ def test_alerts_are_told_early(
     ).fetchone() == (2,)
 
 
+def test_what_comes_into_a_folder_is_loaded(
+    loader_of: Callable[..., Outcome], cluster_conn: Connection, tmp_path: Path
+) -> None:
+    assert loader_of("cluster", "init").exit_code == 0
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    good = "2024-05-13T15:00:00Z,car,gate\n"
+    for name, text in {"a": good, "b": good.replace("gate", "yard") + "x,car,gate\n"}.items():
+        (inbox / f"{name}.csv").write_text("time,type,source\n" + text)
+    (inbox / "c.csv").write_text("a,b\n1,2\n")
+
+    found = loader_of("watch", "--once", "--settle", "0s", inbox)
+
+    assert "Traceback" not in found.stderr
+    folders = {"a.csv": "done", "b.csv": "rejected", "c.csv": "failed"}
+    assert all((inbox / into / name).is_file() for name, into in folders.items())
+    assert len(cluster_conn.execute(SEEN.encode()).fetchall()) == 2
+    assert cluster_conn.execute(COMPLETE.encode()).fetchall() == []
+
+
+def test_the_coordinator_may_be_the_only_one_that_holds_events(
+    loader_of: Callable[..., Outcome], cluster_conn: Connection, write_events: Callable[..., Path]
+) -> None:
+    """Its database is counted once."""
+    give = (
+        "select citus_set_node_property(nodename, nodeport, 'shouldhaveshards', {})"
+        " from pg_dist_node order by {}"
+    )
+    cluster_conn.execute(give.format("groupid = 0", "groupid").encode())
+    try:
+        assert loader_of("cluster", "init").exit_code == 0
+        assert loader_of("load", write_events(count=3000)).exit_code == 0
+        status = json.loads(loader_of("status", "--json").stdout)
+        assert loader_of("withdraw", "1").exit_code == 0
+        assert json.loads(loader_of("maintain", "--json").stdout)["purged_rows"] == 3000
+    finally:
+        cluster_conn.execute(give.format("groupid <> 0", "groupid desc").encode())
+
+    sizes = cluster_conn.execute(
+        "select sum(result::bigint) from run_command_on_all_nodes("
+        "'select pg_database_size(current_database())')"
+    ).fetchone()
+    assert sizes is not None
+    assert 0.8 < status["ledger"]["database_bytes"] / float(sizes[0]) < 1.2
+
+
 def test_roles_come_to_the_nodes(
     loader_of: Callable[..., Outcome], cluster_conn: Connection, write_events: Callable[..., Path]
 ) -> None:

@@ -914,6 +914,16 @@ select {columns} from raw.loads where load_id = %(load_id)s
 -- name: explain_load
 with
 
+-- Worked out first: Citus asks the nodes for it, and then the functions beside them.
+sources as materialized (
+    select coalesce(array_agg(distinct events.source_id), '{{}}') as ids
+    from raw.events
+    where
+        events.load_id = %(load_id)s
+        and events.chunk_ended_at >= %(since)s
+        and events.chunk_started_at <= %(until)s
+),
+
 -- What joins two periods lies between them: all of both must be looked at.
 touched as (
     select
@@ -943,17 +953,11 @@ found as (
         alerts.rule_name, alerts.alert_id as id, alerts.source_name, alerts.category,
         alerts.event_count, alerts.started_at, alerts.ended_at, alerts.triggered_at, seqs.seq = %(seq)s as is_after
     from touched
+    cross join sources
     cross join (values (%(seq)s - 1), (%(seq)s)) as seqs (seq)
     cross join lateral {alerts}(
         seqs.seq,
-        array(
-            select distinct events.source_id
-            from raw.events
-            where
-                events.load_id = %(load_id)s
-                and events.chunk_ended_at >= %(since)s
-                and events.chunk_started_at <= %(until)s
-        ),
+        sources.ids,
         touched.since,
         touched.until
     ) as alerts
@@ -1184,10 +1188,9 @@ alter role {role} login;
 grant execute on function pg_catalog.recover_prepared_transactions() to {role}
 
 -- name: let_read_on_nodes
-grant select on raw.event_chunks, raw.events, raw.sources, raw.event_types to {role}
-
--- name: let_live_views_read_on_nodes
--- What a view reads with the rights of its owner, the nodes are asked for as whoever reads the view.
+-- Citus does not tell nodes by itself. What a view reads with the rights of its owner, they are asked for as
+-- whoever reads the view.
+grant select on raw.event_chunks, raw.events, raw.sources, raw.event_types to {transformer};
 grant usage on schema raw, {internal} to {reader};
 grant select on raw.event_chunks, raw.sources, raw.event_types to {reader};
 grant select on all tables in schema {internal} to {reader};
