@@ -3,7 +3,7 @@ with
 events as (
     select * from {{ ref('stg_video_events__event_history') }} as history
     where
-        history.withdrawn_seq is null
+        {{ is_visible(hi_from_scratch(), 'history') }}
         -- So that it is an index scan for each.
         and history.source_id = any(
             array(

@@ -193,7 +193,7 @@
                     ) ~ "
                     and history.occurred_at between extents.started_at and extents.ended_at
                     and history.occurred_at <= " ~ batch.recount_until ~ "
-                    and " ~ visible_at(batch.hi, 'history') ~ "
+                    and " ~ is_visible(batch.hi, 'history') ~ "
             ) as events"
         ) | indent(8) }}
         {{ fence() }}
@@ -259,7 +259,7 @@
             ) }}
             and history.occurred_at between begun.started_at and begun.ended_at
             and history.occurred_at <= {{ batch.recount_until }}
-            and {{ visible_at(batch.lo, 'history') }}
+            and {{ is_visible(batch.lo, 'history') }}
         {{ fence() }}
     ) as still_there
 {% endmacro %}

@@ -170,7 +170,7 @@
                 and history.occurred_at between stored.started_at and stored.ended_at
                 and (history.occurred_at, history.event_type collate "C")
                 >= (stored.started_at, stored.first_event_type collate "C")
-                and {{ visible_at(lo, 'history') }}
+                and {{ is_visible(lo, 'history') }}
             order by history.occurred_at, history.event_type collate "C"
             limit least(
                 stored.event_count,
@@ -294,7 +294,7 @@
                 {#- For PostgreSQL, which does not know that there is no earlier bucket. #}
                 and {{ chunks_between('history', run_bucket(batch.since)) }}
                 {%- endif %}
-                and {{ visible_at(batch.hi, 'history') }}
+                and {{ is_visible(batch.hi, 'history') }}
             {{ fence() }}
         ) as events
     ),

@@ -354,8 +354,8 @@
             from {{ ref('stg_video_events__event_chunks') }} as chunks
             where
                 chunks.source_id = changed.source_id
-                and {{ visible_at(batch.lo, 'chunks') }}
-                and {{ visible_at(batch.hi, 'chunks') }}
+                and {{ is_visible(batch.lo, 'chunks') }}
+                and {{ is_visible(batch.hi, 'chunks') }}
             order by chunks.chunk_started_at {{ direction }}
             limit 1
         ) as {{ name }} on true

@@ -35,7 +35,7 @@
         {{ return(rows) }}
     {%- endif -%}
     {%- set chunks = source('raw', 'event_chunks') -%}
-    {%- set loads = ref('stg_video_events__loads') -%}
+    {%- set loads = published_loads() -%}
     (
         {#- Without the `distinct` PostgreSQL would take it apart, and Citus see that the rows are not of the nodes. #}
         select distinct *
@@ -55,6 +55,37 @@
         inner join {{ rows }} as placed using (source_id)
     )
 {%- endmacro %}
+
+
+{#- Columns of chunks: where their load stands in the ledger. On a cluster nobody asks for them: the nodes would get all of it. -#}
+{% macro positions_in_ledger(chunks) -%}
+    {%- for column in ['load_seq', 'withdrawn_seq'] %}
+    {%- if is_distributed() %}
+    {#- As after a restore into plain PostgreSQL: an error, the only one a view can raise, and no wrong answer. #}
+    ({{ chunks }}.load_id || ' is compared on a cluster, not {{ column }}; elsewhere: dbt run')::bigint as {{ column }}
+    {%- else -%}
+    loads.{{ column }}
+    {%- endif -%}
+    {{ ',' if not loop.last }}
+    {%- endfor %}
+{%- endmacro %}
+
+
+{% macro join_ledger(chunks) -%}
+    {%- set loads = ref('stg_video_events__loads') -%}
+    {%- if not is_distributed() -%}
+    inner join {{ loads }} as loads on {{ chunks }}.load_id = loads.load_id
+    {%- endif -%}
+{%- endmacro %}
+
+
+{#-
+    The ledger, for a subquery that asks for a `load_seq`. A view there is a query of its own to Citus: all of its rows are
+    written to a file, each time.
+-#}
+{% macro published_loads() %}
+    {{ return(source('raw', 'loads') if execute and is_distributed() else ref('stg_video_events__loads')) }}
+{% endmacro %}
 
 
 {#-

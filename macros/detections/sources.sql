@@ -45,7 +45,7 @@
                 differences.is_recounted
                 and chunks.source_id = differences.source_id
                 and chunks.chunk_started_at < {{ batch.recount_until }}
-                and {{ visible_at(batch.hi, 'chunks') }}
+                and {{ is_visible(batch.hi, 'chunks') }}
             order by chunks.chunk_started_at
             limit 1
         ) as first_event on true
@@ -57,14 +57,14 @@
                 differences.is_recounted
                 and chunks.source_id = differences.source_id
                 and chunks.chunk_started_at < {{ batch.recount_until }}
-                and {{ visible_at(batch.hi, 'chunks') }}
+                and {{ is_visible(batch.hi, 'chunks') }}
                 and chunks.chunk_started_at >= (
                     select date_bin(interval '1 day', latest.chunk_started_at, timestamptz '2000-01-01 00:00:00+00')
                     from {{ ref('stg_video_events__event_chunks') }} as latest
                     where
                         latest.source_id = differences.source_id
                         and latest.chunk_started_at < {{ batch.recount_until }}
-                        and {{ visible_at(batch.hi, 'latest') }}
+                        and {{ is_visible(batch.hi, 'latest') }}
                     order by latest.chunk_started_at desc
                     limit 1
                 )

@@ -21,6 +21,7 @@
     )[0][0] -%}
     {%- set hi = _last_load() -%}
     {%- do _refuse_doubled_seeds() -%}
+    {%- do _refuse_unlogged() -%}
     {#- Once: what a batch is checked by is what its mark then says. -#}
     {%- set definition = run_query("select (" ~ current_definition() ~ ")::text")[0][0] -%}
     {%- if is_batch -%}
@@ -203,7 +204,7 @@
             `insert ... select` in parallel. What the contract demands is checked in one pass below.
         #}
         {{ get_assert_columns_equivalent(sql) if is_contracted and not is_distributed() }}
-        create {{ 'unlogged' if config.get('unlogged', false) }} table {{ fresh }} as (
+        create table {{ fresh }} as (
             {{ rows }}
         ) {{ 'with no data' if is_distributed() }}
     {%- endcall -%}

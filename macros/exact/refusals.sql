@@ -44,6 +44,17 @@
 {% endmacro %}
 
 
+{% macro _refuse_unlogged() %}
+    {%- if config.get('unlogged') -%}
+        {%- do exceptions.raise_compiler_error(
+            model.name ~ " is to be unlogged. A crash of the server, or of a node of a cluster, would empty it, and its mark would"
+            ~ " still say which loads it holds. Leave `unlogged` out of its config; if it was built so: dbt build --full-refresh --select "
+            ~ model.name ~ "+"
+        ) -%}
+    {%- endif -%}
+{% endmacro %}
+
+
 {% macro _check_ledger(lo, hi) %}
     {%- if not run_query(
         "select " ~ is_of_this_ledger('progress') ~ " from " ~ mark_of(this)

@@ -11,7 +11,7 @@ with
 events as (
     select daily_events.*
     from {{ ref('stg_video_events__daily_events') }} as daily_events
-    where {{ visible_at(hi_from_scratch(), 'daily_events') }}
+    where {{ is_visible(hi_from_scratch(), 'daily_events') }}
 ),
 
 runs as (

@@ -1,18 +1,21 @@
 """Models on the nodes of a Citus cluster: row for row what they are on one machine."""
 
+import json
 import os
 import random
+import re
 from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
 from psycopg import Connection
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
 from loader.database.citus import between_commits
 from tests.conftest import Outcome
 from tests.support.dbt import Dbt
+from tests.support.forks import FORKS
 from tests.support.ledger import Ledger
 from tests.support.nodes import death
 from tests.support.oracle import LIVE_VIEWS, MARTS, REPORTS, Oracle
@@ -83,7 +86,7 @@ def test_a_database_that_moves_keeps_its_models(
     for events in first:
         ledger.load(events)
     dbt.build()
-    before = _answers(conn)
+    before = _answers(conn, run_loader)
     assert run_loader("cluster", "init").exit_code == 0
     for events in second:
         ledger.load(events)
@@ -103,10 +106,10 @@ def test_a_database_that_moves_keeps_its_models(
         " on others.shouldhaveshards and others.nodeport <> shards.nodeport limit 1"
     )
     assert Oracle(conn=conn).differences(MARTS | LIVE_VIEWS | REPORTS) == {}
-    after = _answers(conn)
+    after = _answers(conn, run_loader)
     # The first two are of now, and load 1 is withdrawn.
     assert after[2:] == before[2:]
-    assert all(map(len, after))
+    assert all(after)
 
     conn.execute("create role test_guard login")
     dbt("run-operation", "share_by_source", "--args", "{role: test_guard}")
@@ -133,6 +136,18 @@ def test_a_database_that_moves_keeps_its_models(
         for relation in sorted(MARTS | LIVE_VIEWS | REPORTS):
             conn.execute(f"select count(*) from analytics.{relation}".encode())
     conn.execute("reset session authorization")
+    as_reader = make_conninfo(conn.info.dsn, user="citus_test_reader")
+    alerts = [run_loader("alerts", "--json", "--dsn", dsn) for dsn in (conn.info.dsn, as_reader)]
+    assert alerts[0].stdout == alerts[1].stdout != "[]"
+
+    # What goes to the nodes for a look at live views does not grow with the ledger.
+    sent = _sent_to_nodes(conn)
+    conn.execute(
+        "insert into raw.loads (origin, loader_version, schema_version, load_seq, published_at)"
+        " select 'test', 'test', 2, load_seq - 10000 + n, now()"
+        " from (select load_seq from raw.load_counter) as counter, generate_series(1, 9000) as n"
+    )
+    assert _sent_to_nodes(conn) < sent + 1000
 
 
 def test_runs_beside_loaders_are_exact(
@@ -175,11 +190,7 @@ def test_nodes_die_while_models_are_built(
     deaths = between = failed = 0
     visible: list[int] = []
     while deaths < KILLS:
-        for number in generator.sample(range(60), k=5):
-            events = scenario(number, generator)
-            visible.append(ledger.load(generator.choices(events, k=min(len(events), 12))))
-        if generator.random() < 0.5:
-            ledger.withdraw(visible.pop(generator.randrange(len(visible))))
+        _load_and_withdraw(ledger, visible, generator)
         options = generator.choice([[], [], ["--full-refresh"]])
         with death(conn, generator, within=4, looks=1_000_000) as died:
             result = dbt.attempt("run", *options)
@@ -198,7 +209,74 @@ def test_nodes_die_while_models_are_built(
     assert oracle.changes_since_copies(MARTS) == {}
 
 
-def _answers(conn: Connection[TupleRow]) -> list[list[TupleRow]]:
-    return [
+def test_dbt_is_killed_while_models_are_built(
+    run_loader: Callable[..., Outcome],
+    conn: Connection[TupleRow],
+    processes: Processes,
+    dbt: Dbt,
+    ledger: Ledger,
+    generator: random.Random,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Some of them in the middle of a statement, which the server may bring to its end."""
+    assert run_loader("cluster", "init").exit_code == 0
+    dbt.build()
+    oracle = Oracle(conn=conn)
+    visible: list[int] = []
+    _load_and_withdraw(ledger, visible, generator)
+    moments = processes.dbt("run").moments
+    kills = attempts = 0
+    while kills < KILLS:
+        attempts += 1
+        _load_and_withdraw(ledger, visible, generator)
+        options = generator.choice([[], [], ["--full-refresh"]])
+        now = FORKS.Event()
+        moment = generator.randrange(1, moments)
+        run = processes.start_dbt("run", *options, moment=moment, at_moment=now)
+        while not now.wait(0.05) and run.process.is_alive():
+            pass
+        # A run has some moments more or fewer, and this one may be over.
+        run.process.kill()
+        assert run.wait()
+        kills += run.was_killed
+        with between_commits(conn, "analytics"):
+            assert oracle.differences(LIVE_VIEWS) == {}
+        dbt("run")
+        assert oracle.differences(MARTS | LIVE_VIEWS) == {}
+    with capsys.disabled():
+        print(f"{kills} kills of dbt in {attempts} runs")  # noqa: T201
+    oracle.keep_copies(MARTS)
+    dbt("run", "--full-refresh")
+    assert oracle.changes_since_copies(MARTS) == {}
+
+
+def _load_and_withdraw(ledger: Ledger, visible: list[int], generator: random.Random) -> None:
+    """Publish some small loads, and at times withdraw one of those before."""
+    for number in generator.sample(range(60), k=5):
+        events = scenario(number, generator)
+        visible.append(ledger.load(generator.choices(events, k=min(len(events), 12))))
+    if generator.random() < 0.5:
+        ledger.withdraw(visible.pop(generator.randrange(len(visible))))
+
+
+def _sent_to_nodes(conn: Connection[TupleRow]) -> int:
+    """Return how many bytes of subqueries go to the nodes for periods of sources."""
+    explained = "\n".join(
+        line
+        for (line,) in conn.execute(
+            "explain (analyze, costs off, timing off) select * from analytics.activity_periods_live"
+        ).fetchall()
+    )
+    units = {"bytes": 1, "kB": 1000, "MB": 1000**2}
+    sizes = re.findall(r"Intermediate Data Size: (\d+) (\w+)", explained)
+    assert sizes, explained
+    return sum(int(number) * units[unit] for number, unit in sizes)
+
+
+def _answers(conn: Connection[TupleRow], run_loader: Callable[..., Outcome]) -> list[object]:
+    explained = run_loader("explain", "2", "--json")
+    assert explained.exit_code == 0, explained.stderr
+    answers = [
         conn.execute(f"select * from analytics.{call}".encode()).fetchall() for call in FUNCTIONS
     ]
+    return [*answers, json.loads(explained.stdout)]

@@ -148,10 +148,14 @@ def test_a_model_of_ours_that_breaks_its_contract_is_refused(dbt: Dbt, ledger: L
     for name in broken:
         columns = dbt.manifest.nodes[f"model.video_events.{name}"].columns
         columns["event_count"].data_type = "int"
+    # A crash would empty it, and leave its mark.
+    dbt.manifest.nodes["model.video_events.dim_sources"].config["unlogged"] = True
     ledger.load(scenario(0, random.Random(0)))
-    result = dbt.attempt("run", "--select", *broken)
+    result = dbt.attempt("run", "--select", *broken, "dim_sources")
     assert not result.success
-    assert messages(result).count("This model has an enforced contract that failed") == len(broken)
+    said = messages(result)
+    assert said.count("This model has an enforced contract that failed") == len(broken)
+    assert "dim_sources is to be unlogged" in said
 
 
 def test_what_dbt_warns_of_fails_in_tests(tmp_path: Path, dbt: Dbt) -> None:

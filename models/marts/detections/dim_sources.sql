@@ -9,7 +9,7 @@ totals as (
         min(chunks.chunk_started_at) as first_event_at,
         max(chunks.chunk_ended_at) as last_event_at
     from {{ ref('stg_video_events__event_chunks') }} as chunks
-    where {{ visible_at(hi_from_scratch(), 'chunks') }}
+    where {{ is_visible(hi_from_scratch(), 'chunks') }}
     group by chunks.source_id
 ),
 

@@ -17,14 +17,13 @@ from (
     select
         chunks.load_id,
         chunks.source_id,
-        loads.load_seq,
-        loads.withdrawn_seq,
+        {{ positions_in_ledger('chunks') }},
         chunks.first_event_at as chunk_started_at,
         chunks.last_event_at as chunk_ended_at,
         unnest(chunks.event_type_ids) as event_type_id,
         unnest(chunks.event_times) as occurred_at
     from {{ source('raw', 'event_chunks') }} as chunks
-    inner join {{ ref('stg_video_events__loads') }} as loads on chunks.load_id = loads.load_id
+    {{ join_ledger('chunks') }}
 ) as events
 inner join {{ ref('stg_video_events__event_types') }} as event_types
     on events.event_type_id = event_types.event_type_id

@@ -24,11 +24,17 @@ marks as (
     {%- endfor %}
 ),
 
-positions as (
-    select distinct
-        load_seq,
-        dropped_before
+-- The loads of each as one value: all that the nodes of a cluster need of the ledger.
+positions as materialized (
+    select
+        marks.load_seq,
+        marks.dropped_before,
+        range_agg(int8range(loads.load_id, loads.load_id, '[]')) as load_ids
     from marks
+    inner join {{ ref('stg_video_events__loads') }} as loads on {{ visible_at('marks.load_seq', 'loads') }}
+    group by
+        marks.load_seq,
+        marks.dropped_before
 ),
 
 -- Of hours whose raw events were dropped, which nothing can change any more, only the marts know.
@@ -44,7 +50,7 @@ hours as materialized (
     from {{ ref('stg_video_events__event_history') }} as history
     inner join positions
         on
-            {{ visible_at('positions.load_seq', 'history') }}
+            history.load_id <@ positions.load_ids
             and history.occurred_at >= positions.dropped_before
     group by
         positions.load_seq,
