@@ -219,17 +219,22 @@ def measure(
 
 
 def load_batch(bench: Bench, begin: datetime, generator: random.Random) -> None:
-    """Load 2,000 events of the half hour that begins then, one in ten of them older."""
+    """Load 2,000 events of the half hour that begins then."""
+    path = bench.folder / "batch.csv"
+    path.write_text(batch(begin, generator, [f"camera-{one}" for one in range(1, SOURCES + 1)]))
+    bench.run("loader", "load", str(path), "--quiet")
+
+
+def batch(begin: datetime, generator: random.Random, sources: list[str]) -> str:
+    """Return 2,000 events of the half hour that begins then, one in ten of them older."""
     rows = ["time,type,source"]
     for _ in range(2000):
         late = generator.random() < 0.1
         before = generator.random() * (30 * 86_400 if late else 1_700)
         moment = max(START, begin + timedelta(seconds=1_700 - before))
         kind = generator.choice(["pedestrian", "bicycle", "car", "truck", "van"])
-        rows.append(f"{moment.isoformat()},{kind},camera-{generator.randint(1, SOURCES)}")
-    path = bench.folder / "batch.csv"
-    path.write_text("\n".join(rows))
-    bench.run("loader", "load", str(path), "--quiet")
+        rows.append(f"{moment.isoformat()},{kind},{generator.choice(sources)}")
+    return "\n".join(rows)
 
 
 def medians(runs: list[dict[str, Spent]]) -> dict[str, Spent]:

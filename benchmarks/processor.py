@@ -18,13 +18,22 @@ def children_seconds() -> float:
 
 def server_seconds(server: Cluster) -> float:
     """Return what a PostgreSQL server has taken: backends, once ended, are its children."""
-    postmaster = int((server.data_dir / "postmaster.pid").read_text().split()[0])
+    return postmaster_seconds(int((server.data_dir / "postmaster.pid").read_text().split()[0]))
+
+
+def postmaster_seconds(postmaster: int) -> float:
+    """Return what a PostgreSQL server has taken, by the id of its first process."""
     while True:
-        running = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
         # A backend that ends meanwhile would be counted twice or not at all: read again.
         with suppress(FileNotFoundError, ProcessLookupError):
+            running = children(postmaster)
             ended = seconds(postmaster, has_children=True)
-            return ended + sum(seconds(int(pid)) for pid in running)
+            return ended + sum(map(seconds, running))
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that a process has started, and that run."""
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def seconds(pid: int, *, has_children: bool = False) -> float:
