@@ -264,7 +264,10 @@ def measure(meter: Meter, dsn: str, size: float, *, is_cluster: bool) -> None:
 
 def run(*arguments: str) -> None:
     """Run a command of the loader in a process of its own."""
-    subprocess.run([sys.executable, "-m", "loader", *arguments], check=True, cwd=PROJECT)
+    subprocess.run(
+        [sys.executable, "-m", "loader", *arguments],
+        check=True, cwd=PROJECT, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
 
 
 def dbt(folder: Path, *arguments: str, note: Callable[[EventMsg], None] | None = None) -> None:

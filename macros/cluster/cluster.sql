@@ -160,6 +160,17 @@
 {% endmacro %}
 
 
+{#-
+    Until the transaction ends. Views are on all nodes, where Citus locks them too, and waits without patience: two models that
+    put a table in the place of another one would wait for each other there.
+-#}
+{% macro lock_views_of_nodes() %}
+    {%- if is_on_cluster() -%}
+        {%- do run_query("select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('video-events views of nodes', 0))") -%}
+    {%- endif -%}
+{% endmacro %}
+
+
 {#- A function is in plpgsql on a cluster, where no argument has the name of a column: `source_name` becomes `only_source_name`. -#}
 {% macro name_of_argument(name) -%}
     {{ 'only_' if is_distributed() and name == 'source_name' }}{{ name }}

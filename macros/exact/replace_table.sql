@@ -109,6 +109,7 @@
     are taken here, in the order of the readers.
 -#}
 {% macro lock_against_readers(relation, and_its_views=false) %}
+    {%- do lock_views_of_nodes() -%}
     {%- set attempt -%}
         declare
             wanted record;

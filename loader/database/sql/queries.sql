@@ -1193,6 +1193,7 @@ grant execute on function pg_catalog.recover_prepared_transactions() to {role}
 grant select on raw.event_chunks, raw.events, raw.sources, raw.event_types to {transformer};
 grant usage on schema raw, {internal} to {reader};
 grant select on raw.event_chunks, raw.sources, raw.event_types to {reader};
+grant select (load_id, load_seq, withdrawn_seq, published_at) on raw.loads to {reader};
 grant select on all tables in schema {internal} to {reader};
 alter default privileges for role {transformer} in schema {internal} grant select on tables to {reader}
 
