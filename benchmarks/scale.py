@@ -31,7 +31,7 @@ class Cost:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What 900,000 events cost more than the 300,000 before them: 40 sources, 55 days."""
+    """What ``benchmarks.cluster`` has found: 2 million events less 0.2, and a batch on top of 2."""
 
     load: Cost
     scratch: Cost
@@ -39,15 +39,60 @@ class Measured:
 
 
 PLAIN = Measured(
-    load=Cost(client=1.1, coordinator=0.3),
-    scratch=Cost(coordinator=5.2),
-    batch=Cost(coordinator=0.7),
+    load=Cost(client=0.3, coordinator=0.2),
+    scratch=Cost(coordinator=7.0),
+    batch=Cost(coordinator=1.0),
 )
 CLUSTER = Measured(
-    load=Cost(client=1.1, coordinator=0.4, nodes=0.6),
-    scratch=Cost(coordinator=0.6, nodes=7.2),
-    batch=Cost(coordinator=0.5, nodes=1.2),
+    load=Cost(client=0.3, coordinator=0.3, nodes=0.6),
+    scratch=Cost(coordinator=1.3, nodes=10.3),
+    batch=Cost(coordinator=1.2, nodes=1.6),
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """Kilobytes that nodes send the coordinator, and those that it sends them, for a model.
+
+    Attributes:
+        scratch: from scratch, with 0.2 and with 2 million events.
+        batch: in a batch of 2,000, on top of 0.2 and of 2 million events.
+        more_loads: in one on top of 0.2 million events, with 10,000 loads more in the ledger.
+    """
+
+    scratch: tuple[str, str]
+    batch: tuple[str, str]
+    more_loads: str
+
+
+SENT = {
+    "dim_event_types": Sent(
+        scratch=("1 / 1", "2 / 1"), batch=("1 / 1", "1 / 1"), more_loads="1 / 1"
+    ),
+    "dim_sources": Sent(
+        scratch=("16 / 88", "16 / 88"), batch=("10 / 45", "11 / 51"), more_loads="8 / 44"
+    ),
+    "fct_activity_periods": Sent(
+        scratch=("14 / 73", "17 / 75"), batch=("123 / 736", "124 / 737"), more_loads="163 / 871"
+    ),
+    "fct_alerts": Sent(
+        scratch=("525 / 1,597", "5,105 / 14,974"),
+        batch=("233 / 586", "246 / 626"),
+        more_loads="222 / 568",
+    ),
+    "fct_category_activity_periods": Sent(
+        scratch=("757 / 28", "7,400 / 30"), batch=("120 / 138", "121 / 181"), more_loads="118 / 126"
+    ),
+    "fct_daily_activity": Sent(
+        scratch=("13 / 63", "14 / 64"), batch=("48 / 117", "47 / 116"), more_loads="46 / 113"
+    ),
+    "fct_hourly_detections": Sent(
+        scratch=("14 / 68", "16 / 69"), batch=("61 / 135", "61 / 135"), more_loads="58 / 130"
+    ),
+    "int_event_runs": Sent(
+        scratch=("12 / 53", "14 / 54"), batch=("98 / 195", "105 / 201"), more_loads="128 / 211"
+    ),
+}
 # Per event: chunks with their indexes, and all that dbt stores of them.
 CHUNK_BYTES, MODEL_BYTES = 12.5, 65
 
@@ -116,6 +161,9 @@ def rows() -> Iterator[tuple[str, ...]]:
                 at_nodes = hours(cost.nodes, events, MACHINE.cores * max(count, 1))
                 cells.append(_hours(max(at_one, at_nodes)))
             yield (f"{name}: {what}", *cells)
+        if measured is CLUSTER:
+            gets = (_bytes(sent_bytes(events)) for events in SIZES.values())
+            yield ("a cluster: to the coordinator, from scratch", *gets)
         yield (
             f"{name}: a batch of five minutes",
             *(
@@ -123,6 +171,14 @@ def rows() -> Iterator[tuple[str, ...]]:
                 for events, count in zip(SIZES.values(), nodes, strict=True)
             ),
         )
+
+
+def sent_bytes(events: int) -> float:
+    """Return what the coordinator gets from the nodes for all models from scratch."""
+    small, large = (
+        sum(_kilobytes(sent.scratch[place]) for sent in SENT.values()) for place in (0, 1)
+    )
+    return (large - small) * 1000 / 1.8e6 * events
 
 
 def walls() -> Iterator[tuple[str, str]]:
@@ -154,10 +210,23 @@ def measured() -> Iterator[tuple[str, ...]]:
         yield (name[what], *(f"{cost:.1f}" if cost else "" for cost in costs))
 
 
+def sent() -> Iterator[tuple[str, ...]]:
+    """Yield the lines of the table of what goes over the network, the first one its head."""
+    steps = ("from scratch, 0.2 M", "2 M", "a batch, 0.2 M", "2 M", "0.2 M, 10,000 loads more")
+    yield ("kilobytes to the coordinator / from it", *steps)
+    for model, cells in SENT.items():
+        yield (f"`{model}`", *cells.scratch, *cells.batch, cells.more_loads)
+
+
+def _kilobytes(cell: str) -> float:
+    return float(cell.split(" / ", maxsplit=1)[0].replace(",", ""))
+
+
 def tables() -> list[str]:
     """Return the tables of the page: what was measured, what that makes, and where it ends."""
     walled = [("where it ends", "events"), *walls()]
-    return ["\n".join(_table(list(lines))) for lines in (measured(), rows(), walled)]
+    found = (measured(), sent(), rows(), walled)
+    return ["\n".join(_table(list(lines))) for lines in found]
 
 
 def _table(lines: list[tuple[str, ...]]) -> Iterator[str]:
