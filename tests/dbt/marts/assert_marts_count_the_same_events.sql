@@ -31,7 +31,8 @@ positions as materialized (
         marks.dropped_before,
         range_agg(int8range(loads.load_id, loads.load_id, '[]')) as load_ids
     from marks
-    inner join {{ ref('stg_video_events__loads') }} as loads on {{ visible_at('marks.load_seq', 'loads') }}
+    inner join {{ ref('stg_video_events__loads') }} as loads
+        on {{ visible_at('marks.load_seq', 'loads') }}
     group by
         marks.load_seq,
         marks.dropped_before
