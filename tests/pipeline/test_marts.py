@@ -119,7 +119,8 @@ def test_every_look_up_of_events_is_bounded_by_source_or_load_and_time(
         ("fct_hourly_detections", "source_id, hour_started_at"),
     ):
         stored = conn.execute(f"select {order} from analytics.{mart} order by ctid".encode())
-        assert (rows := stored.fetchall()) == sorted(rows)
+        rows = stored.fetchall()
+        assert rows == sorted(rows)
         assert len(set(rows)) > 10
     assert conn.execute(
         "select count(*) from pg_indexes where tablename = 'fct_alerts'"
