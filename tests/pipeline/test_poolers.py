@@ -24,6 +24,7 @@ def test_dbt_needs_no_session_of_its_own(
     ledger: Ledger,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    dbt.connects_anew = True
     with pooler(cluster, database, "transaction", "server_round_robin = 1") as dsn:
         before = what_others_see(dsn, "transaction")
         monkeypatch.setenv("PGHOST", "127.0.0.1")

@@ -2,48 +2,22 @@
 
 import contextlib
 import fcntl
-import gc
 import hashlib
 import json
 import os
 import pickle
 import shutil
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
-from types import CodeType
 from typing import Any
-from unittest import mock
 
-import parsedatetime  # type: ignore[import-untyped]
-from dbt.adapters.events.types import SQLQuery, TypeCodeNotFound
 from dbt.cli.main import dbtRunner, dbtRunnerResult
 from dbt.contracts.graph.manifest import Manifest
-from dbt_common.clients.jinja import MacroFuzzEnvironment
-from dbt_common.events.base_types import BaseEvent, DebugLevel, EventMsg
-from dbt_common.events.event_manager import EventManager
+from dbt_common.events.base_types import EventMsg
+
+from tests.support.shortcuts import kept_sessions, unheard
 
 PROJECT = Path(__file__).parents[2]
-# What was parsed is many objects, and each run makes many more: to look through all of them for
-# garbage, as often as Python does, is a sixth of what dbt takes.
-gc.set_threshold(100_000, 50, 100)
-# How dates are written in each language is worked out anew for each answer of the server.
-vars(parsedatetime)["Constants"] = cache(parsedatetime.Constants)
-# Templates that were compiled: they are the same in each run.
-compiled: dict[tuple[str, str], CodeType] = {}
-_compile = MacroFuzzEnvironment.compile
-
-
-def compile_once(environment: MacroFuzzEnvironment, source: str) -> CodeType:
-    """Compile a template only once."""
-    key = type(environment).__name__, source
-    if key not in compiled:
-        compiled[key] = _compile(environment, source)
-    return compiled[key]
-
-
-MacroFuzzEnvironment.compile = compile_once  # type: ignore[method-assign,assignment]
 BUILD = ("build", "--exclude-resource-type", "test", "unit_test")
 
 
@@ -60,6 +34,7 @@ class Dbt:
         project: the project; only that of this checkout is parsed once for all tests.
         errors: what went wrong in operations, whose results do not say so.
         statements: what the database was asked.
+        connects_anew: whether each node has a session of its own, as without tests.
     """
 
     profiles: Path
@@ -70,6 +45,7 @@ class Dbt:
     project: Path = PROJECT
     errors: list[str] = field(default_factory=list, repr=False)
     statements: set[str] = field(default_factory=set, repr=False)
+    connects_anew: bool = False
 
     def __call__(self, *arguments: str) -> dbtRunnerResult:
         """Run a dbt command, and fail the test when it fails."""
@@ -86,7 +62,11 @@ class Dbt:
         if self.manifest is None:
             is_shared = self.project == PROJECT
             self.manifest = read_manifest(self.parsed()) if is_shared else self._parse()
-        with contextlib.redirect_stdout(None), unheard(at_statement=self.statements.add):
+        with (
+            contextlib.redirect_stdout(None),
+            unheard(at_statement=self.statements.add),
+            contextlib.nullcontext() if self.connects_anew else kept_sessions(),
+        ):
             command, *rest = arguments
             runner = dbtRunner(manifest=self.manifest, callbacks=[self._note])
             return runner.invoke([command, *self.options(), *rest])
@@ -124,41 +104,6 @@ class Dbt:
         # The result of an operation does not say what went wrong.
         if event.info.level == "error":
             self.errors.append(str(getattr(event.info, "msg", "")))
-
-
-@contextlib.contextmanager
-def unheard(
-    at_each: Callable[[], object] = lambda: None,
-    at_statement: Callable[[str], object] = lambda _: None,
-) -> Iterator[None]:
-    """Make nothing of what dbt says for those who debug it: a third of a run.
-
-    Args:
-        at_each: what to call at each event of dbt, also at those.
-        at_statement: what to call with each statement, which is such an event too.
-    """
-    make, fire = BaseEvent.__init__, EventManager.fire_event
-
-    def is_heard(event: BaseEvent) -> bool:
-        # What it warns of all the same.
-        return isinstance(event, TypeCodeNotFound) or not isinstance(event, DebugLevel)
-
-    def make_if_heard(event: BaseEvent, *arguments: Any, **fields: Any) -> None:
-        if is_heard(event):
-            make(event, *arguments, **fields)
-        elif isinstance(event, SQLQuery):
-            at_statement(fields["sql"])
-
-    def fire_if_heard(manager: EventManager, event: BaseEvent, *more: Any, **others: Any) -> None:
-        at_each()
-        if is_heard(event):
-            fire(manager, event, *more, **others)
-
-    with (
-        mock.patch.object(BaseEvent, "__init__", make_if_heard),
-        mock.patch.object(EventManager, "fire_event", fire_if_heard),
-    ):
-        yield
 
 
 def read_manifest(file: Path) -> Manifest:

@@ -23,9 +23,10 @@ from dbt_common.events.base_types import EventMsg
 
 from loader.database.conninfo import connection_variables
 from loader.settings import export
-from tests.support.dbt import Dbt, compiled, messages, read_manifest, unheard
+from tests.support.dbt import Dbt, messages, read_manifest
 from tests.support.forks import FORKS, loader_on, preload
 from tests.support.ledger import Ledger
+from tests.support.shortcuts import compiled, unheard
 from tests.support.waits import PATIENCE
 
 from .scenarios import scenario
