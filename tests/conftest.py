@@ -31,24 +31,34 @@ from loader.database.schema import ensure_schema
 from loader.server.cluster import SETTINGS, Cluster
 from loader.server.embedded import ensure_system_user, find_programs, reachable_programs
 
+
+def examples(number: int) -> int:
+    """Return how many examples are tried of those that `make soak` tries: a third, or all there."""
+    return number if "FUZZ_EXAMPLES" in os.environ else number // 3
+
+
 # How long an example takes says more about the machine than about the code. CI tries the same
 # examples each time: what it says is about the change. Everybody else looks for new ones.
 hypothesis.settings.register_profile(
     "patient",
     deadline=None,
     derandomize="CI" in os.environ,
-    max_examples=100 if "FUZZ_EXAMPLES" in os.environ else 50,
+    max_examples=examples(100),
 )
 hypothesis.settings.load_profile("patient")
 
 ROOT = Path(__file__).parents[1]
 TEMPLATE = "template_raw"
 LONGEST = (
-    "test_crashes", "test_retention_crashes", "test_server_crashes", "test_migrate", "test_silence",
-    "test_cluster", "test_kafka_crashes", "test_readers", "test_concurrency", "test_law",
-    "test_dbt_commands", "test_package", "test_seeds", "test_settings", "test_roles",
-    "test_share_by_source", "test_builds", "test_bombs", "test_site", "test_board",
+    "test_dbt_commands", "test_law", "test_crashes", "test_retention_crashes", "test_kafka_crashes",
+    "test_concurrency", "test_server_crashes", "test_migrate", "test_silence", "test_cluster",
+    "test_share_by_source", "test_retention", "test_restored", "test_readers", "test_defer",
+    "test_roles", "test_builds", "test_marts", "test_site", "test_board",
 )  # fmt: skip
+# They parse projects that no other test has; the first time costs a process four times the next.
+PARSING = ("test_dbt_commands", "test_own_models", "test_package", "test_seeds")
+# The last of them have begun when so much of the others is done: what comes last is short.
+LAST = 0.85
 # The version before, and the last one that did not look at raw.schema_version.
 PREVIOUS = "88292b17104f544d552f992ea4a5feb8572e7cfd"
 # Tests want speed, and their data does not outlive them. Compiling a query of a thousand
@@ -84,11 +94,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     much at any time, as some work while others wait.
     """
     folders: dict[str, list[pytest.Item]] = {}
-    for item in sorted(items, key=lambda item: item.path.stem not in LONGEST):
+    for item in sorted(items, key=place_among_longest):
         folders.setdefault(item.path.relative_to(ROOT).parts[1], []).append(item)
     place = {
-        item: number / len(folder)
-        for folder in folders.values()
+        item: number / len(folder) * (LAST if name == "pipeline" else 1)
+        for name, folder in folders.items()
         for number, item in enumerate(folder)
     }
     items.sort(key=lambda item: place[item])
@@ -96,6 +106,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fixtures = getattr(item, "_fixtureinfo").name2fixturedefs.values()  # noqa: B009
         if any(one.scope == "module" for found in fixtures for one in found):
             item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
+        elif item.path.stem in PARSING:
+            item.add_marker(pytest.mark.xdist_group("parsing"))
+
+
+def place_among_longest(item: pytest.Item) -> int:
+    """Return which of the longest a test is; the number of those for any other."""
+    stem = item.path.stem
+    return LONGEST.index(stem) if stem in LONGEST else len(LONGEST)
 
 
 @pytest.fixture

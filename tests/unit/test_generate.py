@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from loader.cli import main
 from loader.generate import GenerateOptions, generate, write
+from tests.conftest import examples
 
 if TYPE_CHECKING:
     from loader.reading.mapping import Format
@@ -37,7 +38,7 @@ def times(options: GenerateOptions) -> np.ndarray[tuple[int], np.dtype[np.int64]
     return np.asarray(table(options)["time"].cast(pa.int64()))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(
     st.builds(
         GenerateOptions,

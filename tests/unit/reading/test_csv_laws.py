@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from loader.errors import LoaderError
 from loader.reading.limits import Limits
+from tests.conftest import examples
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Outcome, Read
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 HEADER = b"time,type,source\n"
 KINDS = ["car", "van", "truck"]
 EXAMPLES = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(150),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 # Small blocks, so that they end everywhere.
 limits = st.builds(

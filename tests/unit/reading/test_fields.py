@@ -21,6 +21,7 @@ from loader.reading import fields, objects, unpack
 from loader.reading.frames import Frames
 from loader.reading.limits import Limits
 from loader.reading.mapping import Mapping
+from tests.conftest import examples
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Read
@@ -261,7 +262,9 @@ def test_paths_lead_into_what_a_program_has_in_memory() -> None:
 
 
 DOCUMENTS = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(150),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
 names = st.sampled_from(["car", 'a"b', "\\", "[{", "]}", "ü"]) | scalars
@@ -397,7 +400,7 @@ LARGE: dict[str, st.SearchStrategy[Any]] = {
 }
 
 
-@settings(DOCUMENTS, max_examples=60)
+@settings(DOCUMENTS, max_examples=examples(60))
 @given(
     st.lists(st.just({"t": TIME, "k": "car", "x": [1]}) | items | scalars, max_size=8),
     st.permutations([*LARGE, "a"]),

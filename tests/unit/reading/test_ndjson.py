@@ -14,6 +14,7 @@ from loader.reading.limits import Limits
 from loader.reading.lines import Block
 from loader.reading.mapping import Mapping
 from loader.reading.pieces import Pieces
+from tests.conftest import examples
 
 if TYPE_CHECKING:
     from tests.unit.conftest import Outcome, Read
@@ -348,7 +349,9 @@ def test_unusable_files(read: Read, content: bytes, says: str) -> None:
 
 
 EXAMPLES = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(150),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 scalars = st.none() | st.booleans() | st.integers() | st.floats(width=32) | st.text(max_size=5)
 objects = st.fixed_dictionaries(

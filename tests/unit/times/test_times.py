@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from loader.errors import UsageError
 from loader.reading.texts import Texts
 from loader.reading.times import Clock, Moments, RepeatedHour, TimeFault, iso
+from tests.conftest import examples
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ZONES = ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "UTC"]
@@ -145,7 +146,7 @@ written = st.tuples(*map(st.sampled_from, PIECES)).map("".join) | st.datetimes(
 ).map(lambda time: f"{time.isoformat()}Z")
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.lists(written, min_size=1, max_size=6), st.sampled_from([1, 40]))
 def test_arrow_reads_nothing_but_what_the_pattern_says(texts: list[str], repeats: int) -> None:
     """Whatever stands beside a time, it is read as if it stood alone, by the pattern."""
