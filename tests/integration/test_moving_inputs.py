@@ -50,7 +50,7 @@ def as_parquet() -> bytes:
 CONTENTS = {
     "a.csv": CSV,
     # Hardly compressed, so that there is still something to read when it changes.
-    "a.csv.gz": gzip.compress(CSV, 0),
+    "a.csv.gz": gzip.compress(CSV, 0, mtime=0),
     "a.ndjson": as_ndjson(),
     "a.parquet": as_parquet(),
 }
@@ -139,11 +139,12 @@ def test_a_file_that_is_removed_is_loaded_as_it_was(
     ("name", "content", "exit_code"),
     [
         ("a.csv", CSV, 0),
-        ("a.csv.gz", gzip.compress(CSV), 0),
-        ("a.csv.gz", gzip.compress(CSV)[:-50], 4),
+        ("a.csv.gz", gzip.compress(CSV, mtime=0), 0),
+        ("a.csv.gz", gzip.compress(CSV, mtime=0)[:-50], 4),
         ("a.csv", b"", 4),
         ("a.csv", CSV + b"2024-05-13T15", 3),
     ],
+    ids=["whole", "compressed", "compressed and cut short", "empty", "cut short"],
 )
 def test_a_pipe_may_be_slow_and_close_early(
     run_loader: Callable[..., Outcome],
