@@ -31,7 +31,10 @@ def init(settings: Settings) -> None:
                 f"the database refuses: {error.diag.message_primary}; nothing was changed; run "
                 "this as a superuser"
             ) from error
-    where = f"{len(done.nodes)} nodes in {done.shards} shards: {', '.join(done.nodes)}"
+    count = len(done.nodes)
+    where = (
+        f"{count} node{'s' if count != 1 else ''} in {done.shards} shards: {', '.join(done.nodes)}"
+    )
     if done.distributed:
         echo(f"{done.events:,} events are on {where}")
         echo("models that are built already follow with the next: dbt build")
