@@ -296,7 +296,7 @@ def test_rows_that_are_gone_are_missed_where_a_rule_may_have_counted_them(
             *people("few", 40, 2), *steady, *people("steady", 50, 6),
             *(one("cars", day, "car") for day in (10, 11, 12, 14, 15)),
             one("seldom", 10, "car"), one("seldom", 11, "bicycle"), one("seldom", 11, "dog"),
-            one("seldom", 20, "car"),
+            one("seldom", 20, "car"), *(one("daily", day, "pedestrian") for day in range(30, 35)),
         ]
     )  # fmt: skip
     # What was not visible then counts for nothing.
@@ -330,6 +330,8 @@ def test_rows_that_are_gone_are_missed_where_a_rule_may_have_counted_them(
     assert asked(f"alerts_as_of(2, {days[25]}, {days[26]})") == []
     assert asked(f"alerts_as_of(2, {days[44]}, {days[45]})") == [silent]
     assert asked(f"alerts_as_of(4, {of_day_40})") == [many]
+    daily = ("daily", 5, START + timedelta(days=30))
+    assert asked(f"alerts_as_of(4, {days[34]}, {days[35]})") == [daily]
     # A change may touch the runs on both sides of it, and the silence that begins with it.
     assert late in asked(f"alerts_of_change_as_of(2, {of_steady}, {of_day_50})")
     cars = ("cars", 5, START + timedelta(days=10))
