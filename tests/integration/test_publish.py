@@ -25,6 +25,7 @@ from loader.database.locks import show_life
 from loader.errors import UsageError
 from loader.reading.batch import Totals
 from loader.server.cluster import Cluster
+from tests.support.waits import wait_until
 
 Run = Callable[..., Any]
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -34,6 +35,11 @@ Wait = Callable[[str], None]
 
 ROWS_ARE_COMMITTED = "select count(*) > 0 from raw.events"
 SOMEBODY_WAITS = "select count(*) > 0 from pg_locks where not granted and locktype = 'advisory'"
+
+WAITING = (
+    "select count(*) from pg_stat_activity"
+    " where datname = current_database() and wait_event_type = 'Lock'"
+)
 
 
 def one_event(conn: Connection, load_id: int) -> None:
@@ -261,7 +267,7 @@ def test_two_withdrawals_at_once_are_one(dsn: str, conn: Connection) -> None:
     load_id = begin_load(conn, "x", {})
     publish(conn, load_id, Totals(), None)
 
-    def try_it(_: int) -> bool:
+    def try_it() -> bool:
         with connect(dsn) as own:
             try:
                 withdraw(own, load_id)
@@ -269,6 +275,11 @@ def test_two_withdrawals_at_once_are_one(dsn: str, conn: Connection) -> None:
                 return False
             return True
 
-    with ThreadPoolExecutor(4) as pool:
-        assert sorted(pool.map(try_it, range(4))) == [False, False, False, True]
+    with ThreadPoolExecutor(4) as pool, connect(dsn) as watching:
+        # Who looks at the load without waiting finds it visible.
+        with conn.transaction():
+            conn.execute("select from raw.loads where load_id = %s for update", [load_id])
+            withdrawn = [pool.submit(try_it) for _ in range(4)]
+            wait_until(lambda: watching.execute(WAITING).fetchone() == (4,))
+        assert sorted(one.result() for one in withdrawn) == [False, False, False, True]
     assert conn.execute("select load_seq from raw.load_counter").fetchone() == (2,)
