@@ -162,7 +162,8 @@
 
 {#-
     Until the transaction ends. Views are on all nodes, where Citus locks them too, and waits without patience: two models that
-    put a table in the place of another one would wait for each other there.
+    put a table in the place of another one would wait for each other there. Who builds one takes it first of all: to distribute a table
+    locks another one of its group, until the transaction ends.
 -#}
 {% macro lock_views_of_nodes() %}
     {%- if is_on_cluster() -%}

@@ -193,6 +193,9 @@
     {%- set fresh = make_intermediate_relation(table) if existing else table -%}
     {%- set is_contracted = config.get('contract').enforced -%}
     {%- set rows = get_select_subquery(sql) if is_contracted else sql -%}
+    {%- if existing -%}
+        {%- do lock_views_of_nodes() -%}
+    {%- endif -%}
     {%- call statement('main') -%}
         {{ config.get('sql_header') or '' }}
         set local work_mem = {{ var_literal("full_refresh_work_mem") }};
