@@ -193,9 +193,7 @@
     {%- set fresh = make_intermediate_relation(table) if existing else table -%}
     {%- set is_contracted = config.get('contract').enforced -%}
     {%- set rows = get_select_subquery(sql) if is_contracted else sql -%}
-    {%- if existing -%}
-        {%- do lock_views_of_nodes() -%}
-    {%- endif -%}
+    {%- do lock_views_of_nodes() -%}
     {%- call statement('main') -%}
         {{ config.get('sql_header') or '' }}
         set local work_mem = {{ var_literal("full_refresh_work_mem") }};

@@ -170,9 +170,7 @@ def test_runs_beside_loaders_are_exact(
     dbt("run")
     oracle = Oracle(conn=conn)
     assert oracle.differences(MARTS | LIVE_VIEWS) == {}
-    oracle.keep_copies(MARTS)
-    dbt("run", "--full-refresh")
-    assert oracle.changes_since_copies(MARTS) == {}
+    _expect_the_same_from_scratch(dbt, oracle)
 
 
 def test_nodes_die_while_models_are_built(
@@ -204,9 +202,7 @@ def test_nodes_die_while_models_are_built(
         assert oracle.differences(MARTS | LIVE_VIEWS) == {}
     with capsys.disabled():
         print(f"{deaths} deaths, {between} between PREPARE and COMMIT, {failed} runs failed")  # noqa: T201
-    oracle.keep_copies(MARTS)
-    dbt("run", "--full-refresh")
-    assert oracle.changes_since_copies(MARTS) == {}
+    _expect_the_same_from_scratch(dbt, oracle)
 
 
 def test_dbt_is_killed_while_models_are_built(
@@ -245,6 +241,10 @@ def test_dbt_is_killed_while_models_are_built(
         assert oracle.differences(MARTS | LIVE_VIEWS) == {}
     with capsys.disabled():
         print(f"{kills} kills of dbt in {attempts} runs")  # noqa: T201
+    _expect_the_same_from_scratch(dbt, oracle)
+
+
+def _expect_the_same_from_scratch(dbt: Dbt, oracle: Oracle) -> None:
     oracle.keep_copies(MARTS)
     dbt("run", "--full-refresh")
     assert oracle.changes_since_copies(MARTS) == {}
