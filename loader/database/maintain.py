@@ -1,7 +1,7 @@
 """Maintenance of the raw schema: idempotent, and safe beside loads, dbt and another maintenance."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from psycopg import Connection, errors, sql
 
@@ -83,9 +83,10 @@ def maintain(
     mend_numbers(conn)
     set_partition_by(conn, partition_by)
     removed = remove_crashed_loads(conn)
-    today = now or datetime.now(UTC)
-    dropped, drop_waits_for = ([], None) if age is None else retain(conn, age, today)
-    partitions = _partitions_ahead(conn, ahead)
+    # By the clock of the server: what is dropped does not come back, and many clocks are wrong.
+    today: datetime = value(conn, "select clock_timestamp()")
+    dropped, drop_waits_for = ([], None) if age is None else retain(conn, age, now or today)
+    partitions = _partitions_ahead(conn, ahead, today)
     purged: dict[int, int] = {}
     waits_for = None
     chunks = [0, 0]
@@ -117,10 +118,9 @@ def maintain(
     )
 
 
-def _partitions_ahead(conn: Connection, ahead: int) -> list[str]:
+def _partitions_ahead(conn: Connection, ahead: int, today: datetime) -> list[str]:
     partitions = Partitions(conn)
-    today = int(datetime.now(UTC).timestamp()) // 86_400
-    first, end = partitions.layout.slot(today)
+    first, end = partitions.layout.slot(int(today.timestamp()) // 86_400)
     for _ in range(ahead):
         _, end = partitions.layout.slot(end)
     return partitions.ensure(first, end)

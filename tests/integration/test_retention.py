@@ -2,7 +2,7 @@ import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,23 @@ def two_months(run_loader: Run, write_events: Write) -> None:
     """Load 1 has events of April, load 2 of May."""
     assert run_loader("load", write_events("1.csv", start="2024-04-30T23")).exit_code == 0
     assert run_loader("load", write_events("2.csv", start="2024-05-02T00")).exit_code == 0
+
+
+class Ahead(datetime):
+    """The clock of a machine that is wrong."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> "Ahead":
+        return cls(2099, 1, 1, tzinfo=tz)
+
+
+def test_age_is_counted_by_the_clock_of_the_server(
+    conn: Connection, run_loader: Run, write_events: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_loader("load", write_events(start=f"{datetime.now(UTC):%Y-%m-%dT%H}"))
+    monkeypatch.setattr("loader.database.maintain.datetime", Ahead)
+    done = maintain(conn, 0, age="13 months")
+    assert (done.dropped_partitions, done.created_partitions) == ([], [])
 
 
 @pytest.mark.usefixtures("two_months")
