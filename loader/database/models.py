@@ -35,9 +35,15 @@ class ModelsBusyError(Exception):
     """Somebody may still need raw events as they are; says who."""
 
 
-def full_name(marks_schema: str, model_name: str) -> str:
-    """Return the name of a model with its schema, by the schema of its mark."""
-    return f"{marks_schema.removesuffix(INTERNAL)}.{model_name}"
+def full_name(conn: Connection, marks_schema: str, model_name: str) -> str:
+    """Return the name of a model with its schema: that of its mark, or of what readers read."""
+    is_beside = value(
+        conn,
+        "select 1 from pg_class inner join pg_namespace on relnamespace = pg_namespace.oid"
+        " where nspname = %s and relname = %s",
+        [marks_schema, model_name],
+    )
+    return f"{marks_schema if is_beside else marks_schema.removesuffix(INTERNAL)}.{model_name}"
 
 
 def progress_schemas(conn: Connection) -> dict[str, int]:

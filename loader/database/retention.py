@@ -56,7 +56,7 @@ def _check(conn: Connection, marks: list[ModelMark]) -> None:
     if unfinished is not None:
         raise ModelsBusyError(f"load {unfinished}, which began before")
     for mark in marks:
-        name = full_name(mark.schema, mark.model_name)
+        name = full_name(conn, mark.schema, mark.model_name)
         if mark.load_seq < (load_seq or 0):
             raise ModelsBusyError(
                 f"model {name} to take note of loads up to {load_seq}, it is at {mark.load_seq}: "

@@ -83,7 +83,7 @@ def models_status(conn: Connection) -> Models:
             with short_try(conn):
                 found = copy_marks(conn, schema, "updated_at")
             marks += [
-                (full_name(schema, name), load_seq, _moment(updated_at))
+                (full_name(conn, schema, name), load_seq, _moment(updated_at))
                 for name, load_seq, updated_at in sorted(found)
             ]
         except errors.InsufficientPrivilege:

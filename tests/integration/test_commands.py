@@ -37,6 +37,7 @@ def test_status_tells_what_is_loaded_and_how_far_behind_models_are(
         "insert into analytics_internal.model_progress"
         " values ('a', 1, '{}', now()), ('b', null, null, null)"
     )
+    conn.execute("create table analytics_internal.b ()")
     outcome = run_loader("status", "--json")
     assert outcome.exit_code == 0
     status = json.loads(outcome.stdout)
@@ -45,7 +46,7 @@ def test_status_tells_what_is_loaded_and_how_far_behind_models_are(
     assert (ledger["rows_read"], ledger["rows_loaded"], ledger["rows_rejected"]) == (4, 3, 1)
     assert [(model["model"], model["loads_behind"]) for model in status["models"]] == [
         ("analytics.a", 2),
-        ("analytics.b", 3),
+        ("analytics_internal.b", 3),
     ]
     text = run_loader("status").stdout
     assert "4 read = 3 loaded + 1 rejected + 0 duplicate + 0 left out" in text
