@@ -148,6 +148,11 @@ def export(variables: Mapping[str, str | None]) -> None:
             os.environ[name] = value
 
 
+def without_pg_variables() -> dict[str, str]:
+    """Return the environment without what a server of PostgreSQL would take for its defaults."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+
+
 def how_to_install(extra: str) -> str:
     """Return the command that installs an extra; the name on PyPI is not ours."""
     checkout = Path(__file__).resolve().parents[1]

@@ -69,7 +69,7 @@ def connect(dsn: str, *, purpose: str = "main", as_owner: bool = True) -> Connec
         as_owner: act as the role that owns schema raw, if there is one that the user belongs to.
 
     Raises:
-        DatabaseError: the server cannot be reached, or refuses us.
+        DatabaseError: the server cannot be reached, or refuses us; or a variable makes no sense.
         UsageError: it is behind a pooler that gives each transaction another session.
     """
     parameters: dict[str, Any] = {
@@ -80,7 +80,7 @@ def connect(dsn: str, *, purpose: str = "main", as_owner: bool = True) -> Connec
     parameters |= {name: value for name, value in _DEFAULTS.items() if name not in given}
     try:
         return Session.begin(dsn, as_owner=as_owner, **parameters)
-    except psycopg.OperationalError as error:
+    except psycopg.Error as error:
         hint = _ANOTHER_OWNER if "requirepeer specifies" in str(error) else ""
         raise DatabaseError(f"cannot connect: {_last_line(error)}{hint}") from error
 
@@ -175,7 +175,8 @@ def refusal(error: psycopg.Error, role: str, user: str | None) -> LoaderError:
     return LoaderError(
         f"the database refuses: {_last_line(error)}; what this command needs, members of the role "
         f'{role} have; an administrator can: grant {role} to "{user or "USER"}" '
-        "(the roles are set up by: loader roles)"
+        "(the roles are set up by: loader roles); who is a member and does not inherit: "
+        f"export PGOPTIONS='-c role={role}'"
     )
 
 

@@ -7,6 +7,7 @@ started it has ended.
 
 import fcntl
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -42,6 +43,7 @@ from loader.server.private import (
     path_hash,
     user_id,
 )
+from loader.settings import without_pg_variables
 
 USER = "postgres"
 
@@ -163,6 +165,7 @@ class Cluster:
         if self.is_running():
             return False
         self._check_empty()
+        self._check_names()
         make_private(self.home, self.run_as)
         with self._locked():
             if self.is_running():
@@ -205,7 +208,12 @@ class Cluster:
 
     def ensure_database(self, name: str) -> None:
         """Create a database unless it exists."""
-        with psycopg.connect(self.dsn(), autocommit=True) as conn:
+        try:
+            ours = psycopg.connect(self.dsn(), autocommit=True)
+        except psycopg.Error as error:
+            # It answers; a variable that libpq or psycopg reads makes no sense.
+            raise ServerError(f"cannot connect: {error}") from error
+        with ours as conn:
             found = conn.execute("select 1 from pg_database where datname = %s", [name])
             if found.fetchone() is None:
                 with suppress(psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
@@ -245,6 +253,15 @@ class Cluster:
                 "folder of its own: set LOADER_SERVER_DIR to one that is new or empty"
             )
 
+    def _check_names(self) -> None:
+        """Refuse paths that pg_ctl cannot start a server with: it hands them to a shell."""
+        for path in (self.home, self.bin_dir):
+            if found := re.search(r'[$`"\n]', str(path)):
+                raise ServerError(
+                    f"{path}: pg_ctl starts no server where a path has {found[0]!r} in it; "
+                    f"{ELSEWHERE}"
+                )
+
     @contextmanager
     def _locked(self) -> Iterator[None]:
         with (self.home / "lock").open("a") as file:
@@ -261,13 +278,15 @@ class Cluster:
                 stdout=output,
                 stderr=output,
                 check=False,
+                env=without_pg_variables(),
                 **as_user(self.run_as),
             )
             output.seek(0)
             said = output.read().decode(errors="replace").strip().splitlines()
         if result.returncode != 0:
             log = self._end_of_log() if program == "pg_ctl" else ""
-            raise ServerError(f"{program} failed: {said[-1] if said else 'it said nothing'}{log}")
+            what = " | ".join(said[-3:]) or "it said nothing"
+            raise ServerError(f"{program} failed: {what}{log}")
 
     def _end_of_log(self) -> str:
         try:

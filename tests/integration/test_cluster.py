@@ -65,6 +65,20 @@ def test_starts_after_a_crash_although_its_process_id_is_in_use_again(
         assert conn.execute("show timezone").fetchone() == ("UTC",)
 
 
+def test_the_variables_of_whoever_starts_it_are_not_its_defaults(
+    make_cluster: Callable[[], Cluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGPORT", "")
+    monkeypatch.setenv("PGDATESTYLE", "German")
+    monkeypatch.setenv("PGCLIENTENCODING", "latin1")
+    cluster = make_cluster()
+    cluster.start()
+    monkeypatch.undo()
+    with psycopg.connect(cluster.dsn()) as conn:
+        assert conn.execute("show datestyle").fetchone() == ("ISO, MDY",)
+        assert conn.execute("show client_encoding").fetchone() == ("UTF8",)
+
+
 def test_the_socket_of_a_project_with_a_long_path_is_short(tmp_path: Path) -> None:
     cluster = Cluster(bin_dir=tmp_path, home=tmp_path / ("x" * 120))
     assert len(str(cluster.socket_dir)) < 90
@@ -104,6 +118,21 @@ def test_a_directory_with_other_things_in_it_stays_open(
     with pytest.raises(ServerError, match="has other things in it, such as photos"):
         cluster.start()
     assert cluster.home.stat().st_mode & 0o077
+
+
+@pytest.mark.parametrize("name", ["a$b", "a`b", 'a"b', "a\nb"])
+def test_a_path_that_pg_ctl_cannot_take_is_told(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ServerError, match=r"where a path has .* in it; set LOADER_SERVER_DIR"):
+        Cluster(bin_dir=tmp_path, home=tmp_path / name).start()
+    assert not (tmp_path / name).exists()
+
+
+def test_what_a_program_failed_with_is_told_though_it_says_more(tmp_path: Path) -> None:
+    initdb = tmp_path / "initdb"
+    initdb.write_text("#!/bin/sh\necho FATAL: No space left\necho Removing; echo Done; exit 1\n")
+    initdb.chmod(0o755)
+    with pytest.raises(ServerError, match=r"initdb failed: FATAL: No space left \| Removing"):
+        Cluster(bin_dir=tmp_path, home=tmp_path / "home").start()
 
 
 @needs_root
@@ -164,6 +193,15 @@ def test_libpq_sends_nothing_to_a_server_of_another_user(cluster: Cluster) -> No
     assert conninfo_to_dict(cluster.dsn())["requirepeer"] == owner
     with pytest.raises(psycopg.OperationalError, match="requirepeer"):
         psycopg.connect(cluster.dsn(), requirepeer="daemon")
+
+
+@pytest.mark.parametrize("name", ["PGTZ", "PGCONNECT_TIMEOUT"])
+def test_a_variable_that_makes_no_sense_is_told(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "nowhere")
+    with pytest.raises(ServerError, match=r"cannot connect: .*nowhere"):
+        cluster.ensure_database("postgres")
 
 
 READING = (["status"], ["loads"], ["rejects"], ["periods"], ["alerts"], ["withdraw", "1"])

@@ -100,6 +100,16 @@ def test_a_wrong_database_is_a_connection_error(run_loader: Run, cluster: Cluste
     assert outcome.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "variable",
+    [{"PGCONNECT_TIMEOUT": "soon"}, {"PGOPTIONS": "-c video_events.lock_timeout=soon"}],
+)
+def test_a_variable_that_makes_no_sense_is_told(run_loader: Run, variable: dict[str, str]) -> None:
+    outcome = run_loader("status", **variable)
+    assert (outcome.exit_code, outcome.stderr.count("\n")) == (5, 1)
+    assert '"soon"' in outcome.stderr.replace("'", '"')
+
+
 def test_nothing_loaded_yet_is_said_so(run_loader: Run, cluster: Cluster) -> None:
     outcome = run_loader("--dsn", cluster.dsn("postgres"), "status")
     assert outcome.exit_code == 2

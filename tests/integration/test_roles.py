@@ -233,7 +233,8 @@ def test_what_one_may_not_is_one_line_that_says_what_to_grant(
         assert outcome.stderr == (
             f"loader: the database refuses: permission denied for {missing}; what this command "
             f"needs, members of the role {needed} have; an administrator can: grant {needed} "
-            f'to "{conninfo_to_dict(dsn)["user"]}" (the roles are set up by: loader roles)\n'
+            f'to "{conninfo_to_dict(dsn)["user"]}" (the roles are set up by: loader roles); '
+            f"who is a member and does not inherit: export PGOPTIONS='-c role={needed}'\n"
         )
 
 
