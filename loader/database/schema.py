@@ -1,6 +1,7 @@
 """The raw schema: created and brought up to date when a command needs it."""
 
 import hashlib
+import re
 from typing import Final
 
 from psycopg import Connection, errors
@@ -33,6 +34,7 @@ def ensure_schema(conn: Connection) -> None:
 
     def change() -> None:
         lock_for_transaction(conn, SCHEMA)
+        _refuse_strangers(conn)
         _look_at_version(conn)
         _refuse_older(conn)
         apply_schema(conn)
@@ -61,6 +63,7 @@ def require_schema(conn: Connection) -> None:
     """Fail with advice if nothing was ever loaded into this database, or by another version."""
     if _mark(conn) is None:
         raise UsageError("there is nothing in this database yet; load something: loader load PATH")
+    _refuse_strangers(conn)
     version = _look_at_version(conn)
     _refuse_older(conn)
     if version is not None and version < SCHEMA_VERSION:
@@ -101,6 +104,17 @@ def _refuse_older(conn: Connection) -> None:
             f"an older loader has stored the events of this database, each in a row; this loader, "
             f"{__version__}, stores them in chunks; nothing was changed; convert them with: loader "
             "maintain --migrate (others may go on meanwhile), or use the older loader"
+        )
+
+
+def _refuse_strangers(conn: Connection) -> None:
+    """Refuse a schema raw in which somebody else has what ours would be called."""
+    names = re.findall(r"(?:table if not exists|replace view) raw\.(\w+)", read_sql("schema.sql"))
+    found = value(conn, query("name_of_a_stranger"), {"names": names})
+    if found is not None:
+        raise UsageError(
+            f"schema raw of this database is somebody else's: the loader did not make raw.{found}; "
+            "nothing was changed; use another database, or first: alter schema raw rename to NAME"
         )
 
 

@@ -175,6 +175,23 @@ def test_a_reader_that_has_enough_is_no_error(
     assert process.stderr.read() == ""
 
 
+@pytest.mark.parametrize("table", ["loads", "events", "sources"])
+def test_a_schema_raw_of_somebody_else_stays_as_it_is(
+    run_loader: Run, write_events: Callable[..., Path], dsn: str, table: str
+) -> None:
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        conn.execute("drop schema raw cascade")
+        conn.execute(f"create schema raw create table {table} (load_id int)".encode())
+        for command in (["load", write_events()], ["maintain"], ["roles"]):
+            outcome = run_loader(*command)
+            assert (outcome.exit_code, outcome.stderr.count("\n")) == (2, 1)
+            assert f"the loader did not make raw.{table}; nothing was changed" in outcome.stderr
+        conn.execute("comment on schema raw is 'of another project'")
+        assert f"did not make raw.{table}" in run_loader("status").stderr
+        rows = "select count(*) from pg_class where relnamespace = 'raw'::regnamespace"
+        assert conn.execute(rows.encode()).fetchone() == (1,)
+
+
 def test_the_schema_can_be_applied_again_and_only_when_it_changed(dsn: str) -> None:
     with psycopg.connect(dsn, autocommit=True) as conn:
         conn.execute("alter table raw.loads rename to hidden")

@@ -988,6 +988,25 @@ left join pg_class as relations
     on namespaces.oid = relations.relnamespace and relations.relname = 'loads'
 where namespaces.nspname = 'raw'
 
+-- name: name_of_a_stranger
+-- What has one of the names in schema raw, where the ledger is not there, or is something else.
+select relations.relname
+from pg_class as relations
+inner join pg_namespace as namespaces on relations.relnamespace = namespaces.oid
+where
+    namespaces.nspname = 'raw'
+    and relations.relname = any(%(names)s)
+    and not exists (
+        select from pg_class as loads
+        inner join pg_attribute as columns on loads.oid = columns.attrelid
+        where
+            loads.relnamespace = namespaces.oid
+            and loads.relname = 'loads'
+            and columns.attname = 'load_seq'
+    )
+order by relations.relname
+limit 1
+
 -- name: set_schema_version
 insert into raw.schema_version (version, loader_version)
 values (%(version)s, %(loader_version)s)
