@@ -7,7 +7,7 @@ without notice.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from loader.version import __version__ as __version__
+__version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from loader.api import *  # noqa: F403 - what it says is public

@@ -5,7 +5,7 @@ import sys
 from importlib.abc import MetaPathFinder
 from typing import NoReturn
 
-from loader.signals import end_at_once
+from loader.process.signals import end_at_once
 
 
 class WithoutPandas(MetaPathFinder):
@@ -33,7 +33,7 @@ def run() -> int:
     end_at_once()
     sys.meta_path.insert(0, WithoutPandas())
     from loader.cli import main as run_command  # noqa: PLC0415 - it takes a while
-    from loader.terminal import finish, prepare  # noqa: PLC0415 - so does click
+    from loader.process.terminal import finish, prepare  # noqa: PLC0415 - so does click
 
     prepare()
     return finish(run_command())

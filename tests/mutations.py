@@ -14,7 +14,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from loader.terminal import echo
+from loader.process.terminal import echo
 
 ROOT = Path(__file__).parents[1]
 

@@ -18,10 +18,10 @@ from loader.alerting.rules import (
     Rule,
     read_definitions,
 )
-from loader.checks import checked
 from loader.errors import UsageError, about
 from loader.reading.frames import Event, as_events
 from loader.settings import read_settings
+from loader.settings.checks import checked
 
 _Result = TypeVar("_Result")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -9,8 +9,8 @@ from typing import Final
 
 from loader.database.activity import iso_utc
 from loader.errors import UsageError
+from loader.process.terminal import echo, printable
 from loader.settings import how_to_install
-from loader.terminal import echo, printable
 
 CHANNEL: Final = "video_events_alerts"
 _MOST_BYTES: Final = 7900

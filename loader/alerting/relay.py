@@ -17,7 +17,7 @@ from loader.alerting.notify import CHANNEL, Destination, EarlyAlert, ToServices
 from loader.database.connection import connect
 from loader.database.queries import query
 from loader.errors import UsageError
-from loader.terminal import echo
+from loader.process.terminal import echo
 
 # An alert that nobody passed on for so long was left by a loader that crashed.
 FORGOTTEN_AFTER: Final = timedelta(minutes=5)

@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TextIO
 
-from loader.durations import read_duration
 from loader.errors import UsageError
+from loader.settings.durations import read_duration
 
 # Of event types that no seed lists, as in the models.
 CATCH_ALL = "other"

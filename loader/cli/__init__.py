@@ -16,11 +16,11 @@ from typing import Any, cast
 
 import click
 
+from loader import __version__
 from loader.errors import UnexpectedError
+from loader.process.signals import INTERRUPTED, TERMINATED, ending_at_once, handling, unless_ignored
+from loader.process.terminal import echo, echo_lines, forgive_output
 from loader.settings import Settings, read_settings
-from loader.signals import INTERRUPTED, TERMINATED, ending_at_once, handling, unless_ignored
-from loader.terminal import echo, echo_lines, forgive_output
-from loader.version import __version__
 
 
 class _Terminated(KeyboardInterrupt):

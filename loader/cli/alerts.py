@@ -10,8 +10,8 @@ import click
 
 from loader.cli.typed import options_as, read_by
 from loader.delivery.destinations import Destination
-from loader.durations import read_duration
 from loader.loading.observer import Observer
+from loader.settings.durations import read_duration
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,12 +13,12 @@ from loader.cli.typed import read_by, with_options
 from loader.database.connection import redact
 from loader.database.conninfo import with_connection
 from loader.delivery.destinations import Destination
-from loader.durations import read_duration
 from loader.errors import InputError
 from loader.loading.result import LoadResult
+from loader.process.signals import StopRequest, stopping_gently
+from loader.process.terminal import echo
 from loader.settings import Settings
-from loader.signals import StopRequest, stopping_gently
-from loader.terminal import echo
+from loader.settings.durations import read_duration
 
 
 def _read_every(text: str) -> float:

@@ -5,10 +5,11 @@ from psycopg import errors
 
 from loader.cli.options import with_one_destination
 from loader.database.citus import distribute
-from loader.database.connection import connect, database_dsn
+from loader.database.connection import connect
 from loader.errors import LoaderError
+from loader.process.terminal import echo
+from loader.server.embedded import database_dsn
 from loader.settings import Settings
-from loader.terminal import echo
 
 
 @click.group("cluster")

@@ -4,7 +4,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from loader.cli import COMPLETE_VARIABLE, cli
-from loader.terminal import echo_lines
+from loader.process.terminal import echo_lines
 
 
 @click.command()

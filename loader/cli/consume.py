@@ -16,9 +16,9 @@ from loader.kafka.consumer import ConsumeOptions, TopicConsumer
 from loader.kafka.sessions import run_sessions
 from loader.loading.options import LoadOptions
 from loader.loading.result import LoadResult
+from loader.process.signals import StopRequest
 from loader.reading.mapping import Mapping
 from loader.settings import Settings
-from loader.signals import StopRequest
 
 _option = options_of(ConsumeOptions)
 

@@ -6,12 +6,18 @@ import sys
 import click
 
 from loader.cli.options import with_one_destination
-from loader.database.connection import connect, database_dsn
+from loader.database.connection import connect
 from loader.database.conninfo import connection_variables
+from loader.process.terminal import echo
 from loader.server.cluster import Cluster
-from loader.server.embedded import embedded_cluster, find_cluster, leads_to, start_embedded
+from loader.server.embedded import (
+    database_dsn,
+    embedded_cluster,
+    find_cluster,
+    leads_to,
+    start_embedded,
+)
 from loader.settings import Settings
-from loader.terminal import echo
 
 
 @click.group("db")

@@ -7,10 +7,10 @@ import click
 from loader.cli.report import as_json, print_table
 from loader.delivery.destinations import find_formats, known_options
 from loader.errors import InputError
+from loader.process.terminal import echo, echo_lines
 from loader.reading import inspect as inspecting
 from loader.reading.known import as_toml, find_format, load_command
 from loader.settings import Settings
-from loader.terminal import echo, echo_lines
 
 _SHOWN = 60
 # What only a person can decide, of options that are proposed.

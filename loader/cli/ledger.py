@@ -15,16 +15,17 @@ from loader.cli.options import with_one_destination
 from loader.cli.typed import Decorator, options_as, read_by
 from loader.database.activity import Alert, Period, periods_by_category, read_activity
 from loader.database.changes import explain_load
-from loader.database.connection import connect, database_dsn
+from loader.database.connection import connect
 from loader.database.ledger import list_loads
 from loader.database.ledger import withdraw as withdraw_load
 from loader.database.rejects import count_unkept, export_rejects, read_options, read_rejects
 from loader.database.schema import require_schema
 from loader.database.status import find_problems, ledger_status, models_status
 from loader.errors import UsageError
+from loader.process.terminal import echo
 from loader.reading.known import load_command, options_again
+from loader.server.embedded import database_dsn
 from loader.settings import Settings
-from loader.terminal import echo
 
 _with_schema = click.option(
     "--schema", metavar="NAME", help="dbt's target schema; else DBT_SCHEMA, analytics."

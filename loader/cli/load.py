@@ -24,10 +24,10 @@ from loader.cli.typed import options_as
 from loader.delivery.delivery import Delivery, Missing, Outcome, describe_incomplete, show_nothing
 from loader.loading.options import LoadOptions
 from loader.loading.result import LoadResult
+from loader.process.terminal import echo
 from loader.reading.inputs import expand
 from loader.reading.mapping import Mapping
 from loader.settings import Settings
-from loader.terminal import echo
 
 
 @click.command("load")

@@ -18,10 +18,10 @@ from loader.database.maintain import maintain as maintain_database
 from loader.database.waiting import LOGGER
 from loader.delivery.delivery import explained
 from loader.delivery.destinations import Destination
-from loader.durations import read_age
 from loader.errors import LoaderError
+from loader.process.terminal import echo
 from loader.settings import Settings
-from loader.terminal import echo
+from loader.settings.durations import read_age
 
 
 @click.command()

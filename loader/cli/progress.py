@@ -7,9 +7,9 @@ from functools import partial
 
 from loader.database.waiting import now_and_then
 from loader.loading.load import ProgressCallback
+from loader.process.terminal import echo, printable
 from loader.reading.batch import Totals
 from loader.reading.inputs import Reading
-from loader.terminal import echo, printable
 
 
 @contextmanager

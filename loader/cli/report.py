@@ -20,8 +20,8 @@ from loader.database.rejects import RejectedRow
 from loader.database.status import LedgerStatus, Models
 from loader.delivery.delivery import Outcome, as_dict
 from loader.loading.result import LoadResult
+from loader.process.terminal import echo, printable
 from loader.reading.batch import doubts
-from loader.terminal import echo, printable
 
 _NO_EDGE = 10_000
 

@@ -5,12 +5,13 @@ from psycopg import errors
 
 from loader.cli.options import with_one_destination
 from loader.cli.typed import Decorator, options_as
-from loader.database.connection import connect, database_dsn
+from loader.database.connection import connect
 from loader.database.models import INTERNAL
 from loader.database.roles import Roles, set_up_roles
 from loader.errors import LoaderError
+from loader.process.terminal import echo
+from loader.server.embedded import database_dsn
 from loader.settings import Settings
-from loader.terminal import echo
 
 
 def _role(name: str, meaning: str) -> Decorator:

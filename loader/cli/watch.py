@@ -20,10 +20,10 @@ from loader.cli.progress import show_progress
 from loader.cli.report import Output
 from loader.cli.typed import options_as, read_by
 from loader.delivery.delivery import Delivery, show_nothing
-from loader.durations import read_duration
 from loader.loading.options import LoadOptions
 from loader.reading.mapping import Mapping
 from loader.settings import Settings
+from loader.settings.durations import read_duration
 from loader.watching.inbox import Inbox
 from loader.watching.watch import Watcher, WatchOptions
 

@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 from psycopg import Connection, errors, sql
 
+from loader import __version__
 from loader.database.locks import (
     PARTITIONS,
     SCHEMA,
@@ -28,7 +29,6 @@ from loader.database.models import INTERNAL, ModelsBusyError, models_at_rest
 from loader.database.queries import query, read_sql, template, values
 from loader.database.schema import CHANGE_PATIENCE_SECONDS, ensure_schema
 from loader.errors import DatabaseError, LoaderError, UsageError
-from loader.version import __version__
 
 # How long a node may take to be back; who removes what is left of a load does not wait for it.
 _PATIENCE: Final = "1 minute"

@@ -9,11 +9,10 @@ import psycopg
 from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict
 
-from loader.database.conninfo import check_readable, user_of
+from loader.database.conninfo import user_of
 from loader.database.queries import value
 from loader.database.session import Session
 from loader.errors import DatabaseError, LoaderError, UnexpectedError
-from loader.server.embedded import start_embedded
 from loader.settings import Settings
 
 # So that a network that is gone is noticed within two minutes. What a server does not take counts
@@ -49,22 +48,11 @@ _URI_WITH_PASSWORD = re.compile(r"(postgres(?:ql)?://[^\s:/@]*:).*@")
 _PASSWORD = re.compile(r"(password\s*=).*")
 
 
-def database_dsn(settings: Settings, *, create: bool = False) -> str:
-    """Return the conninfo to connect with; the embedded server is started when it is to be used.
-
-    Where there is none it is created only if one may: who only reads would find nothing in it.
-    """
-    if settings.dsn is None:
-        return start_embedded(settings, create=create)
-    check_readable(settings.dsn, settings.dsn_origin)
-    return settings.dsn
-
-
 def connect(dsn: str, *, purpose: str = "main", as_owner: bool = True) -> Connection:
     """Open a connection in autocommit mode; use ``conn.transaction()`` for transactions.
 
     Args:
-        dsn: a conninfo that ``database_dsn`` has checked.
+        dsn: a conninfo that can be read.
         purpose: what the connection is for, part of its ``application_name``.
         as_owner: act as the role that owns schema raw, if there is one that the user belongs to.
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 import psycopg
 from psycopg import Connection, OperationalError, sql
 
+from loader import __version__
 from loader.database.citus import SHORT_PATIENCE, is_distributed, wait_for_commits
 from loader.database.connection import connect
 from loader.database.locks import (
@@ -29,7 +30,6 @@ from loader.database.schema import SCHEMA_VERSION, keep_schema
 from loader.database.together import take_apart
 from loader.errors import CommitLostError, DatabaseError, LoaderError, UsageError
 from loader.reading.batch import Totals
-from loader.version import __version__
 
 # No place in the ledger is behind it.
 ALL: Final = 2**62

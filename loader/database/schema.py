@@ -7,10 +7,10 @@ from typing import Final
 from psycopg import Connection, errors
 from psycopg.rows import TupleRow
 
+from loader import __version__
 from loader.database.locks import SCHEMA, holders, in_short_tries, lock_for_transaction
 from loader.database.queries import query, read_sql, value
 from loader.errors import LoaderError, NewerSchemaError, OlderSchemaError, UsageError
-from loader.version import __version__
 
 # Raised by one when a loader that does not know of a change would write, or read, what is wrong.
 # Tables and columns that others need not know of are no reason. See docs/decisions/0029.

@@ -13,16 +13,16 @@ from typing import Any, Final
 
 from psycopg.conninfo import conninfo_to_dict
 
-from loader.checks import fitted
-from loader.database.connection import database_dsn
-from loader.durations import read_age
 from loader.errors import UsageError
 from loader.loading.load import prepare_database
 from loader.loading.options import LoadOptions
 from loader.reading.known import KnownFormat, all_formats, find_format
 from loader.reading.mapping import Mapping as Meaning
 from loader.reading.selection import Selection
+from loader.server.embedded import database_dsn
 from loader.settings import PartitionBy, Settings
+from loader.settings.checks import fitted
+from loader.settings.durations import read_age
 
 FILE_NAME: Final = "loader.toml"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")

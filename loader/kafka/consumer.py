@@ -22,8 +22,8 @@ from loader.loading.load import prepare_database
 from loader.loading.observer import Observer
 from loader.loading.options import LoadOptions
 from loader.loading.result import LoadResult
+from loader.process.signals import StopRequest
 from loader.reading.mapping import Mapping as Meaning
-from loader.signals import StopRequest
 
 _AT_ONCE: Final = 10_000
 _WAIT_SECONDS: Final = 0.2

@@ -12,7 +12,7 @@ from typing import Final
 from loader.database.connection import explain, may_pass
 from loader.errors import LoaderError
 from loader.kafka.client import BrokerError
-from loader.signals import StopRequest
+from loader.process.signals import StopRequest
 
 _PAUSE_SECONDS: Final = 5.0
 # After that, what still hangs is left behind; it does not survive the end of the process.

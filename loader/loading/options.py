@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from loader.checks import check_fields
+from loader.settings.checks import check_fields
 
 ShardBy = Literal["source", "type", "none"]
 Indexing = Literal["auto", "keep", "rebuild"]

@@ -9,7 +9,6 @@ from itertools import islice
 from numbers import Integral, Real
 from typing import Any, Final
 
-from loader.checks import fitted, shown
 from loader.errors import InputError, about
 from loader.reading.arrow import ArrowError, RecordBatch, Schema, pa
 from loader.reading.batch import EventBatch
@@ -18,6 +17,7 @@ from loader.reading.columns import ColumnReader
 from loader.reading.limits import Limits
 from loader.reading.mapping import Mapping
 from loader.reading.rows import EVENT_TIME
+from loader.settings.checks import fitted, shown
 
 _ROWS_AT_ONCE: Final = 1 << 17
 _NO_FRAME: Final = (

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, Final, Literal, get_args
 
-from loader.checks import check_fields
 from loader.errors import InputError, UsageError
 from loader.reading.fields import folded
 from loader.reading.limits import Limits
 from loader.reading.selection import Selection
 from loader.reading.times import Clock, RepeatedHour
+from loader.settings.checks import check_fields
 
 Format = Literal["csv", "ndjson", "parquet"]
 # What people type for a tab, because their shell does not.

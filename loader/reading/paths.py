@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from loader.errors import InputError
+from loader.process.terminal import printable
 from loader.reading.mapping import Format, Mapping
 from loader.reading.streams import BAD_ARCHIVE, COMPRESSIONS, Compression, looks_like_json
-from loader.terminal import printable
 
 STANDARD_INPUT: Final = "-"
 _ENDINGS: Final[dict[str, Format]] = {

@@ -13,11 +13,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from loader.checks import check_fields
 from loader.errors import UsageError
 from loader.reading.arrow import Array, RecordBatch, pa, pc
 from loader.reading.texts import as_text
 from loader.reading.times.calendar import micros_of
+from loader.settings.checks import check_fields
 
 _NAMES: Final = ("source", "event_type")
 _COMPARISONS: Final = {

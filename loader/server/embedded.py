@@ -15,17 +15,29 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from loader.database.conninfo import check_readable
 from loader.errors import ServerError
+from loader.process.terminal import echo
 from loader.server.cluster import Cluster
 from loader.server.private import as_user, nearest_existing, path_hash
 from loader.settings import PG_VARIABLES, Settings, how_to_install
-from loader.terminal import echo
 
 DATABASE = "video_events"
 SYSTEM_USER = "embedded_postgres"
 
 # Where the server of root lives when its user cannot reach the project (below a 0700 home).
 SHARED_DIR = Path("/var/lib/video-events")
+
+
+def database_dsn(settings: Settings, *, create: bool = False) -> str:
+    """Return the conninfo to connect with; the embedded server is started when it is to be used.
+
+    Where there is none it is created only if one may: who only reads would find nothing in it.
+    """
+    if settings.dsn is None:
+        return start_embedded(settings, create=create)
+    check_readable(settings.dsn, settings.dsn_origin)
+    return settings.dsn
 
 
 def embedded_cluster(settings: Settings) -> Cluster:

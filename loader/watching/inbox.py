@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Final, Literal
 
 from loader.errors import InputError
+from loader.process.terminal import printable
 from loader.reading.mapping import Mapping
 from loader.reading.paths import Input, file_input, file_inputs, is_archive
-from loader.terminal import printable
 
 Folder = Literal["loading", "done", "rejected", "failed"]
 _FOLDERS: Final[tuple[Folder, ...]] = ("loading", "done", "rejected", "failed")

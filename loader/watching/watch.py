@@ -13,8 +13,8 @@ from loader.database.connection import explain, may_pass
 from loader.delivery.delivery import Delivery, IncompleteError, Missing, Outcome
 from loader.errors import DatabaseError, InputError
 from loader.loading.result import LoadResult
+from loader.process.signals import StopRequest
 from loader.reading.paths import Input
-from loader.signals import StopRequest
 from loader.watching.inbox import Inbox, Seen, see
 
 _FIRST_PAUSE_SECONDS: Final = 1.0

@@ -19,8 +19,8 @@ from psycopg import Connection
 from loader.alerting import early_alerts, relay
 from loader.alerting.rules import read_definitions
 from loader.errors import DatabaseError
+from loader.process.signals import StopRequest
 from loader.server.cluster import Cluster
-from loader.signals import StopRequest
 from tests.conftest import Outcome, variables_of
 from tests.support.forks import FORKS, loader_on
 from tests.support.killed import die_at_step

@@ -25,9 +25,9 @@ from loader.errors import DatabaseError
 from loader.loading.observer import Observer
 from loader.loading.options import LoadOptions
 from loader.loading.result import LoadResult
+from loader.process.signals import StopRequest
 from loader.reading.mapping import Mapping
 from loader.settings import read_settings
-from loader.signals import StopRequest
 from loader.watching.inbox import Inbox, see
 from loader.watching.watch import Watcher, WatchOptions
 from tests.conftest import Outcome

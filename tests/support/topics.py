@@ -11,8 +11,8 @@ from loader.kafka.consumer import ConsumeOptions, TopicConsumer
 from loader.loading.observer import Observer
 from loader.loading.options import LoadOptions
 from loader.loading.result import LoadResult
+from loader.process.signals import StopRequest
 from loader.reading.mapping import Mapping
-from loader.signals import StopRequest
 from tests.conftest import Outcome
 from tests.support.brokers import QUICK, Broker
 from tests.support.mock_brokers import MockBrokers

@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from loader.durations import read_age, read_duration
+from loader.settings.durations import read_age, read_duration
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from loader.errors import InputError, LoaderError
 from loader.kafka import sessions
 from loader.kafka.sessions import Session, run_sessions
-from loader.signals import StopRequest, stopping_gently
+from loader.process.signals import StopRequest, stopping_gently
 from tests.support.waits import PATIENCE
 
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from loader.signals import handling, stopping_gently
+from loader.process.signals import handling, stopping_gently
 from tests.support.waits import PATIENCE
 
 

@@ -13,8 +13,7 @@ import pyarrow
 
 from loader.alerting.decorators import alert_on_consecutive, alert_on_presence
 from loader.alerting.notify import EarlyAlert
-from loader.answers import alerts, periods
-from loader.checks import checked
+from loader.api.answers import alerts, periods
 from loader.database.activity import Alert, Period
 from loader.database.connection import explaining
 from loader.delivery.delivery import Delivery, IncompleteError, Missing, Outcome, explained
@@ -30,13 +29,14 @@ from loader.errors import DatabaseError, InputError, LoaderError, UsageError, ab
 from loader.loading.load import load_batches
 from loader.loading.options import LoadOptions
 from loader.loading.result import LoadResult
+from loader.process.terminal import printable
 from loader.reading.frames import Event, Frames, to_arrow, to_batches
 from loader.reading.inputs import expand
 from loader.reading.known import mapping_of
 from loader.reading.mapping import Mapping
 from loader.reading.selection import Selection
 from loader.settings import read_settings
-from loader.terminal import printable
+from loader.settings.checks import checked
 
 __all__ = [
     "Alert",

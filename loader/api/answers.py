@@ -3,12 +3,12 @@
 from datetime import datetime
 from typing import TypeVar
 
-from loader.checks import checked
 from loader.database.activity import Alert, Period, read_activity
 from loader.database.connection import connect, explaining
 from loader.database.schema import require_schema
 from loader.delivery.destinations import find_destination
 from loader.settings import read_settings
+from loader.settings.checks import checked
 
 _Row = TypeVar("_Row")
 

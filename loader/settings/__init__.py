@@ -107,7 +107,7 @@ def read_settings(
     env = os.environ if environ is None else environ
     found, origin = (dsn, "dsn" if is_program else "--dsn") if dsn else _find_dsn(env)
     here = _current_directory() if cwd is None else cwd
-    project = _find_project(here, installed_from or Path(__file__).resolve().parents[1])
+    project = _find_project(here, installed_from or Path(__file__).resolve().parents[2])
     user_dir = _user_dir(env, here)
     server_dir, server_of = _find_server(env, project, user_dir)
     return Settings(
@@ -155,7 +155,7 @@ def without_pg_variables() -> dict[str, str]:
 
 def how_to_install(extra: str) -> str:
     """Return the command that installs an extra; the name on PyPI is not ours."""
-    checkout = Path(__file__).resolve().parents[1]
+    checkout = Path(__file__).resolve().parents[2]
     if (checkout / "pyproject.toml").is_file():
         return f"pip install --editable '{checkout}[{extra}]'"
     return f"pip install '.[{extra}]' in a checkout of video-events"

@@ -1,0 +1,1 @@
+"""The process: its signals, and what it prints."""
