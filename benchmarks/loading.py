@@ -36,13 +36,14 @@ INDEX = "create index on plain (source, time)"
 # The same loader without the indexes of raw.event_chunks and without ANALYZE afterwards.
 BARE_LOADER = """
 import sys
+from loader import __main__ as program
+sys.meta_path.insert(0, program.WithoutPandas())
 from benchmarks.ready_rows import drop_indexes
 from loader.loading import load, steps
 prepare = load.mend_numbers
 load.mend_numbers = lambda conn: (prepare(conn), drop_indexes(conn))
 steps.tidy_up = lambda *arguments, **options: None
-from loader.cli import main
-sys.exit(main(sys.argv[1:]))
+program.main()
 """
 
 
