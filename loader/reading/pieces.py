@@ -68,8 +68,8 @@ class Pieces(Sequence[bytes]):
     @classmethod
     def of_block(cls, block: Block) -> Pieces:
         """Return the lines of a block."""
-        numbers = block.first_line + np.arange(block.line_count)
-        return cls(block.data, block.starts[:-1], block.ends, numbers)
+        ends = block.ends
+        return cls(block.data, block.starts[:-1], ends, block.first_line + np.arange(len(ends)))
 
     def __len__(self) -> int:
         return len(self.ends)
@@ -117,11 +117,18 @@ class Pieces(Sequence[bytes]):
             seen = np.frombuffer(self.data, np.uint8)
             found &= seen[np.minimum(self.starts, len(seen) - 1)] == ord("{")
             found &= seen[self.ends - 1] == ord("}")
-            # The brackets [ and { differ in one bit.
-            opened = places(self.data, lambda part: (part | 32) == ord("{"))
-            many = opened[DEEPEST:] - opened[:-DEEPEST]
-            if len(many) and many.min() < self.sizes.max():
-                counts = np.searchsorted(opened, self.ends) - np.searchsorted(opened, self.starts)
-                for number in (found & (counts > DEEPEST)).nonzero()[0].tolist():
-                    found[number] = not is_too_deep(self[number])
+            # What is shorter cannot be that deep.
+            if self.sizes.max() > DEEPEST:
+                found = self._flat(found)
+        return found
+
+    def _flat(self, found: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Tell which of these are not nested too deeply."""
+        # The brackets [ and { differ in one bit.
+        opened = places(self.data, lambda part: (part | 32) == ord("{"))
+        many = opened[DEEPEST:] - opened[:-DEEPEST]
+        if len(many) and many.min() < self.sizes.max():
+            counts = np.searchsorted(opened, self.ends) - np.searchsorted(opened, self.starts)
+            for number in (found & (counts > DEEPEST)).nonzero()[0].tolist():
+                found[number] = not is_too_deep(self[number])
         return found
