@@ -24,7 +24,7 @@ from loader.delivery.destinations import (
     find_destinations,
     known_options,
 )
-from loader.delivery.spool import repeatable_batches
+from loader.delivery.repeatable import repeatable_batches
 from loader.errors import DatabaseError, InputError, LoaderError, UsageError, about
 from loader.loading.load import load_batches
 from loader.loading.options import LoadOptions

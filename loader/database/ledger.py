@@ -24,10 +24,10 @@ from loader.database.locks import (
     try_take_over,
     unlock,
 )
+from loader.database.merge_chunks import take_apart
 from loader.database.partitions import delete_events
 from loader.database.queries import fetch, query, value, values
 from loader.database.schema import SCHEMA_VERSION, keep_schema
-from loader.database.together import take_apart
 from loader.errors import CommitLostError, DatabaseError, LoaderError, UsageError
 from loader.reading.batch import Totals
 

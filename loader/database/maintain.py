@@ -7,6 +7,7 @@ from psycopg import Connection, errors, sql
 
 from loader.database.citus import ask_where_chunks_are, wait_for_readers
 from loader.database.ledger import ALL, mend_numbers, remove_crashed_loads
+from loader.database.merge_chunks import bring_together
 from loader.database.migrate import migrate
 from loader.database.models import ModelsBusyError, models_at_rest
 from loader.database.partitions import (
@@ -19,7 +20,6 @@ from loader.database.partitions import (
 from loader.database.queries import query, value, values
 from loader.database.retention import retain
 from loader.database.schema import ensure_schema
-from loader.database.together import bring_together
 from loader.settings import PartitionBy
 
 

@@ -17,7 +17,7 @@ import psycopg
 
 from loader.database.connection import explain, redact
 from loader.delivery.destinations import Destination
-from loader.delivery.spool import repeatable
+from loader.delivery.repeatable import repeatable
 from loader.errors import DatabaseError, InputError, LoaderError
 from loader.loading.load import ProgressCallback, load_input
 from loader.loading.observer import Observer

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from psycopg import Connection
 
-from loader.database.dictionaries import Dictionary
+from loader.database.names_to_ids import NamesToIds
 
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
@@ -52,13 +52,13 @@ class Rows:
         )
 
 
-class Dictionaries:
-    """Both dictionaries, for the batches of an input."""
+class Encoder:
+    """Gives the events of an input ids instead of names."""
 
     def __init__(self, conn: Connection) -> None:
         """Use a connection in autocommit mode."""
-        self._sources = Dictionary(conn, "sources")
-        self._event_types = Dictionary(conn, "event_types")
+        self._sources = NamesToIds(conn, "sources")
+        self._event_types = NamesToIds(conn, "event_types")
 
     @property
     def have_new_names(self) -> bool:

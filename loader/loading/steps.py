@@ -9,7 +9,6 @@ from psycopg import Connection
 
 from loader.database.citus import is_distributed
 from loader.database.dedupe import create_staging, insert_new_events
-from loader.database.dictionaries import source_gate, type_gate
 from loader.database.ledger import (
     find_load_seq,
     publish,
@@ -17,12 +16,13 @@ from loader.database.ledger import (
     remove_lost_load,
     staging_name,
 )
+from loader.database.names_to_ids import source_gate, type_gate
 from loader.database.partitions import MAX_NEW_PARTITIONS, Partitions, tidy_up
 from loader.database.rejects import store_rejects
 from loader.database.retention import retained_from
 from loader.errors import CommitLostError, DatabaseError
 from loader.loading.copy import Copier
-from loader.loading.encode import Dictionaries
+from loader.loading.encode import Encoder
 from loader.loading.observer import Observer
 from loader.loading.options import LoadOptions
 from loader.reading.batch import EventBatch, Totals
@@ -40,7 +40,7 @@ class Load:
     observers: Sequence[Observer]
 
     def __post_init__(self) -> None:
-        self._dictionaries = Dictionaries(self.conn)
+        self._encoder = Encoder(self.conn)
         self._partitions = Partitions(self.conn)
         # On a cluster, what is copied is committed every now and then.
         self._may_have_events = is_distributed(self.conn)
@@ -79,7 +79,7 @@ class Load:
             store_rejects(self.conn, self.load_id, batch.rejects)
         if not batch.events.num_rows:
             return
-        rows = self._dictionaries.rows_of(batch.events, before if self.options.dedupe else None)
+        rows = self._encoder.rows_of(batch.events, before if self.options.dedupe else None)
         if is_distributed(self.conn) and self._partitions.lack(rows.event_time):
             # Citus adds no partition beside what writes into others.
             copier.commit()
@@ -140,5 +140,5 @@ class Load:
         for observer in self.observers:
             observer.published(self.load_id)
         with suppress(psycopg.Error):
-            new_names = self._dictionaries.have_new_names
+            new_names = self._encoder.have_new_names
             tidy_up(self.conn, self._partitions, have_new_names=new_names)

@@ -14,13 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import Connection, errors
 
-from loader.database.dictionaries import Dictionary
+from loader.database.names_to_ids import NamesToIds
 from loader.database.partitions import Partitions
 from loader.errors import InputError
 from loader.loading import copy as copying
 from loader.loading.chunks import Cutter
 from loader.loading.copy import Copier
-from loader.loading.encode import HEADER, TRAILER, Dictionaries, Rows
+from loader.loading.encode import HEADER, TRAILER, Encoder, Rows
 from loader.loading.options import ShardBy
 from tests.support.waits import wait_until
 
@@ -87,8 +87,8 @@ def batch(*names: str) -> Any:
 
 
 def test_names_keep_their_ids(conn: Connection) -> None:
-    first = Dictionaries(conn).rows_of(batch("b", "a", "b"))
-    again = Dictionaries(conn).rows_of(batch("a", "c", "b"))
+    first = Encoder(conn).rows_of(batch("b", "a", "b"))
+    again = Encoder(conn).rows_of(batch("a", "c", "b"))
     ids: dict[str, int] = dict(
         conn.execute("select source_name, source_id from raw.sources").fetchall()
     )
@@ -101,15 +101,15 @@ def test_names_keep_their_ids(conn: Connection) -> None:
 
 def test_known_names_use_up_no_ids(conn: Connection) -> None:
     for _ in range(3):
-        Dictionaries(conn).rows_of(batch("a", "b"))
-    Dictionaries(conn).rows_of(batch("c"))
+        Encoder(conn).rows_of(batch("a", "b"))
+    Encoder(conn).rows_of(batch("c"))
     assert conn.execute("select max(event_type_id) from raw.event_types").fetchone() == (3,)
 
 
 def test_a_column_of_too_many_types_is_the_wrong_column(conn: Connection) -> None:
     conn.execute("select setval('raw.event_types_event_type_id_seq', 32767)")
     with pytest.raises(InputError, match="--type-column"):
-        Dictionary(conn, "event_types").ids_of(pa.array(["x"]).dictionary_encode())
+        NamesToIds(conn, "event_types").ids_of(pa.array(["x"]).dictionary_encode())
 
 
 def test_a_copy_that_fails_says_so_and_keeps_nothing(dsn: str, conn: Connection) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from psycopg import Connection, OperationalError
 
-from loader.database import together
+from loader.database import merge_chunks
 from loader.database.connection import connect
 from loader.database.ledger import withdraw
-from loader.database.together import _note
+from loader.database.merge_chunks import _note
 from tests.support.waits import wait_until
 
 Run = Callable[..., Any]
@@ -209,14 +209,14 @@ def test_a_withdrawal_waits_for_what_is_being_brought_together(
     maintained: Maintained, dsn: str, scalar: Scalar, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def note(*arguments: Any) -> None:
-        monkeypatch.setattr(together, "_note", _note)
+        monkeypatch.setattr(merge_chunks, "_note", _note)
         withdrawal.start()
         wait_until(lambda: scalar("select count(*) from pg_locks where not granted") == 1)
         _note(*arguments)
 
     with connect(dsn) as other:
         withdrawal = threading.Thread(target=withdraw, args=[other, 4])
-        monkeypatch.setattr(together, "_note", note)
+        monkeypatch.setattr(merge_chunks, "_note", note)
         assert maintained()["chunks_after"] == 4
         withdrawal.join()
     assert scalar("select count(*) from raw.event_chunks where load_id = 4") == 4

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from loader.delivery.spool import repeatable, repeatable_batches
+from loader.delivery.repeatable import repeatable, repeatable_batches
 from loader.errors import InputError, LoaderError
 from loader.reading.inputs import Input, open_reading
 from loader.reading.mapping import Mapping

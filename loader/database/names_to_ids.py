@@ -1,4 +1,4 @@
-"""Names to ids: the dictionaries ``raw.sources`` and ``raw.event_types``."""
+"""Names to ids: the tables ``raw.sources`` and ``raw.event_types``."""
 
 from typing import Any, Final, Literal
 
@@ -17,8 +17,8 @@ _COLUMNS: Final = {
 }
 
 
-class Dictionary:
-    """One dictionary: ids of names, remembered, and given to new names.
+class NamesToIds:
+    """One of the two tables: ids of names, remembered, and given to new names.
 
     New names are committed at once, in a transaction of their own, so that several loaders
     never wait for each other's load. A name whose load then fails stays, and harms nobody.
