@@ -83,7 +83,7 @@ class ColumnReader:
     def _check_time(self, kind: DataType) -> None:
         where = f'column "{self._mapping.time_column}"'
         clock = self.assembler.clock
-        if pa.types.is_date(kind) and (clock.is_iso or clock.per_second):
+        if pa.types.is_date(kind) and clock.pattern is None:
             raise InputError(f"{where} holds dates without a time of day")
         is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
         is_number = is_number or pa.types.is_decimal(kind)

@@ -11,10 +11,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from loader.reading.times.calendar import FIRST_YEAR, LAST_YEAR
+from loader.reading.times.calendar import DAY, FIRST_YEAR, LAST_YEAR
 from loader.settings import PartitionBy
 
-_DAY_US: Final = 86_400_000_000
 # A month more at both ends: the first and the last week belong to two years.
 FIRST_DAY: Final = int(np.datetime64(f"{FIRST_YEAR - 1}-12-01", "D").astype(np.int64))
 END_DAY: Final = int(np.datetime64(f"{LAST_YEAR + 1}-02-01", "D").astype(np.int64))
@@ -28,7 +27,7 @@ _LONGEST: Final[dict[PartitionBy, int]] = {"month": 31, "week": 7, "day": 1}
 
 def days_of(micros: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the days of times, which are microseconds since 1970 in UTC."""
-    return micros // _DAY_US
+    return micros // DAY
 
 
 class Layout:
@@ -37,10 +36,6 @@ class Layout:
     Attributes:
         partition_by: how long new ones are.
         names: their names, in no order.
-
-    Args:
-        partition_by: how long new ones are.
-        existing: name, first day and the day after the last one of each; None has no bound.
     """
 
     def __init__(
@@ -48,6 +43,7 @@ class Layout:
         partition_by: PartitionBy = "month",
         existing: Iterable[tuple[str, int | None, int | None]] = (),
     ) -> None:
+        """Take name, first day and the day after the last one of each; None has no bound."""
         self.partition_by = partition_by
         self.names: list[str] = []
         self._owners = np.full(END_DAY - FIRST_DAY, _NOBODY, np.int32)

@@ -1,7 +1,9 @@
 """Times: the time column of an input, in whatever form, to microseconds in UTC."""
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final, Literal
 
 import numpy as np
@@ -12,6 +14,7 @@ from loader.reading.arrow import Array, pa, pc
 from loader.reading.texts import Texts
 from loader.reading.times import epochs, iso
 from loader.reading.times.calendar import (
+    DAY,
     END,
     FIRST,
     FIRST_YEAR,
@@ -20,6 +23,7 @@ from loader.reading.times.calendar import (
     Moments,
     TimeFault,
 )
+from loader.reading.times.epochs import EPOCHS
 from loader.reading.times.patterns import Pattern, strptime
 from loader.reading.times.zones import Zone
 
@@ -27,8 +31,6 @@ __all__ = ["EPOCHS", "Clock", "Moments", "RepeatedHour", "TimeFault"]
 
 RepeatedHour = Literal["reject", "first", "second"]
 
-# How many of them a second has.
-EPOCHS: Final = {"epoch_s": 1, "epoch_ms": 10**3, "epoch_us": 10**6, "epoch_ns": 10**9}
 # A number that lies between, with one of these, is most likely of that unit: no two overlap.
 _LIKELY: Final = [datetime(year, 1, 1, tzinfo=UTC).timestamp() for year in (1990, 2100)]
 # What look like a blank, and are written between a time of day and PM, among others.
@@ -38,7 +40,6 @@ _UNITS: Final = dict(
     zip(EPOCHS, ["seconds", "milliseconds", "microseconds", "nanoseconds"], strict=True)
 )
 _SHOWN: Final = 60
-_DAY: Final = 86_400 * SECOND
 
 
 class Clock:
@@ -56,20 +57,19 @@ class Clock:
         self._repeated_hour = repeated_hour
         self._zone = None if timezone is None else Zone(timezone)
         self.per_second = EPOCHS.get(time_format)
-        self._pattern: Pattern | None = None
-        if self.per_second is None and time_format != "iso":
+        self.pattern: Pattern | None = None
+        self._parse: Callable[[Texts], Moments] = iso.read
+        if self.per_second is not None:
+            self._parse = partial(epochs.read, per_second=self.per_second)
+        elif time_format != "iso":
             if "%" not in time_format:
                 known = ", ".join(["iso", *EPOCHS])
                 raise UsageError(
                     f'--time-format "{time_format}" is neither {known} nor a strptime format '
                     "such as %d.%m.%Y %H:%M:%S"
                 )
-            self._pattern = strptime(time_format)
-
-    @property
-    def is_iso(self) -> bool:
-        """Whether no time format was asked for."""
-        return self._format == "iso"
+            self.pattern = strptime(time_format)
+            self._parse = self.pattern.read
 
     def read(self, column: Array) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
         """Read a column of any type to microseconds in UTC and the `TimeFault` of each."""
@@ -93,13 +93,6 @@ class Clock:
                 moments.put(rows, self._parse(Texts(found)))
         return self.settle(moments)
 
-    def _parse(self, texts: Texts) -> Moments:
-        if self.per_second is not None:
-            return epochs.read(texts, self.per_second)
-        if self._pattern is not None:
-            return self._pattern.read(texts)
-        return iso.read(texts)
-
     def settle(self, moments: Moments) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
         """Apply the zone to the times that have no offset, and check the range of all."""
         micros, fault = moments.micros, moments.fault
@@ -111,7 +104,7 @@ class Clock:
         if moments.leap.any():
             # Leap seconds were only ever put in at the end of a UTC day; there the database
             # has no place for them either, so they become the first moment of the next day.
-            within = micros % _DAY >= SECOND
+            within = micros % DAY >= SECOND
             fault[moments.leap & within & (fault == TimeFault.NONE)] = TimeFault.LEAP
         return micros, fault
 
@@ -120,7 +113,7 @@ class Clock:
         local = ~moments.has_offset & (fault == TimeFault.NONE)
         if local.any():
             # No zone tells of years that are far away.
-            is_far = (micros < FIRST - _DAY) | (micros >= END + _DAY)
+            is_far = (micros < FIRST - DAY) | (micros >= END + DAY)
             fault[local & is_far] = TimeFault.RANGE
             local &= ~is_far
             if self._zone is None:
@@ -138,6 +131,7 @@ class Clock:
         """Say what is wrong with a value."""
         shown = text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
         shown = f'"{shown}"'
+        outside = f"{shown} lies outside the years {FIRST_YEAR} to {LAST_YEAR}{_likely(text)}"
         explained = {
             TimeFault.EMPTY: "the time is empty",
             TimeFault.NO_SUCH: f"{shown} does not exist: no such date or time of day",
@@ -150,34 +144,28 @@ class Clock:
                 f"{shown} is ambiguous in {self._timezone}: clocks were put back; "
                 "see --repeated-hour"
             ),
-            TimeFault.RANGE: (
-                f"{shown} lies outside the years {FIRST_YEAR} to {LAST_YEAR}{_likely(text)}"
-            ),
+            TimeFault.RANGE: outside,
             TimeFault.LEAP: f"{shown} has a second 60, but is not at the end of a UTC day",
         }
-        return explained.get(TimeFault(fault)) or self._wrong_form(text, shown)
+        return explained.get(TimeFault(fault)) or self._wrong_form(text, shown, outside)
 
-    def _wrong_form(self, text: str, shown: str) -> str:
+    def _wrong_form(self, text: str, shown: str, outside: str) -> str:
         if self.per_second is not None:
-            if _NUMBER.fullmatch(text):
-                return f"{shown} lies outside the years {FIRST_YEAR} to {LAST_YEAR}{_likely(text)}"
-            return f"{shown} is not a number, as --time-format {self._format} wants"
-        if self._pattern is not None:
+            not_one = f"{shown} is not a number, as --time-format {self._format} wants"
+            return outside if _NUMBER.fullmatch(text) else not_one
+        if self.pattern is not None:
             return f'{shown} does not have the form of --time-format "{self._format}"'
         if _NUMBER.fullmatch(text):
             known = ", ".join(EPOCHS)
             return f"{shown} is a number{_likely(text) or f'; see --time-format {known}'}"
-        hints = {
-            r"\d{4}-\d\d-\d\d": "is a date without a time of day",
-            r"[+-]?\d{5,}-\d\d-\d\d.*": f"lies outside the years {FIRST_YEAR} to {LAST_YEAR}",
-        }
-        for pattern, hint in hints.items():
-            if re.fullmatch(pattern, text, re.DOTALL):
-                return f"{shown} {hint}"
+        if re.fullmatch(r"\d{4}-\d\d-\d\d", text):
+            return f"{shown} is a date without a time of day"
+        if re.fullmatch(r"[+-]?\d{5,}-\d\d-\d\d.*", text, re.DOTALL):
+            return outside
         return f"{shown} is not a time such as 2024-05-13T15:00:00Z; see --time-format"
 
     def _hint_at_z(self) -> str:
-        if self._pattern is None or not re.search("(?<!%)Z", self._format):
+        if self.pattern is None or not re.search("(?<!%)Z", self._format):
             return ""
         return "; the Z of --time-format is a mere letter, %z reads it as UTC"
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SECOND: Final = 1_000_000
+DAY: Final = 86_400 * SECOND
 # Detectors did not exist before, and a later time is a broken clock or a wrong unit. Every
 # event outside would also cost a partition of its own.
 FIRST_YEAR: Final = 1900
@@ -63,14 +64,21 @@ class Moments:
             getattr(self, name)[rows] = values
 
     @classmethod
+    def alike(
+        cls, micros: NDArray[np.int64], fault: TimeFault = TimeFault.NONE, *, has_offset: bool
+    ) -> Moments:
+        """Times that are alike but for their microseconds."""
+        return cls(
+            micros=micros,
+            fault=np.full(len(micros), fault, np.uint8),
+            has_offset=np.full(len(micros), has_offset),
+            leap=np.zeros(len(micros), np.bool_),
+        )
+
+    @classmethod
     def unread(cls, count: int) -> Moments:
         """All of them at fault, until a reader knows better."""
-        return cls(
-            micros=np.zeros(count, np.int64),
-            fault=np.full(count, TimeFault.FORM, np.uint8),
-            has_offset=np.zeros(count, np.bool_),
-            leap=np.zeros(count, np.bool_),
-        )
+        return cls.alike(np.zeros(count, np.int64), TimeFault.FORM, has_offset=False)
 
 
 def local_micros(

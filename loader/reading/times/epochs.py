@@ -7,14 +7,14 @@ from numpy.typing import NDArray
 
 from loader.reading.arrow import Array, pa, pc
 from loader.reading.texts import Texts
-from loader.reading.times.calendar import END, FIRST, Moments, TimeFault
+from loader.reading.times.calendar import END, SECOND, Moments, TimeFault
 
 # As many digits as 64 bits can hold in any case; a number of more is a time in no unit.
 _DIGITS: Final = "(?:[0-9]{1,18}|[1-8][0-9]{18})"
 _NUMBER: Final = rf"^(?P<sign>[+-]?)(?P<whole>{_DIGITS})(?:\.(?P<fraction>[0-9]*))?$"
 _WHOLE: Final = rf"^-?{_DIGITS}$"
-_MICROS: Final = 1_000_000
-_PER_SECOND: Final = {"s": 1, "ms": 1_000, "us": _MICROS, "ns": 1_000_000_000}
+# How many of them a second has.
+EPOCHS: Final = {"epoch_s": 1, "epoch_ms": 10**3, "epoch_us": 10**6, "epoch_ns": 10**9}
 
 
 def read(texts: Texts, per_second: int) -> Moments:
@@ -30,15 +30,14 @@ def read(texts: Texts, per_second: int) -> Moments:
     whole = _integers(pc.struct_field(parts, "whole"))
     moments = from_integers(whole, per_second)
     micros = moments.micros
-    if per_second <= _MICROS:
+    if per_second <= SECOND:
         # One digit more than a microsecond has, to round by.
-        digits = len(str(_MICROS // per_second))
+        digits = len(str(SECOND // per_second))
         fraction = pc.struct_field(parts, "fraction").view(pa.string()).fill_null("")
         padded = pc.utf8_slice_codeunits(pc.utf8_rpad(fraction, digits, "0"), 0, digits)
         micros = micros + (_integers(padded) + 5) // 10
     negative = pc.equal(pc.struct_field(parts, "sign").view(pa.string()).fill_null(""), "-")
     micros = np.where(negative.to_numpy(zero_copy_only=False), -micros, micros)
-    moments.fault = np.where(moments.fault == 0, _range(micros), moments.fault)
     moments.fault[~good] = TimeFault.FORM
     moments.fault[texts.lengths == 0] = TimeFault.EMPTY
     moments.micros = micros
@@ -47,7 +46,7 @@ def read(texts: Texts, per_second: int) -> Moments:
 
 def from_timestamps(column: Array) -> Moments:
     """Take a column of timestamps, with or without a zone; nulls are empty."""
-    moments = from_numbers(column.cast(pa.int64()), _PER_SECOND[column.type.unit])
+    moments = from_numbers(column.cast(pa.int64()), EPOCHS[f"epoch_{column.type.unit}"])
     moments.has_offset[:] = column.type.tz is not None
     return moments
 
@@ -66,28 +65,27 @@ def from_numbers(column: Array, per_second: int) -> Moments:
 
 def from_integers(numbers: NDArray[np.int64], per_second: int) -> Moments:
     """Take whole numbers; those finer than a microsecond are rounded to it, half up."""
-    if per_second > _MICROS:
-        finer = per_second // _MICROS
-        return from_integers(numbers // finer + (numbers % finer >= finer // 2), _MICROS)
-    unit = _MICROS // per_second
+    if per_second > SECOND:
+        finer = per_second // SECOND
+        return from_integers(numbers // finer + (numbers % finer >= finer // 2), SECOND)
+    unit = SECOND // per_second
     far = (numbers > END // unit) | (numbers < -(END // unit))
-    micros = np.where(far, 0, numbers) * unit
-    moments = _moments(micros)
+    moments = Moments.alike(np.where(far, 0, numbers) * unit, has_offset=True)
     moments.fault[far] = TimeFault.RANGE
     return moments
 
 
 def from_floats(numbers: NDArray[np.float64], per_second: int) -> Moments:
     """Take binary fractions; exact to the microsecond for seconds up to 2242."""
-    if per_second > _MICROS:
-        return from_floats(numbers / (per_second // _MICROS), _MICROS)
-    unit = _MICROS // per_second
+    if per_second > SECOND:
+        return from_floats(numbers / (per_second // SECOND), SECOND)
+    unit = SECOND // per_second
     good = np.isfinite(numbers)
     far = ~good | (np.abs(numbers) > END / unit)
     whole = np.floor(np.where(far, 0, numbers))
     rest = np.where(far, 0, numbers) - whole
     micros = whole.astype(np.int64) * unit + np.floor(rest * unit + 0.5).astype(np.int64)
-    moments = _moments(micros)
+    moments = Moments.alike(micros, has_offset=True)
     moments.fault[far] = TimeFault.RANGE
     moments.fault[~good] = TimeFault.FORM
     return moments
@@ -97,17 +95,3 @@ def _integers(digits: Array) -> NDArray[np.int64]:
     text = digits.view(pa.string()).fill_null("0")
     numbers: NDArray[np.int64] = text.cast(pa.int64()).to_numpy(zero_copy_only=False)
     return numbers
-
-
-def _moments(micros: NDArray[np.int64]) -> Moments:
-    return Moments(
-        micros=micros,
-        fault=_range(micros),
-        has_offset=np.ones(len(micros), np.bool_),
-        leap=np.zeros(len(micros), np.bool_),
-    )
-
-
-def _range(micros: NDArray[np.int64]) -> NDArray[np.uint8]:
-    outside = (micros < FIRST) | (micros >= END)
-    return np.where(outside, TimeFault.RANGE, TimeFault.NONE).astype(np.uint8)

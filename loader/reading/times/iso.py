@@ -98,9 +98,4 @@ def _cast(texts: Texts, zone: str | None) -> Moments | None:
     except InvalidError:
         return None
     micros: NDArray[np.int64] = (ticks + 500) // 1000 if is_fine else ticks.copy()
-    return Moments(
-        micros=micros,
-        fault=np.full(len(micros), TimeFault.NONE, np.uint8),
-        has_offset=np.full(len(micros), zone is not None),
-        leap=np.zeros(len(micros), np.bool_),
-    )
+    return Moments.alike(micros, has_offset=zone is not None)

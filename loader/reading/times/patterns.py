@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from loader.errors import UsageError
 from loader.reading.arrow import Array, pa, pc
 from loader.reading.texts import Texts
-from loader.reading.times.calendar import SECOND, Moments, TimeFault, local_micros
+from loader.reading.times.calendar import DAY, SECOND, Moments, TimeFault, local_micros
 
 _MONTHS: Final = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September",
@@ -108,7 +108,7 @@ class Pattern:
             ordinal = number("day_of_year", 1)
             leap_year = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
             wrong |= (ordinal < 1) | (ordinal > 365 + leap_year)
-            micros += (ordinal - 1).astype(np.int64) * (86_400 * SECOND)
+            micros += (ordinal - 1).astype(np.int64) * DAY
         fault[wrong & (fault == 0)] = TimeFault.NO_SUCH
         has_offset = np.full(len(texts), "zone" in self._fields)
         if "offset" in self._fields:

@@ -2,6 +2,7 @@
 
 import re
 import zoneinfo
+from bisect import bisect_left
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Final
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from loader.errors import UsageError
 from loader.reading.times.calendar import EPOCH, SECOND, micros_of
 
-DAY: Final = 86_400
+_DAY: Final = 86_400
 _NEVER: Final = 1 << 40
 # Real ones lie between -12 and +14 hours.
 _OFFSET: Final = re.compile(r"([+-])(0\d|1[0-5])(?::?([0-5]\d))?", re.ASCII)
@@ -26,7 +27,8 @@ class Zone:
 
     def __init__(self, name: str) -> None:
         self._zone = _find(name)
-        self._years = (0, 0)
+        # None yet.
+        self._years = (9999, 0)
         self._starts = np.empty(0, np.int64)
         self._bounds = np.empty(0, np.int64)
         self._offsets = np.empty(0, np.int64)
@@ -56,15 +58,13 @@ class Zone:
         years = (_year(first) - 1, _year(last) + 2)
         if self._years[0] <= years[0] and years[1] <= self._years[1]:
             return
-        if self._years != (0, 0):
-            years = (min(years[0], self._years[0]), max(years[1], self._years[1]))
-        self._years = years
+        self._years = years = min(years[0], self._years[0]), max(years[1], self._years[1])
         lo, hi = (micros_of(datetime(max(year, 1), 1, 2, tzinfo=UTC)) // SECOND for year in years)
         changes, offsets = [], [self._offset(lo)]
-        for day in range(lo, hi, DAY):
-            if self._offset(day + DAY) != offsets[-1]:
-                changes.append(self._change(day, day + DAY))
-                offsets.append(self._offset(day + DAY))
+        for day in range(lo, hi, _DAY):
+            if (following := self._offset(day + _DAY)) != offsets[-1]:
+                changes.append(self._change(day, day + _DAY))
+                offsets.append(following)
         # The last change never comes, so that one is always ahead.
         self._offsets = np.array([*offsets, offsets[-1]], np.int64) * SECOND
         at = np.array([*changes, _NEVER], np.int64) * SECOND
@@ -81,14 +81,8 @@ class Zone:
 
     def _change(self, lo: int, hi: int) -> int:
         """First second in (lo, hi] with the offset that holds at hi."""
-        wanted = self._offset(hi)
-        while hi - lo > 1:
-            middle = (lo + hi) // 2
-            if self._offset(middle) == wanted:
-                hi = middle
-            else:
-                lo = middle
-        return hi
+        wanted, seconds = self._offset(hi), range(lo + 1, hi + 1)
+        return seconds[bisect_left(seconds, True, key=lambda one: self._offset(one) == wanted)]
 
 
 def _find(name: str) -> tzinfo:

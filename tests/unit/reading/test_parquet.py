@@ -44,6 +44,12 @@ def stored(time: Any, **columns: Any) -> bytes:
         (pa.array([MICROS * 1000 + 499]).cast(pa.timestamp("ns", "UTC")), EVENT, {}),
         (pa.array([MICROS * 1000 - 500]).cast(pa.timestamp("ns", "UTC")), EVENT, {}),
         (pa.array([MICROS + 2 * 3600 * 10**6]).cast(pa.timestamp("us")), EVENT, "Europe/Berlin"),
+        # As in texts, it is the time in UTC that must lie in the years that are taken.
+        (
+            pa.array([datetime(1899, 12, 31, 23, 30)], pa.timestamp("us")),
+            ("1900-01-01 00:30:00", "car", "north"),
+            "-01:00",
+        ),
         (pa.array(["2024-05-13T15:00:00.123456Z"]), EVENT, {}),
         (pa.array(["2024-05-13T15:00:00.123456Z"], pa.large_string()), EVENT, {}),
         (pa.array([b"2024-05-13T15:00:00.123456Z"]), EVENT, {}),
