@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from itertools import islice
 from typing import Any, Final
 
@@ -13,14 +14,15 @@ from numpy.typing import NDArray
 from loader.errors import InputError
 from loader.reading import attributes, header
 from loader.reading.arrow import Array, InvalidError, Table, arrow_csv, pa
-from loader.reading.batch import EventBatch, Reject
+from loader.reading.batch import EventBatch
 from loader.reading.limits import Limits
 from loader.reading.lines import Block, Blocks
 from loader.reading.mapping import Mapping
-from loader.reading.quoting import Dialect, Records, wrong_count
+from loader.reading.quoting import Dialect, Records
 from loader.reading.rows import Assembler, Broken, Origins, Rows
 from loader.reading.streams import ByteSource
 from loader.reading.texts import Texts, is_utf8, joined
+from loader.reading.times import Clock
 
 _FIRST_LINES: Final = 50
 _TEXT: Final = pa.binary()
@@ -36,18 +38,20 @@ class CsvReader:
         self._mapping = mapping
         self._limits = limits
         self.assembler = Assembler(mapping, limits)
-        self._columns: _Columns | None = None
         self._to_skip = mapping.skip_lines
         self._above = b""
 
     def __iter__(self) -> Iterator[EventBatch]:
         """Yield a batch for each block; InputError where the needed columns are not there."""
         self._check(self._blocks.peek())
+        columns: _Columns | None = None
         for block in self._blocks:
-            rest = self._start(block) if self._columns is None else block
-            if rest is not None and self._columns is not None:
-                yield self._batch(rest, self._columns)
-        if self._columns is None:
+            if columns is not None:
+                yield self._batch(block, columns)
+            elif found := self._start(block):
+                columns, rest = found
+                yield self._batch(rest, columns)
+        if columns is None:
             raise InputError("is empty")
 
     def _check(self, start: bytes) -> None:
@@ -61,8 +65,8 @@ class CsvReader:
         longest = f"{self._limits.line_bytes:,} bytes"
         return InputError(f"the first line is longer than {longest}; is this CSV?")
 
-    def _start(self, block: Block) -> Block | None:
-        """Find the columns; return what follows, None when only blank lines came so far."""
+    def _start(self, block: Block) -> tuple[_Columns, Block] | None:
+        """Find the columns, and what follows them; None when only blank lines came so far."""
         mapping = self._mapping
         if self._to_skip:
             block = self._skip(block)
@@ -75,22 +79,22 @@ class CsvReader:
             self._above += block.raw(numbers.pop(0)) + b"\n"
             if not numbers:
                 return None
+        clock = self.assembler.clock
         if mapping.columns is not None:
-            self._columns = _Columns(mapping.columns, mapping)
-            return _from(block, numbers[0]) if numbers else block
+            rest = _from(block, numbers[0]) if numbers else block
+            return _Columns(mapping.columns, mapping, clock), rest
         if block.long_lines:
             raise self._too_long()
         line = block.raw(numbers[0])
         self.header = self._above + line
         try:
-            names = header.parse(line, mapping.separator)
-            self._columns = _Columns(names, mapping)
+            columns = _Columns(header.parse(line, mapping.separator), mapping, clock)
         except InputError as error:
             seen = [block.raw(number) for number in numbers]
             raise InputError(
                 f"{error}{header.hint(seen, block.first_line + numbers[0], mapping)}"
             ) from error
-        return _from(block, numbers[0] + 1)
+        return columns, _from(block, numbers[0] + 1)
 
     def _skip(self, block: Block) -> Block:
         """Leave out the lines above the header; they stay with it."""
@@ -107,21 +111,13 @@ class CsvReader:
 
     def _batch(self, block: Block, columns: _Columns) -> EventBatch:
         before = Broken(len(block.long_lines), block.long_lines)
-        if self._is_clean(block):
-            table = columns.parse(block.data)
-            # Arrow makes a row of empty fields from a blank line, so look closer at such rows.
-            if (
-                table is not None
-                and len(table) == block.line_count
-                and not columns.has_empty_time(table)
-            ):
-                return self.assembler.batch(columns.rows(table, block), before)
-            if table is None and (found := self._without_ragged(block, columns, before)):
-                return found
-        records = Records(block, columns.dialect, self._limits, self._are_rows)
-        if records.rest < block.line_count:
-            self._blocks.give_back(block, records.rest)
-        table = columns.parse(records.good())
+        records = Records(block, columns.dialect, self._limits, columns.are_rows)
+        table = self._lines(block, columns, records) if self._is_clean(block) else None
+        if table is None:
+            records.examine()
+            if records.rest < block.line_count:
+                self._blocks.give_back(block, records.rest)
+            table = columns.parse(records.good())
         if table is None:
             records.find_ragged()
             table = columns.parse(records.good())
@@ -129,27 +125,26 @@ class CsvReader:
             raise AssertionError(f"records and rows differ near {block.first_line}")
         return self.assembler.batch(columns.rows(table, records), before + records.broken())
 
-    def _without_ragged(self, block: Block, columns: _Columns, before: Broken) -> EventBatch | None:
-        """Read a clean block but for lines with another number of fields, if that is all."""
-        # Arrow can tell us of such lines only where all are UTF-8.
-        if not is_utf8(block.data):
-            return None
+    def _lines(self, block: Block, columns: _Columns, records: Records) -> Table | None:
+        """Parse a clean block, if all its lines are rows or have another number of fields."""
         ragged: list[int] = []
-        table = columns.parse(block.data, ragged)
-        if (
-            table is None
-            or len(table) + len(ragged) != block.line_count
-            or columns.has_empty_time(table)
-        ):
-            return None
-        lines = np.delete(np.arange(block.line_count), ragged)
-        broken = Broken(len(ragged), (self._ragged(block, line, columns) for line in ragged))
-        return self.assembler.batch(columns.rows(table, _Kept(block, lines)), before + broken)
 
-    def _ragged(self, block: Block, line: int, columns: _Columns) -> Reject:
-        raw, dialect = block.raw(line), columns.dialect
-        reason = wrong_count(raw.count(dialect.delimiter) + 1, dialect.fields)
-        return Reject(line_number=block.line_number(line), column_name=None, reason=reason, raw=raw)
+        def leave_out(row: Any) -> str:
+            ragged.append(row.number - 1)
+            # A line of blanks is no row at all, and not a wrong one.
+            return "skip" if row.text.strip() else "error"
+
+        table = columns.parse(block.data)
+        # Arrow can tell us of such lines only where all are UTF-8.
+        if table is None and is_utf8(block.data):
+            table = columns.parse(block.data, leave_out)
+        # Arrow makes a row of empty fields from a blank line, so look closer at such rows.
+        if table is None or len(table) + len(ragged) != block.line_count:
+            return None
+        if columns.has_empty_time(table):
+            return None
+        records.leave_out(ragged)
+        return table
 
     def _is_clean(self, block: Block) -> bool:
         """Whether line n is row n, if Arrow finds the right number of fields in each."""
@@ -159,30 +154,6 @@ class CsvReader:
             and block.has_plain_ends
             and not block.may_hold_longer(self._limits.line_bytes)
         )
-
-    def _are_rows(self, data: bytes) -> NDArray[np.bool_]:
-        """Tell of rows which have a time."""
-        columns = self._columns
-        table = None if columns is None else columns.parse(data)
-        if columns is None or table is None:
-            raise AssertionError("these have the right number of fields")
-        times = [columns.column(table, name) for name in self._mapping.time_columns]
-        found: NDArray[np.bool_] = self.assembler.clock.read(joined(times))[1] == 0
-        return found
-
-
-@dataclass(frozen=True)
-class _Kept(Origins):
-    """Lines of a block, some of which are left out."""
-
-    block: Block
-    lines: NDArray[np.int64]
-
-    def line_number(self, row: int) -> int:
-        return self.block.line_number(int(self.lines[row]))
-
-    def raw(self, row: int) -> bytes:
-        return self.block.raw(int(self.lines[row]))
 
 
 def _from(block: Block, number: int) -> Block:
@@ -194,8 +165,9 @@ def _from(block: Block, number: int) -> Block:
 class _Columns:
     """The columns of the input that are read, and how Arrow reads them."""
 
-    def __init__(self, found: tuple[str, ...], mapping: Mapping) -> None:
+    def __init__(self, found: tuple[str, ...], mapping: Mapping, clock: Clock) -> None:
         self._mapping = mapping
+        self._clock = clock
         self._at = {name: header.position(found, name, mapping) for name in mapping.options}
         self.dialect = Dialect(mapping.separator, len(found))
         names = set(mapping.needed_columns) - set(mapping.time_columns)
@@ -203,8 +175,11 @@ class _Columns:
             str(at): _NAMES if name in names else _TEXT
             for name, at in sorted(self._at.items(), key=lambda item: item[0] in names)
         }
-        self._parsing = arrow_csv.ParseOptions(
-            delimiter=mapping.separator, newlines_in_values=True, ignore_empty_lines=False
+        self._parsing = partial(
+            arrow_csv.ParseOptions,
+            delimiter=mapping.separator,
+            newlines_in_values=True,
+            ignore_empty_lines=False,
         )
         # Names may repeat among the columns that are not read; numbers do not.
         self._names = [str(number) for number in range(len(found))]
@@ -212,11 +187,8 @@ class _Columns:
             column_types=self._types, include_columns=list(self._types), check_utf8=False
         )
 
-    def parse(self, data: bytes, ragged: list[int] | None = None) -> Table | None:
-        """Parse rows; None when one of them does not have the right number of fields.
-
-        Or leave such lines out where a list is given, which gets their numbers, from 0 on.
-        """
+    def parse(self, data: bytes, ragged: Callable[[Any], str] | None = None) -> Table | None:
+        """Parse rows; None when one has another number of fields, unless ``ragged`` skips it."""
         if not data:
             return pa.schema(self._types).empty_table()
         if data.startswith(header.BOM):
@@ -225,24 +197,11 @@ class _Columns:
         reading = arrow_csv.ReadOptions(
             use_threads=False, block_size=len(data) + 1, column_names=self._names
         )
-        parsing = self._parsing
-        if ragged is not None:
-
-            def leave_out(row: Any) -> str:
-                ragged.append(row.number - 1)
-                # A line of blanks is no row at all, and not a wrong one.
-                return "skip" if row.text.strip() else "error"
-
-            parsing = arrow_csv.ParseOptions(
-                delimiter=parsing.delimiter,
-                ignore_empty_lines=False,
-                invalid_row_handler=leave_out,
-            )
         try:
             return arrow_csv.read_csv(
                 pa.BufferReader(data),
                 read_options=reading,
-                parse_options=parsing,
+                parse_options=self._parsing(invalid_row_handler=ragged),
                 convert_options=self._converting,
             )
         except InvalidError:
@@ -252,6 +211,15 @@ class _Columns:
         """Whether any row has nothing where the time should be."""
         times = self.column(table, self._mapping.time_columns[0])
         return bool((Texts(times, trim=False).lengths == 0).any())
+
+    def are_rows(self, data: bytes) -> NDArray[np.bool_]:
+        """Tell of rows which have a time."""
+        table = self.parse(data)
+        if table is None:
+            raise AssertionError("these have the right number of fields")
+        times = [self.column(table, name) for name in self._mapping.time_columns]
+        found: NDArray[np.bool_] = self._clock.read(joined(times))[1] == 0
+        return found
 
     def column(self, table: Table, name: str) -> Array:
         """Return a column."""

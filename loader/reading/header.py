@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from loader.errors import InputError
-from loader.reading.fields import folded
+from loader.reading.fields import alike, folded
 from loader.reading.mapping import Mapping
 
 _PAGE: Final = (
@@ -37,7 +37,6 @@ _MARKUP: Final = {
 _SEPARATOR: Final = re.compile(rb'"?sep=([,;|\t])"?[ \t,;|]*', re.IGNORECASE)
 _COUNTS: Final = {"enter", "exit", "enters", "exits", "entries", "in", "out", "count", "counts"}
 _TIME: Final = re.compile(rb'(?:^|[,;|\t])"?\d{4}-?\d\d-?\d\d[T ]\d\d:?\d\d')
-_LINES_LOOKED_AT: Final = 50
 BOM: Final = b"\xef\xbb\xbf"
 _LOOKED_AT: Final = 8192
 _TEXT_CONTROLS: Final = b"\t\n\r\f\x1e"
@@ -84,7 +83,7 @@ def hint(lines: Sequence[bytes], first: int, mapping: Mapping) -> str:
     if lines[0].lstrip().startswith(b"<"):
         return "; it looks like XML or a web page"
     wanted = {folded(name) for name in mapping.needed_columns}
-    for number, line in enumerate(lines[1:_LINES_LOOKED_AT], first + 1):
+    for number, line in enumerate(lines[1:], first + 1):
         text = line.decode(errors="replace")
         for delimiter in dict.fromkeys((mapping.separator, ";", "\t", ",", "|")):
             if wanted <= {folded(one.strip('"')) for one in text.split(delimiter)}:
@@ -125,15 +124,15 @@ def position(found: Sequence[str], name: str, mapping: Mapping, key: str | None 
     InputError: it is missing or there more than once; it names those that are there.
     """
     wanted = name if key is None else key
-    for form in (str, folded):
-        at = [place for place, column in enumerate(found) if form(column) == form(wanted)]
-        if len(at) == 1:
-            return at[0]
-        if at:
-            places = " and ".join(str(place + 1) for place in at)
-            raise InputError(
-                f'column "{wanted}" is there {len(at)} times (columns {places}); rename all but one'
-            )
+    columns = alike(wanted, found)
+    at = [place for place, column in enumerate(found) if column in columns]
+    if len(at) == 1:
+        return at[0]
+    if at:
+        places = " and ".join(str(place + 1) for place in at)
+        raise InputError(
+            f'column "{wanted}" is there {len(at)} times (columns {places}); rename all but one'
+        )
     there = ", ".join(f'"{column.strip()}"' for column in found[:20])
     if len(found) > 20:
         there += ", ..."

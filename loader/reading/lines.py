@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from loader.reading.batch import Reject
 from loader.reading.limits import Limits
-from loader.reading.rows import Origins
 from loader.reading.streams import ByteSource
 
 LF: Final = 10
@@ -32,7 +31,7 @@ def places(data: bytes, are_wanted: Callable[[NDArray[np.uint8]], Any]) -> NDArr
 
 
 @dataclass(frozen=True)
-class Block(Origins):
+class Block:
     """Some whole lines of an input.
 
     Attributes:
@@ -70,10 +69,6 @@ class Block(Origins):
             ends -= (ends > self.starts[:-1]) & (seen[ends - 1] == sign)
         return ends
 
-    def line_number(self, row: int) -> int:
-        """Number of a line, which is counted from 0 in the block."""
-        return self.first_line + row
-
     def raw(self, row: int) -> bytes:
         """Bytes of a line, without its line end."""
         return self.data[int(self.starts[row]) : int(self.ends[row])]
@@ -81,8 +76,8 @@ class Block(Origins):
     @cached_property
     def has_plain_ends(self) -> bool:
         """Whether every carriage return belongs to a line end with a line feed."""
-        returns = self.data.count(b"\r") if b"\r" in self.data else 0
-        return returns == 0 or returns == self.data.count(b"\r\n")
+        data = self.data
+        return b"\r" not in data or data.count(b"\r") == data.count(b"\r\n")
 
     @cached_property
     def line_count(self) -> int:

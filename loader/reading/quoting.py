@@ -9,6 +9,7 @@ lines in between would be a good row by itself. Otherwise its line alone is brok
 import re
 from collections.abc import Callable
 from enum import IntEnum
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,13 @@ class RecordFault(IntEnum):
     STRAY = 3
     LONG = 4
     FIELDS = 5
+
+
+_REASONS: Final[dict[int, str]] = {
+    RecordFault.OPEN: "a quote opens here and is not closed before the next row",
+    RecordFault.STRAY: "a quote stands inside a field, not around it",
+}
+_QUOTED: Final = '"[^"]*"'
 
 
 class Dialect:
@@ -72,10 +80,20 @@ class Records(Origins):
         self._dialect = dialect
         self._limits = limits
         self._are_rows = are_rows
-        self._has_quotes = b'"' in block.data
         self.rest = block.line_count
-        self._use(np.arange(self.rest))
+        self._firsts = self._lasts = np.arange(self.rest)
         self.faults = np.full(self.rest, RecordFault.NONE, np.uint8)
+
+    def leave_out(self, ragged: list[int]) -> None:
+        """Take it that all lines are rows but these, which have another number of fields."""
+        self.faults[ragged] = RecordFault.FIELDS
+        self._rows = np.flatnonzero(self.faults == RecordFault.NONE)
+
+    def examine(self) -> None:
+        """Find out which lines belong together, and what is wrong with them."""
+        block, dialect = self._block, self._dialect
+        self._has_quotes = b'"' in block.data
+        self._use(self._firsts)
         if self._has_quotes:
             odd = np.flatnonzero(~_match(self._texts, dialect.whole))
             is_open = _match(self._texts.take(pa.array(odd)), dialect.begun)
@@ -84,7 +102,7 @@ class Records(Origins):
                 self._join(odd[is_open])
         sizes = block.ends[self._lasts] - block.starts[self._firsts]
         self.faults[_match(self._texts, dialect.blank)] = RecordFault.BLANK
-        self.faults[sizes > limits.line_bytes] = RecordFault.LONG
+        self.faults[sizes > self._limits.line_bytes] = RecordFault.LONG
 
     def _use(self, firsts: NDArray[np.int64]) -> None:
         """Take it that records begin on these lines."""
@@ -136,7 +154,7 @@ class Records(Origins):
         """Count the fields of records in which quoting is in order."""
         texts = self._texts.take(pa.array(records))
         if self._has_quotes:
-            texts = pc.replace_substring_regex(texts, '"[^"]*"', b"")
+            texts = pc.replace_substring_regex(texts, _QUOTED, b"")
         found = pc.count_substring(texts, self._dialect.delimiter)
         counts: NDArray[np.int64] = found.to_numpy() + np.int64(1)
         return counts
@@ -144,9 +162,7 @@ class Records(Origins):
     def find_ragged(self) -> None:
         """Have a fault in those that have another number of fields."""
         rows = np.flatnonzero(self.faults == RecordFault.NONE)
-        counts = self._field_counts(rows)
-        is_ragged = counts != self._dialect.fields
-        self._ragged = dict(zip(rows[is_ragged].tolist(), counts[is_ragged].tolist(), strict=True))
+        is_ragged = self._field_counts(rows) != self._dialect.fields
         self.faults[rows[is_ragged]] = RecordFault.FIELDS
 
     def good(self) -> bytes:
@@ -181,21 +197,13 @@ class Records(Origins):
 
     def _reject(self, record: int) -> Reject:
         raw, line = self._raw(record), self._block.first_line + int(self._firsts[record])
-        match self.faults[record]:
-            case RecordFault.LONG:
-                return Reject.too_long(line, raw, len(raw), self._limits)
-            case RecordFault.OPEN:
-                reason = "a quote opens here and is not closed before the next row"
-            case RecordFault.STRAY:
-                reason = "a quote stands inside a field, not around it"
-            case _:
-                reason = wrong_count(self._ragged[record], self._dialect.fields)
+        fault = int(self.faults[record])
+        if fault == RecordFault.LONG:
+            return Reject.too_long(line, raw, len(raw), self._limits)
+        if (reason := _REASONS.get(fault)) is None:
+            count = re.sub(_QUOTED.encode(), b"", raw).count(self._dialect.delimiter) + 1
+            reason = f"the row has {count} fields instead of {self._dialect.fields}"
         return Reject(line_number=line, column_name=None, reason=reason, raw=raw)
-
-
-def wrong_count(count: int, wanted: int) -> str:
-    """Say that a row has another number of fields."""
-    return f"the row has {count} fields instead of {wanted}"
 
 
 def _match(texts: Array, expression: str) -> NDArray[np.bool_]:

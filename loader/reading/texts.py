@@ -34,10 +34,6 @@ class Texts:
     def __len__(self) -> int:
         return len(self.array)
 
-    def __getitem__(self, row: int) -> bytes:
-        value: bytes = self.array[row].as_py()
-        return value
-
     def take(self, rows: NDArray[np.int64]) -> Texts:
         """Only these rows, in this order."""
         return Texts(self.array.take(pa.array(rows)), trim=False)
