@@ -16,13 +16,11 @@ from loader.reading.times.calendar import micros_of
 
 
 class Refusal(IntEnum):
-    """Why a row is refused; 0 for one that is not."""
+    """Why a time is refused; 0 for one that is not."""
 
     NONE = 0
     OLD = 1
     NEW = 2
-    TYPE = 3
-    SOURCE = 4
 
 
 class NameGate:
@@ -37,22 +35,22 @@ class NameGate:
         self._room = room
         self._why = why
 
-    def refuse(self, names: Array, good: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    def refuse(self, names: Array, good: NDArray[np.bool_]) -> NDArray[np.uint8]:
         """Tell which of the good rows of a dictionary-encoded column have a name too many."""
         values = names.dictionary.to_pylist()
         closed = np.array([name not in self._open for name in values], np.bool_)
         if not closed.any():
-            return np.zeros(len(good), np.bool_)
+            return np.zeros(len(good), np.uint8)
         at = names.indices.fill_null(0).to_numpy(zero_copy_only=False)
         new, first = np.unique(at[good & closed[at]], return_index=True)
         opened = new[np.argsort(first)][: self._room]
         self._open.update(values[place] for place in opened.tolist())
         self._room -= len(opened)
         closed[opened] = False
-        refused: NDArray[np.bool_] = good & closed[at]
+        refused: NDArray[np.uint8] = (good & closed[at]).astype(np.uint8)
         return refused
 
-    def reason(self, text: str) -> str:
+    def reason(self, _: int, text: str) -> str:
         """Say why a name was refused."""
         return f'"{text}" {self._why}'
 
@@ -66,6 +64,11 @@ class Gate:
     new partition is for, in the order in which the input first names them, until there are too
     many. One gate for one load, asked in the order of the input: then what it refuses depends on
     nothing but the input and the partitions before it.
+
+    Attributes:
+        types: bounds the types of the load; None lets in all.
+        sources: bounds its sources.
+        leaves_out_old: whether what is too old is left out, and not refused.
     """
 
     def __init__(
@@ -82,8 +85,9 @@ class Gate:
 
         Times before ``retained_from`` are refused, or left out; None refuses nothing.
         """
+        self.types = types
+        self.sources = sources
         self.leaves_out_old = leaves_out_old
-        self._names = {Refusal.TYPE: types, Refusal.SOURCE: sources}
         self._retained_from = retained_from
         self._oldest = micros_of(retained_from) if retained_from is not None else None
         self._room = self._max_new = max_new
@@ -91,12 +95,13 @@ class Gate:
         # The load creates partitions while the gate, ahead of it, opens them.
         self._open = layout.open_days()
 
-    def refuse(self, micros: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Return the `Refusal` of each of some times, microseconds since 1970 in UTC."""
+    def refuse(self, micros: NDArray[np.int64], good: NDArray[np.bool_]) -> NDArray[np.uint8]:
+        """Return the `Refusal` of each of the good times, microseconds since 1970 in UTC."""
         refusals = np.zeros(len(micros), np.uint8)
         if self._oldest is not None:
-            refusals[micros < self._oldest] = Refusal.OLD
-        kept = micros if not refusals.any() else micros[refusals == Refusal.NONE]
+            refusals[good & (micros < self._oldest)] = Refusal.OLD
+        are_kept = good & (refusals == Refusal.NONE)
+        kept = micros[are_kept]
         if not len(kept):
             return refusals
         first, last = days_of(np.array([kept.min(), kept.max()])) - FIRST_DAY
@@ -110,25 +115,11 @@ class Gate:
             begin, end = self._layout.slot(day)
             self._open[begin - FIRST_DAY : end - FIRST_DAY] = True
         self._room -= len(opened)
-        refusals[refusals == Refusal.NONE] = ~self._open[days - FIRST_DAY] * np.uint8(Refusal.NEW)
-        return refusals
-
-    def refuse_names(
-        self, types: Array, sources: Array, good: NDArray[np.bool_]
-    ) -> NDArray[np.uint8]:
-        """Return the `Refusal` of each row for its names; of those that are good until now."""
-        refusals = np.zeros(len(good), np.uint8)
-        for refusal, column in ((Refusal.TYPE, types), (Refusal.SOURCE, sources)):
-            names = self._names[refusal]
-            if names is not None:
-                refusals[names.refuse(column, good & (refusals == Refusal.NONE))] = refusal
+        refusals[are_kept] = ~self._open[days - FIRST_DAY] * np.uint8(Refusal.NEW)
         return refusals
 
     def reason(self, refusal: int, text: str) -> str:
-        """Say why a row was refused, from what stands in the column at fault."""
-        names = self._names.get(Refusal(refusal))
-        if names is not None:
-            return names.reason(text)
+        """Say why a time was refused, from what stands in its column."""
         if refusal == Refusal.OLD:
             return (
                 f'"{text}" is older than {self._retained_from:%Y-%m-%dT%H:%M:%SZ}, from when on '

@@ -24,8 +24,6 @@ from loader.reading.selection import without_unused_names
 from loader.reading.texts import joined, value_at
 from loader.reading.times import Clock
 
-# Which refusals are of the time, of the type and of the source.
-_REFUSED: Final = ((Refusal.OLD, Refusal.NEW), (Refusal.TYPE,), (Refusal.SOURCE,))
 EVENT_TIME: Final = pa.timestamp("us", "UTC")
 
 
@@ -123,19 +121,17 @@ class Assembler:
             )
         if self.gate is not None:
             good = ~(faulty | left_out)
-            refusals = np.zeros(len(micros), np.uint8)
-            refusals[good] = self.gate.refuse(micros[good])
-            refusals |= self.gate.refuse_names(types, sources, good & (refusals == Refusal.NONE))
-            if self.gate.leaves_out_old:
-                left_out |= refusals == Refusal.OLD
-            faulty |= refusals != 0
-            if refusals.any():
-                checks += [
-                    replace(
-                        one, faults=refusals * np.isin(refusals, kinds), explain=self.gate.reason
-                    )
-                    for one, kinds in zip(checks, _REFUSED, strict=True)
-                ]
+            gates = self.gate, self.gate.types, self.gate.sources
+            gated = zip(gates, (micros, types, sources), checks.copy(), strict=True)
+            for gate, values, check in gated:
+                if gate is None:
+                    continue
+                refused = gate.refuse(values, good)
+                good &= refused == 0
+                checks.append(replace(check, faults=refused, explain=gate.reason))
+                if isinstance(gate, Gate) and gate.leaves_out_old:
+                    left_out |= refused == Refusal.OLD
+            faulty |= ~(good | left_out)
         bad = np.flatnonzero(faulty & ~left_out)
         events = pa.RecordBatch.from_pydict(columns)
         if left_out.any():

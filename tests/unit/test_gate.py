@@ -28,8 +28,12 @@ def layout(*months: str, partition_by: PartitionBy = "month") -> Layout:
     return found
 
 
+def all_of(count: int) -> Any:
+    return np.ones(count, np.bool_)
+
+
 def refused(gate: Gate, *values: str) -> list[bool]:
-    return [bool(refusal) for refusal in gate.refuse(times(*values))]
+    return [bool(refusal) for refusal in gate.refuse(times(*values), all_of(len(values)))]
 
 
 def test_months_open_in_the_order_of_the_input() -> None:
@@ -73,7 +77,8 @@ def test_what_is_refused_does_not_depend_on_the_batches(
         expected.append(month not in open_months)
     gate = Gate(layout(*(str(first + month) for month in existing)), max_new)
     micros = np.array([first + month for month in months], "datetime64[us]").astype(np.int64)
-    found = [gate.refuse(micros[at : at + size]) for at in range(0, len(micros), size)]
+    parts = [micros[at : at + size] for at in range(0, len(micros), size)]
+    found = [gate.refuse(part, all_of(len(part))) for part in parts]
     assert [bool(one) for batch in found for one in batch] == expected
 
 
@@ -103,7 +108,7 @@ def test_a_name_that_only_bad_rows_have_does_not_count() -> None:
     names = pa.array(["bus", "car", None, "van", "bus"]).dictionary_encode()
     good = np.array([False, True, False, True, True])
     assert gate.refuse(names, good).tolist() == [False, False, False, False, True]
-    assert gate.reason("bus") == '"bus" is one too many'
+    assert gate.reason(1, "bus") == '"bus" is one too many'
 
 
 @given(
