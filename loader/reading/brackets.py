@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from loader.reading.fields import Path
 
-_TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"(?:\s*(?P<colon>:))?|[\[\]{}]', re.DOTALL)
+# A text may be cut off.
+_TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"\s*(?P<colon>:)?)?|[\[\]{}]', re.DOTALL)
 
 
 def is_document(start: bytes, longest: int) -> bool:
@@ -83,10 +84,11 @@ def run(data: bytes, end: int) -> int:
 
 
 def find_array(data: bytes, keys: Path) -> tuple[int, bytes] | None:
-    """Find the array of an object to which keys lead.
+    """Find the array to which keys lead, in an object with which data begin.
 
     Returns:
-        The place behind its bracket, and what closes everything that is open there.
+        The place behind its bracket, and what closes everything that is open there; 0 if the
+        object has no such array, None if its end is not there yet.
     """
     inside: list[str | None] = []
     closing = b""
@@ -100,11 +102,11 @@ def find_array(data: bytes, keys: Path) -> tuple[int, bytes] | None:
             if text == b"[" and inside[1:] == list(keys):
                 return token.end(), closing
         elif text in (b"}", b"]"):
-            if not inside:
-                return None
             key = None
             inside.pop()
             closing = closing[1:]
+            if not inside:
+                return 0, b""
         elif token["colon"]:
             key = text[: text.rindex(b'"') + 1].decode(errors="replace")
             key = json.loads(key, strict=False) if "\\" in key else key[1:-1]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, BinaryIO, Final
@@ -24,11 +24,13 @@ from loader.reading.fields import ITEMS, Node, Path
 from loader.reading.limits import Limits
 from loader.reading.lines import LF
 from loader.reading.pieces import Around, Pieces, between, blanked
+from loader.reading.rows import Broken
 from loader.reading.streams import ByteSource
 
 _PIECE: Final = re.compile(rb'(?:"(?:[^"\\]++|\\.)*+"?|[^",\s\[\]]\s*+)++', re.DOTALL)
 # Of a document that is cut itself: so much may stand before the array, and behind it.
 _LARGEST_HEAD: Final = 64 << 20
+_ADVICE: Final = "; has it events in an array? see: loader inspect"
 _HERE: Final = "\0here"
 _HERE_WRITTEN: Final = b'"\\u0000here"'
 # What may stand between objects.
@@ -43,14 +45,21 @@ class Documents:
         content: what to cut.
         start: how it begins; was read already.
         limits: how large an object may be.
-
-    Attributes:
         paths: of each column, those that may lead to it.
         wanted: all of these.
         way: the way into the array that the columns lie in; empty for none.
     """
 
-    def __init__(self, content: ByteSource, start: bytes, limits: Limits) -> None:
+    def __init__(
+        self,
+        content: ByteSource,
+        start: bytes,
+        limits: Limits,
+        *,
+        paths: Collection[Collection[Path]],
+        wanted: Node,
+        way: Path,
+    ) -> None:
         self._content = content
         self._limits = limits
         self._data = start
@@ -60,46 +69,46 @@ class Documents:
         self._arrays = 0
         self._around: Around | None = None
         self._outer, self._closing, self._items = 0, 0, 0
+        # What is kept to be read again, the next of it last.
+        self._copies: list[BinaryIO] = []
         self._copy: BinaryIO | None = None
         self._kept = ExitStack()
-        self.paths: Collection[Sequence[Path]] = ()
-        self.wanted = Node()
-        self.way: Path = ()
+        self._paths = paths
+        self._wanted = wanted
+        self._way = way
 
-    def __iter__(self) -> Iterator[tuple[Pieces, list[Reject]]]:
+    def __iter__(self) -> Iterator[tuple[Pieces, Broken]]:
         """Yield the objects of a block, and those before them that were too long.
 
         Raises:
             InputError: the brackets or quotes do not pair.
         """
-        with self._kept:
-            yield from self._documents()
-
-    def _documents(self) -> Iterator[tuple[Pieces, list[Reject]]]:
         long: list[Reject] = []
-        while True:
-            found, end = self._cut()
-            self._drop(end)
-            if len(found) or long:
-                yield found, long
-                long = []
-            if self._around is not None and not self._arrays:
-                self._skip(self._closing)
-                self._arrays, self._around = self._outer, None
-            elif self._data[:1] == b"{" and len(self._data) > self._limits.line_bytes:
-                if self._around is not None or not self.way or not self._enter():
-                    start, line = self._data[: self._limits.raw_bytes], self._line
-                    one = Reject.too_long(line, start, self._skip(0), self._limits)
-                    advice = "" if self.way else "; has it events in an array? see: loader inspect"
-                    long.append(replace(one, reason=one.reason + advice))
-            elif len(self._data) > self._limits.line_bytes:
-                raise self._damaged("there are no objects, or a text is too long")
-            elif not self._is_ended:
-                self._read()
-            elif self._data.strip() or self._arrays:
-                raise self._damaged("what begins here does not end")
-            else:
-                return
+        with self._kept:
+            while True:
+                found, end = self._cut()
+                self._drop(end)
+                if len(found) or long:
+                    yield found, Broken(len(long), long)
+                    long = []
+                if self._around is not None and not self._arrays:
+                    self._skip(self._closing)
+                    self._arrays, self._around = self._outer, None
+                elif self._data[:1] == b"{" and len(self._data) > self._limits.line_bytes:
+                    if self._around is not None or not self._way or not self._enter():
+                        start, line = self._data[: self._limits.raw_bytes], self._line
+                        one = Reject.too_long(line, start, self._skip(0), self._limits)
+                        if not self._way:
+                            one = replace(one, reason=one.reason + _ADVICE)
+                        long.append(one)
+                elif len(self._data) > self._limits.line_bytes:
+                    raise self._damaged("there are no objects, or a text is too long")
+                elif not self._is_ended:
+                    self._read()
+                elif self._data.strip() or self._arrays:
+                    raise self._damaged("what begins here does not end")
+                else:
+                    return
 
     def _cut(self) -> tuple[Pieces, int]:
         """Find the objects that are whole; and where to go on."""
@@ -137,7 +146,7 @@ class Documents:
         seen = np.frombuffer(self._data, np.uint8)[:end]
         lines = self._line + np.searchsorted(np.flatnonzero(seen == LF), starts)
         # With line feeds instead of what stands between.
-        data = blanked(self._data, between(starts, ends, end), end)
+        data = blanked(self._data, starts, ends, end)
         numbers = self._items + np.arange(len(starts))
         self._items += len(starts)
         return Pieces(data, starts, ends, lines, self._around or Around(), numbers), end
@@ -163,26 +172,28 @@ class Documents:
 
     def _enter(self) -> bool:
         """Go into the array of a document where the columns lie, if it is there."""
-        keys = self.way[: self.way.index(ITEMS)]
+        keys = self._way[: self._way.index(ITEMS)]
         while (found := brackets.find_array(self._data, keys)) is None:
             if self._is_ended or len(self._data) > _LARGEST_HEAD:
                 return False
             self._read()
         end, closing = found
+        if not end:
+            return False
         start = self._data[:end]
         self._drop(end)
         way = (*keys, ITEMS)
-        while self.way[len(way) : len(way) + 1] == (ITEMS,):
+        while self._way[len(way) : len(way) + 1] == (ITEMS,):
             way = (*way, ITEMS)
         document = self._document(start + closing)
-        above = [paths for paths in self.paths if not any(one[: len(way)] == way for one in paths)]
+        above = [paths for paths in self._paths if not any(one[: len(way)] == way for one in paths)]
         if any(
             all(objects.value_of(document, one, ()) is None for one in paths) for paths in above
         ):
             document = self._document(start + self._behind(closing))
-        if key := objects.doubled(document, self.wanted):
+        if key := objects.doubled(document, self._wanted):
             raise self._damaged(f'the key "{key}" is there twice')
-        text = attributes.dump(_pruned(document, self.wanted, [*keys, _HERE]))
+        text = attributes.dump(_pruned(document, self._wanted, [*keys, _HERE]))
         before, after = text.encode("utf-8", "surrogatepass").split(_HERE_WRITTEN)
         levels = len(way) - len(keys)
         self._around = Around(before=before + b"[" * levels, after=b"]" * levels + after, way=way)
@@ -201,7 +212,7 @@ class Documents:
 
         What lies between is kept in a file, for a stream cannot be read again.
         """
-        line, content = self._line, self._content
+        line = self._line
         try:
             copy = self._kept.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
             copy.write(self._data)
@@ -219,7 +230,8 @@ class Documents:
                 f"to be kept in {tempfile.gettempdir()}: {error.strerror}"
             ) from error
         found = closing[:1] + self._data[:ends]
-        self._copy, self._content = None, _Again(copy, content)
+        self._copies.append(copy)
+        self._copy = None
         self._data, self._line, self._is_ended = b"", line, False
         return found
 
@@ -244,8 +256,13 @@ class Documents:
             self._read()
 
     def _read(self) -> None:
-        more = self._content.read(self._limits.block_bytes)
-        self._is_ended = len(more) < self._limits.block_bytes
+        more, size = b"", self._limits.block_bytes
+        while self._copies and len(more) < size:
+            more += self._copies[-1].read(size - len(more))
+            if len(more) < size:
+                self._copies.pop().close()
+        more += self._content.read(size - len(more))
+        self._is_ended = len(more) < size
         self._data += more
         if self._copy is not None:
             self._copy.write(more)
@@ -257,21 +274,6 @@ class Documents:
 
     def _damaged(self, why: str) -> InputError:
         return InputError(f"is cut short or damaged: line {self._line:,}: {why}")
-
-
-class _Again:
-    """What was kept of content, and then the rest of it."""
-
-    def __init__(self, kept: BinaryIO, content: ByteSource) -> None:
-        self._kept = kept
-        self._content = content
-
-    def read(self, size: int) -> bytes:
-        data = b"" if self._kept.closed else self._kept.read(size)
-        if len(data) < size:
-            self._kept.close()
-            data += self._content.read(size - len(data))
-        return data
 
 
 def _pruned(value: Any, node: Node, keys: list[Any]) -> Any:

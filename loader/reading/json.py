@@ -8,6 +8,7 @@ are read one by one (`objects`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import compress, starmap
 from typing import Any, Final
 
@@ -19,12 +20,11 @@ from loader.reading import header, lists, objects, rejected
 from loader.reading.batch import EventBatch, Reject
 from loader.reading.brackets import is_document
 from loader.reading.documents import Documents
-from loader.reading.extract import extract
 from loader.reading.fields import ITEMS, Node, Path, alike, arrays, chain, tree
 from loader.reading.limits import Limits
 from loader.reading.lines import Blocks
 from loader.reading.mapping import Mapping as Meaning
-from loader.reading.pieces import Pieces
+from loader.reading.pieces import Around, Pieces
 from loader.reading.rows import Assembler, Broken, Origins, Rows
 from loader.reading.streams import ByteSource
 from loader.reading.uniform import Uniform
@@ -69,12 +69,14 @@ class JsonReader:
     def _pieces(self, start: bytes) -> Iterator[tuple[Pieces, Broken]]:
         """Cut the content into texts that should be an object each."""
         if is_document(start, self._limits.line_bytes):
-            documents = Documents(self._content, start, self._limits)
-            documents.paths = [list(paths.values()) for paths in self._paths.values()]
-            documents.wanted = self._tree
-            documents.way = self._way
-            for pieces, long in documents:
-                yield pieces, Broken(len(long), long)
+            yield from Documents(
+                self._content,
+                start,
+                self._limits,
+                paths=[paths.values() for paths in self._paths.values()],
+                wanted=self._tree,
+                way=self._way,
+            )
             return
         for block in self._blocks:
             # A gigabyte of empty lines is no work.
@@ -89,6 +91,7 @@ class JsonReader:
         self._values = dict.fromkeys((*mapping.needed_columns, *mapping.compared_columns))
         self._tree = self._node(mapping.options)
         self._needed = self._node(self._values)
+        self._wanted = self._node(self._values, mapping.attributes)
         self._way = chain(path for paths in self._paths.values() for path in paths.values())
 
     def _node(self, names: Iterable[str], kept: Iterable[str] = ()) -> Node:
@@ -101,8 +104,7 @@ class JsonReader:
         """Look at the first objects, for how the keys are written."""
         self._is_started = True
         why = ""
-        for number in range(len(texts)):
-            text = texts[number]
+        for number, text in enumerate(texts):
             if not text.strip():
                 continue
             try:
@@ -140,15 +142,9 @@ class JsonReader:
     ) -> tuple[EventBatch | None, NDArray[np.bool_]]:
         """Return a batch of objects, and which of them it has."""
         way = texts.around.way
-        found: Mapping[str, Any]
-        node = _inside(self._needed, way)
-        is_quick = not self._mapping.attributes
-        if is_quick and (batch := self._uniform.read(texts, node)) is not None:
-            found, events = extract(node, batch)
-            are_read = np.ones(len(texts), np.bool_)
-        else:
-            node = _inside(self._node(self._values, self._mapping.attributes), way)
-            found, events, are_read = unpack(node, texts)
+        node = _inside(self._wanted, way)
+        items = replace(texts, around=Around())
+        found, events, are_read = self._uniform.read(node, items) or unpack(node, items)
         if not are_read.any():
             return None, are_read
         # What stands around them all is read once.

@@ -21,11 +21,11 @@ from loader.reading.fields import ITEMS, Node, Path, Step, alike, arrays, parse,
 from loader.reading.limits import DEEPEST
 
 TWICE: Final = 'the key "{}" is there twice'
-_ANY: Final = msgspec.json.Decoder()
+ANY: Final = msgspec.json.Decoder()
 ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 # Take one object or array apart, and leave what is in it as it is written.
-MEMBERS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
-ITEMS_OF: Final = msgspec.json.Decoder(list[msgspec.Raw])
+MEMBERS: Final[Any] = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
+ITEMS_OF: Final[Any] = msgspec.json.Decoder(list[msgspec.Raw] | None)
 # What Python reads and msgspec does not.
 _BEYOND: Final = re.compile(rb"NaN|Infinity|\\u[dD][89a-fA-F]|[\x80-\xff]|\d{300}|[eE]\+?\d{3}")
 _KINDS: Final = {
@@ -76,7 +76,7 @@ def read(text: bytes) -> list[tuple[bytes, dict[str, Any]]]:
     """
     if not is_too_deep(text):
         try:
-            _ANY.decode(text)
+            ANY.decode(text)
         except ERRORS as error:
             if "trailing characters" not in str(error) and not _BEYOND.search(text):
                 raise NotAnObjectError from error
@@ -116,10 +116,7 @@ def read_slowly(text: bytes) -> list[tuple[bytes, dict[str, Any]]]:
 def value_of(document: Any, path: Path, places: Sequence[int]) -> Any:
     """Return what a path leads to; None where it leads nowhere.
 
-    Args:
-        document: where it begins.
-        path: the way.
-        places: which item to take of each array on the way.
+    ``places`` say which item to take of each array on the way.
     """
     numbers = iter(places)
     steps = tuple(next(numbers) if step is ITEMS else step for step in path)

@@ -23,10 +23,10 @@ def between(starts: NDArray[np.int64], ends: NDArray[np.int64], size: int) -> ND
     return np.repeat(stops - np.cumsum(counts), counts) + np.arange(counts.sum())
 
 
-def blanked(data: bytes, places: NDArray[np.int64], size: int) -> bytes:
-    """Return the beginning of content with line feeds in these places."""
+def blanked(data: bytes, starts: NDArray[np.int64], ends: NDArray[np.int64], size: int) -> bytes:
+    """Return the beginning of content with line feeds between these spans."""
     seen = np.frombuffer(data, np.uint8)[:size].copy()
-    seen[places] = LF
+    seen[between(starts, ends, size)] = LF
     return seen.tobytes()
 
 
@@ -99,8 +99,7 @@ class Pieces(Sequence[bytes]):
         if are_wanted.all():
             return self
         some: Pieces = self[are_wanted]
-        size = len(self.data)
-        return replace(some, data=blanked(self.data, between(some.starts, some.ends, size), size))
+        return replace(some, data=blanked(self.data, some.starts, some.ends, len(self.data)))
 
     @cached_property
     def sizes(self) -> NDArray[np.int64]:

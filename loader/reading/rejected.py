@@ -61,13 +61,10 @@ class Stood(Origins):
 def why(  # noqa: PLR0911
     document: Any, path: Path, places: Sequence[int], first: int = 0
 ) -> str | None:
-    """Say why there is no usable value; None when the value itself is at fault.
+    """Say why a path leads to no usable value; None when the value itself is at fault.
 
-    Args:
-        document: where it should be.
-        path: the way to it.
-        places: which item to take of each array on the way.
-        first: number of the first item that there is of the outermost array.
+    ``places`` say which item to take of each array on the way; of the outermost, the document has
+    only those from the ``first`` on.
     """
     named = [number + (0 if at else first) for at, number in enumerate(places)]
     for at, step in enumerate(path):
@@ -111,7 +108,7 @@ def cut(text: bytes, way: Path, places: Sequence[int]) -> bytes:
             return b"[" + cut(bytes(items[places[0]]), rest, places[1:]) + b"]"
         items[step] = msgspec.Raw(cut(bytes(items[step]), rest, places))
         return msgspec.json.encode(items)
-    except (*ERRORS, KeyError, IndexError):
+    except (*ERRORS, KeyError, IndexError, TypeError):
         # The array is none, or the text is one that only Python reads.
         return text
 
@@ -122,7 +119,7 @@ def offset(text: bytes, way: Path, places: Sequence[int]) -> int:
         return 0
     numbers = iter(places)
     part: Any = text
-    with suppress(*ERRORS, KeyError, IndexError, StopIteration):
+    with suppress(*ERRORS, KeyError, IndexError, TypeError, StopIteration):
         for step in way:
             if isinstance(step, str):
                 part = MEMBERS.decode(part)[step]

@@ -6,37 +6,42 @@ Python.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
-from typing import Any, Final
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from loader.reading import objects
-from loader.reading.arrow import ArrowError, DataType, RecordBatch, arrow_json, pa
+from loader.reading.arrow import Array, ArrowError, DataType, arrow_json, pa
+from loader.reading.extract import Events, extract
 from loader.reading.fields import Node
-from loader.reading.mapping import Mapping
-from loader.reading.pieces import Around, Pieces
-
-# Of such units, a binary fraction has all digits that count.
-FRACTIONS: Final = 1_000_000
+from loader.reading.mapping import Mapping as Meaning
+from loader.reading.pieces import Pieces
+from loader.reading.times.calendar import SECOND
 
 
 class Uniform:
     """Reads objects all at once, or not at all.
 
     Args:
-        mapping: which columns mean what.
+        meaning: which columns mean what.
         per_second: the unit of times that are numbers; None for no such.
     """
 
-    def __init__(self, mapping: Mapping, per_second: int | None) -> None:
-        self._mapping = mapping
+    def __init__(self, meaning: Meaning, per_second: int | None) -> None:
+        self._meaning = meaning
         self._per_second = per_second or 0
 
-    def read(self, texts: Pieces, node: Node) -> RecordBatch | None:
-        """Return what is wanted of objects; None where they are not all alike."""
-        # The items alone, without what stands around each.
+    def read(
+        self, node: Node, texts: Pieces
+    ) -> tuple[Mapping[str, Array], Events, NDArray[np.bool_]] | None:
+        """Find what is wanted of objects as `unpack` does; None where they are not all alike."""
+        if self._meaning.attributes:
+            return None
         try:
-            _, example = objects.read_slowly(replace(texts, around=Around())[0])[0]
+            _, example = objects.read_slowly(texts[0])[0]
         except objects.NotAnObjectError:
             return None
         kind = self._type(node, example)
@@ -57,7 +62,9 @@ class Uniform:
         columns = [column.combine_chunks() for column in table.columns]
         batch = pa.RecordBatch.from_arrays(columns, schema=schema)
         # With several objects in a text there are more.
-        return batch if len(batch) == len(texts) else None
+        if len(batch) != len(texts):
+            return None
+        return *extract(node, batch), np.ones(len(texts), np.bool_)
 
     def _type(self, node: Node, value: Any) -> DataType | None:
         """Return the type of values of which one is known; None where Arrow has none."""
@@ -80,10 +87,11 @@ class Uniform:
         if isinstance(value, bool) or not isinstance(value, int | objects.Number):
             return None
         is_whole = isinstance(value, int)
-        if not names.isdisjoint(self._mapping.time_columns):
+        if not names.isdisjoint(self._meaning.time_columns):
             if is_whole:
                 return pa.int64() if self._per_second else None
-            return pa.float64() if 0 < self._per_second <= FRACTIONS else None
-        if not names.isdisjoint(self._mapping.needed_columns):
+            # Of such units, a binary fraction has all digits that count.
+            return pa.float64() if 0 < self._per_second <= SECOND else None
+        if not names.isdisjoint(self._meaning.needed_columns):
             return pa.int64() if is_whole else None
         return pa.float64()

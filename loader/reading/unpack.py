@@ -11,7 +11,6 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import cache, partial
 from itertools import chain, compress
 from operator import attrgetter
@@ -23,17 +22,13 @@ from numpy.typing import NDArray
 
 from loader.reading.extract import Events
 from loader.reading.fields import Node
-from loader.reading.objects import ERRORS
-from loader.reading.pieces import Around, Pieces
+from loader.reading.objects import ANY, ERRORS, ITEMS_OF, MEMBERS
+from loader.reading.pieces import Pieces
 
 # Behind the name of a column whose text is wanted, and not the value; there the last of equal keys
 # counts.
 KEPT: Final = "\0\0"
 NULL: Final = msgspec.Raw(b"null")
-_ANY: Final = msgspec.json.Decoder()
-# Take one object or array apart, and leave what is in it as it is written.
-_MEMBERS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
-_ITEMS: Final = msgspec.json.Decoder(list[msgspec.Raw] | None)
 # Such a key cannot be a field of a class.
 _ODD_KEY: Final = re.compile(r'["\\\x00-\x1f]')
 # A key with an escape in it may be one that is looked for.
@@ -46,8 +41,6 @@ def unpack(node: Node, texts: Pieces) -> tuple[Mapping[str, list[Any]], Events, 
     Returns:
         The columns, empty for one that is nowhere; which events they are, and which of the texts.
     """
-    # The items alone, without what stands around each.
-    texts = replace(texts, around=Around())
     found = _Unpacked(len(texts))
     data = texts.data[int(texts.starts[0]) : int(texts.ends[-1])]
     found.is_escaped = b"\\" in data and bool(_ESCAPED_KEY.search(data))
@@ -56,7 +49,7 @@ def unpack(node: Node, texts: Pieces) -> tuple[Mapping[str, list[Any]], Events, 
     found.add(node, texts, data)
     while found.arrays is not None:
         (node, arrays), found.arrays = found.arrays, None
-        items = found.decoded(_ITEMS, arrays)[0]
+        items = found.decoded(ITEMS_OF, arrays)[0]
         lists = [[NULL] if one is None else one for one in items]
         found.events.enter(np.fromiter(map(len, lists), np.int64, len(lists)))
         found.add(node, list(chain.from_iterable(lists)))
@@ -86,12 +79,12 @@ class _Unpacked:
         """Add the columns that values are, or have inside of them."""
         level = len(self.events.places)
         for name in node.names:
-            found = values if _is_kept(name) else self.decoded(_ANY, values)[0]
+            found = values if _is_kept(name) else self.decoded(ANY, values)[0]
             self.columns[name] = list(found), level
         if any(isinstance(key, str) for key in node.keys):
             self._add_members(node, values, data)
         if any(isinstance(key, int) for key in node.keys):
-            lists = self.decoded(_ITEMS, values)[0]
+            lists = self.decoded(ITEMS_OF, values)[0]
             for key, child in node.keys.items():
                 if isinstance(key, int):
                     self.add(child, [one[key] if key < len(one or ()) else NULL for one in lists])
@@ -181,7 +174,7 @@ def _inside(objects: bytes) -> bytes:
     """Return the values of the members of objects, one on each line; of equal keys, of the last."""
     with suppress(*ERRORS):
         return b"\n".join(
-            chain.from_iterable((one or {}).values() for one in _MEMBERS.decode_lines(objects))
+            chain.from_iterable((one or {}).values() for one in MEMBERS.decode_lines(objects))
         )
     return b""
 
@@ -193,8 +186,4 @@ def _names_below(node: Node) -> list[str]:
 def _may_be_twice(key: bytes, text: bytes) -> bool:
     """Whether an object may have a key twice, not counting what its values have inside of them."""
     count = text.count(key)
-    if count < 2:
-        return False
-    with suppress(*ERRORS):
-        return bool(count - b" ".join((_MEMBERS.decode(text) or {}).values()).count(key) > 1)
-    return True
+    return count > 1 and count - _inside(text).count(key) > 1

@@ -431,6 +431,25 @@ def test_a_large_document_gives_what_a_small_one_gives(
     assert found == expected
 
 
+def test_any_number_of_large_documents_may_have_columns_behind_their_arrays(read: Read) -> None:
+    document = json.dumps({"a": [{"t": TIME, "k": "car"}] * 3, "s": "gate"}).encode()
+    limits = Limits(block_bytes=200, line_bytes=100)
+    found = read(b"\n".join([document] * 1100), "a.json", limits, **PATHS)
+    assert found.events == [(MOMENT, "car", "gate")] * 3300
+
+
+@pytest.mark.parametrize("long", ["y" * 300, "]{" * 150, "\\" * 150])
+def test_an_object_that_is_too_long_and_has_no_array_takes_none_of_the_next(
+    read: Read, long: str
+) -> None:
+    event = {"a": [{"t": TIME, "k": "car"}], "s": "gate"}
+    limits = Limits(block_bytes=50, line_bytes=200, raw_bytes=20)
+    found = read(as_json({"x": long, "s": "gate"}, event), "a.json", limits, **PATHS)
+    assert found.events == [(MOMENT, "car", "gate")]
+    assert found.lines == [1]
+    assert "more than the 200 allowed" in found.reasons[0]
+
+
 def test_a_large_document_that_is_damaged_behind_its_array_is_refused(read: Read) -> None:
     content = json.dumps({"a": [{"t": TIME, "k": "car"}] * 100, "s": "gate"}).encode()
     limits = Limits(block_bytes=300, line_bytes=250, raw_bytes=50)
