@@ -4,7 +4,7 @@ import os
 import stat
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import islice
@@ -52,22 +52,53 @@ class Reading:
 
     def __init__(
         self,
-        reader: Reader,
-        stored: Counted,
+        an_input: Input,
+        whole: BinaryIO,
+        file: BinaryIO,
+        mapping: Mapping,
+        limits: Limits,
         *,
-        fingerprint: str | None,
-        bytes_total: int | None,
-        finish: Callable[[], str],
-        origin: str,
+        hashing: bool,
     ) -> None:
-        self.fingerprint = fingerprint
-        self.bytes_total = bytes_total
+        """Look at what was opened: a file, and what an archive, which that is, has in it."""
+        self._whole = whole
+        self._before = before = _regular(whole)
+        if before is not None and before.st_size == 0:
+            raise InputError("is empty")
+        # Whoever hands us an open file may have read a part of it, which is not ours.
+        begin = 0 if before is None else file.tell()
+        start = Content(Counted(file), None, hashing=False).read(SNIFFED)
+        an_input = _by_looking(an_input, mapping, start, is_file=before is not None)
+        self._origin = an_input.origin
+        self._meaning = mapping.meaning(an_input.format)
+        self._stored = Counted(file, start=start)
+        self.fingerprint: str | None = None
+        self.bytes_total = before.st_size if before is not None and file is whole else None
+        if before is not None:
+            if hashing:
+                content = Content(self._stored, an_input.compression, hashing=True)
+                while content.read(_HASHED_AT_ONCE):
+                    pass
+                self.fingerprint = content.digest(self._meaning)
+            file.seek(begin)
+            self._stored = Counted(file)
+        self._content = Content(self._stored, an_input.compression, hashing=before is None)
+        text = Decoded(self._content, mapping.encoding)
+        self._reader: Reader
+        match an_input.format:
+            case "csv":
+                self._reader = CsvReader(text, mapping, limits)
+            # What CSV does not need takes a twentieth of a second to import.
+            case "ndjson":
+                from loader.reading.json import JsonReader  # noqa: PLC0415
+
+                self._reader = JsonReader(text, mapping, limits)
+            case "parquet":
+                from loader.reading.parquet import ParquetReader  # noqa: PLC0415
+
+                self._reader = ParquetReader(file, self._stored, mapping, limits)
+        self._batches = Prefetch(self._reader)
         self.gate: Gate | None = None
-        self._reader = reader
-        self._stored = stored
-        self._finish = finish
-        self._origin = origin
-        self._batches = Prefetch(reader)
 
     @property
     def bytes_read(self) -> int:
@@ -87,7 +118,10 @@ class Reading:
         self._reader.assembler.gate = self.gate
         with about(self._origin):
             yield from self._batches
-            self.fingerprint = self._finish()
+            if self._before is None:
+                self.fingerprint = self._content.digest(self._meaning)
+            elif _version(self._before) != _version(os.fstat(self._whole.fileno())):
+                raise InputError("was changed while it was read; load it when it is complete")
 
     def first(self) -> tuple[EventBatch, ...]:
         """Return the first batches, and read no more: what JSON has of a block may come in two."""
@@ -112,69 +146,9 @@ def open_reading(
     with ExitStack() as stack:
         whole, file = stack.enter_context(_opened(an_input))
         with about(an_input.origin):
-            reading = _reading(an_input, whole, file, mapping, limits or Limits(), hashing=hashing)
+            reading = Reading(an_input, whole, file, mapping, limits or Limits(), hashing=hashing)
         stack.callback(reading.close)
         yield reading
-
-
-def _reading(
-    an_input: Input,
-    whole: BinaryIO,
-    file: BinaryIO,
-    mapping: Mapping,
-    limits: Limits,
-    *,
-    hashing: bool,
-) -> Reading:
-    before = _regular(whole)
-    if before is not None and before.st_size == 0:
-        raise InputError("is empty")
-    # Whoever hands us an open file may have read a part of it, which is not ours.
-    begin = 0 if before is None else file.tell()
-    start = Content(Counted(file), None, hashing=False).read(SNIFFED)
-    an_input = _by_looking(an_input, mapping, start, is_file=before is not None)
-    meaning = mapping.meaning(an_input.format)
-    stored, fingerprint = Counted(file, start=start), None
-    if before is not None:
-        if hashing:
-            content = Content(stored, an_input.compression, hashing=True)
-            while content.read(_HASHED_AT_ONCE):
-                pass
-            fingerprint = content.digest(meaning)
-        file.seek(begin)
-        stored = Counted(file)
-    content = Content(stored, an_input.compression, hashing=before is None)
-
-    def finish() -> str:
-        if before is None or fingerprint is None:
-            return content.digest(meaning)
-        after = os.fstat(whole.fileno())
-        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-            raise InputError("was changed while it was read; load it when it is complete")
-        return fingerprint
-
-    text = Decoded(content, mapping.encoding)
-    reader: Reader
-    match an_input.format:
-        case "csv":
-            reader = CsvReader(text, mapping, limits)
-        # What CSV does not need takes a twentieth of a second to import.
-        case "ndjson":
-            from loader.reading.json import JsonReader  # noqa: PLC0415
-
-            reader = JsonReader(text, mapping, limits)
-        case "parquet":
-            from loader.reading.parquet import ParquetReader  # noqa: PLC0415
-
-            reader = ParquetReader(file, stored, mapping, limits)
-    return Reading(
-        reader,
-        stored,
-        fingerprint=fingerprint,
-        bytes_total=before.st_size if before is not None and file is whole else None,
-        finish=finish,
-        origin=an_input.origin,
-    )
 
 
 def _by_looking(an_input: Input, mapping: Mapping, start: bytes, *, is_file: bool) -> Input:
@@ -248,11 +222,11 @@ def open_stored(an_input: Input) -> Iterator[BinaryIO]:
         with stdin:
             yield stdin
         return
-    with ExitStack() as stack:
-        try:
-            file = stack.enter_context(Path(an_input.origin).open("rb", buffering=0))
-        except OSError as error:
-            raise InputError(f"{an_input.origin}: {error.strerror}") from error
+    try:
+        file = Path(an_input.origin).open("rb", buffering=0)  # noqa: SIM115
+    except OSError as error:
+        raise InputError(f"{an_input.origin}: {error.strerror}") from error
+    with file:
         yield file
 
 
@@ -263,3 +237,7 @@ def _regular(file: BinaryIO) -> os.stat_result | None:
     except OSError:
         return None
     return found if stat.S_ISREG(found.st_mode) else None
+
+
+def _version(of: os.stat_result) -> tuple[int, int]:
+    return of.st_size, of.st_mtime_ns

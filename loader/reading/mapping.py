@@ -199,18 +199,14 @@ class Mapping:
             "type_map": sorted(self.type_map.items()),
             "attributes": self.attributes,
         }
+        # Only if they are there, so that who does without finds what was loaded before.
+        later = ["type_pattern", "source_pattern", "encoding", "repeated_hour", "type"]
         if of == "csv":
             options |= {"delimiter": self.separator, "columns": self.columns}
-            if self.skip_lines:
-                options["skip_lines"] = self.skip_lines
-        # Only if they are there, so that who does without finds what was loaded before.
-        for name in ("type_pattern", "source_pattern", "encoding"):
-            if (pattern := getattr(self, name)) is not None:
-                options[name] = pattern
-        if self.repeated_hour != "reject":
-            options["repeated_hour"] = self.repeated_hour
-        if self.type is not None:
-            options["type"] = self.type
+            later.append("skip_lines")
+        for name in later:
+            if (value := getattr(self, name)) != getattr(Mapping, name):
+                options[name] = value
         if self.selection is not None and (selected := self.selection.described()):
             options["selection"] = selected
         return json.dumps(options, sort_keys=True, ensure_ascii=True).encode()

@@ -87,20 +87,13 @@ def _expand(path: str, mapping: Mapping) -> list[Input]:
     if path == "":
         # Not the current directory: more likely a variable that is not set.
         raise InputError('"": an empty name; for the files of the current directory say .')
-    if Path(path).is_dir():
-        return _directory(path, mapping)
-    if Path(path).exists():
-        return file_inputs(path, mapping)
     # The shell expands globs mostly; not in a container's command or a crontab.
-    found = sorted(glob.glob(path, recursive=True))  # noqa: PTH207
+    found = [path] if Path(path).exists() else sorted(glob.glob(path, recursive=True))  # noqa: PTH207
     if not found:
         raise InputError(f"{path}: no such file or directory")
     inputs: list[Input] = []
     for one in found:
-        if Path(one).is_dir():
-            inputs += _directory(one, mapping)
-        else:
-            inputs += file_inputs(one, mapping)
+        inputs += (_directory if Path(one).is_dir() else file_inputs)(one, mapping)
     return inputs
 
 

@@ -117,15 +117,11 @@ class Selection:
 
     def described(self) -> dict[str, Any]:
         """Return it as JSON can hold it; equal selections give equal values."""
-        found: dict[str, Any] = {}
-        for name, wanted in (("types", self.types), ("sources", self.sources)):
-            if wanted is not None:
-                found[name] = sorted(set(wanted))
+        several = {"types": self.types, "sources": self.sources, "where": self.where}
+        found: dict[str, Any] = {name: sorted(set(one)) for name, one in several.items() if one}
         for name, moment in (("since", self.since), ("until", self.until)):
             if moment is not None:
                 found[name] = moment.astimezone(UTC).isoformat()
-        if self.where:
-            found["where"] = sorted(set(self.where))
         if self.within is not None and (within := self.within.described()):
             found["within"] = within
         return found

@@ -191,19 +191,20 @@ class Decoded:
         """Return so many bytes, fewer only at the end."""
         if not self._is_begun:
             self._begin(size)
-        if self._decoder is None:
-            data, self._rest = self._rest[:size], self._rest[size:]
-            return data if len(data) == size else data + self._content.read(size - len(data))
         while len(self._rest) < size and not self._is_ended:
-            stored = self._content.read(size)
-            self._is_ended = not stored
+            # What is decoded may become shorter.
+            wanted = size if self._decoder else size - len(self._rest)
+            stored = self._content.read(wanted)
+            self._is_ended = len(stored) < wanted
             self._rest += self._decoded(stored)
         data, self._rest = self._rest[:size], self._rest[size:]
         return data
 
     def _begin(self, size: int) -> None:
         self._is_begun = True
-        start = self._content.read(max(size, 4))
+        wanted = max(size, 4)
+        start = self._content.read(wanted)
+        self._is_ended = len(start) < wanted
         for mark, encoding in _MARKS.items():
             if start.startswith(mark):
                 self._encoding = encoding
@@ -212,15 +213,13 @@ class Decoded:
         name = codecs.lookup(self._encoding).name
         if start and name in ("utf-16", "utf-32"):
             raise InputError(f"has no mark to tell its bytes' order: --encoding {name}-le or -be")
-        if name == "utf-8":
-            self._rest = start
-        else:
+        if name != "utf-8":
             self._decoder = codecs.getincrementaldecoder(self._encoding)("no_text")
-            self._rest = self._decoded(start)
+        self._rest = self._decoded(start)
 
     def _decoded(self, stored: bytes) -> bytes:
         if self._decoder is None:
-            raise AssertionError("nothing to decode")
+            return stored
         return self._decoder.decode(stored, self._is_ended).encode("utf-8", "surrogateescape")
 
 
