@@ -54,9 +54,8 @@ def member(column: Array) -> Member:
     kind = column.type
     if pa.types.is_dictionary(kind):
         return member(column.dictionary_decode())
-    if pa.types.is_null(kind):
-        return column.cast(pa.string()), None
-    if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind):
+    as_they_are = (pa.types.is_null, pa.types.is_boolean, pa.types.is_integer, pa.types.is_decimal)
+    if any(is_kind(kind) for is_kind in as_they_are):
         return column.cast(pa.string()), None
     if pa.types.is_floating(kind):
         # What JSON has no number for becomes text, as PostgreSQL's own to_jsonb does.

@@ -3,12 +3,11 @@
 Nothing is proposed that was not tried: the beginning is read as a load would read it.
 """
 
-import dataclasses
 import re
 from collections import abc
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import islice, permutations
+from itertools import chain, islice, permutations
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -34,8 +33,6 @@ _CALLED: Final = {
 # What may be a date or a time of day.
 _PART: Final = re.compile(r"\d+[-./:]\d+", re.ASCII)
 _WORD: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
-
-_DEFAULTS: Final = {one.name: one.default for one in dataclasses.fields(Mapping)}
 
 Usual: TypeAlias = abc.Mapping[str, Any]
 Roles: TypeAlias = dict[str, dict[str, Options]]
@@ -107,10 +104,12 @@ def inspect(path: str, formats: abc.Mapping[str, KnownFormat], usual: Usual) -> 
             )
             for name, texts in values.items()
         ),
-        known=tuple(one.name for one in _fitting(formats, values, an_input.format)),
+        known=_fitting(formats, values, an_input.format),
     )
     stem = Path(path).name.split(".")[0] or "file"
-    for proposal in (*_known_ways(finding.known), *_ways(roles, stem)):
+    zones: tuple[Options, ...] = ({}, {"timezone": "UTC"})
+    known = ({"as": name} | zone for name in finding.known for zone in zones)
+    for proposal in chain(known, _ways(roles, stem)):
         found = _tried(finding, an_input, told | options | proposal, formats, usual)
         if found.options is not None:
             return found
@@ -145,7 +144,11 @@ def _tried(
         return replace(finding, problem=problem)
     return replace(
         finding,
-        options={name: one for name, one in options.items() if usual or one != _DEFAULTS.get(name)},
+        options={
+            name: one
+            for name, one in options.items()
+            if usual or one != getattr(Mapping, name, None)
+        },
         rows_usable=usable,
         rows_left_out=left_out,
         rows_rejected=sum(one.rows_rejected for one in batches),
@@ -155,7 +158,7 @@ def _tried(
 
 def _fitting(
     formats: abc.Mapping[str, KnownFormat], values: Values, form: Format
-) -> list[KnownFormat]:
+) -> tuple[str, ...]:
     """Return the formats all of whose columns are there, those with most columns first."""
     there = {fields.folded(name) for name in values}
     fitting = {
@@ -164,19 +167,13 @@ def _fitting(
         if len(named := _named(one)) > 1 and named <= there
         if one.options.get("format", form) == form
     }
-    return [formats[name] for name in sorted(fitting, key=lambda name: -fitting[name])]
+    return tuple(sorted(fitting, key=lambda name: -fitting[name]))
 
 
 def _named(known: KnownFormat) -> set[str]:
     one_each = ("time_column", "type_column", "source_column")
     named = {known.options[one] for one in one_each if one in known.options}
     return {fields.folded(name) for name in named | set(known.options.get("attributes", ()))}
-
-
-def _known_ways(names: abc.Iterable[str]) -> Iterator[Options]:
-    for name in names:
-        yield {"as": name}
-        yield {"as": name, "timezone": "UTC"}
 
 
 def _ways(roles: Roles, stem: str) -> Iterator[Options]:
