@@ -1,7 +1,7 @@
 {% macro check_run() %}
-    {#- dbt writes it between quotation marks as it is. -#}
-    {%- if '"' in target.schema -%}
-        {%- do exceptions.raise_compiler_error("the schema of the target, " ~ target.schema ~ ", has a quotation mark: choose another DBT_SCHEMA") -%}
+    {#- dbt writes it between quotation marks as it is, and into statements with parameters for seeds. -#}
+    {%- if '"' in target.schema or '%' in target.schema -%}
+        {%- do exceptions.raise_compiler_error("the schema of the target, " ~ target.schema ~ ", has a quotation mark or a %: choose another DBT_SCHEMA") -%}
     {%- endif -%}
     {%- if target.schema.endswith('_internal') or target.schema.encode('utf-8') | length > 54 -%}
         {%- do exceptions.raise_compiler_error(

@@ -192,12 +192,13 @@ def check_rebuild_below_views_of_others(
     assert conn.execute(HOURLY_INDEXES).fetchall() == indexes
 
 
-def test_a_schema_with_a_quotation_mark_is_refused(
-    dbt: Dbt, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("schema", ['analytics"; drop schema raw; --', "100%s"])
+def test_a_schema_that_dbt_cannot_quote_is_refused(
+    dbt: Dbt, monkeypatch: pytest.MonkeyPatch, schema: str
 ) -> None:
-    monkeypatch.setenv("DBT_SCHEMA", 'analytics"; drop schema raw; --')
+    monkeypatch.setenv("DBT_SCHEMA", schema)
     parsed = dbtRunner().invoke(["parse", *dbt_options(dbt.profiles, dbt.target)])
-    assert "has a quotation mark: choose another DBT_SCHEMA" in str(parsed.exception)
+    assert "has a quotation mark or a %: choose another DBT_SCHEMA" in str(parsed.exception)
 
 
 def test_each_role_does_its_work_and_nothing_else(
