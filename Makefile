@@ -41,6 +41,8 @@ endef
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "video-events needs Python 3.11 or newer, and $(PYTHON) is not:" \
 			"make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
+	@case "$$PWD" in *[\'\"\`\$$]*) echo "pip works in no folder with a quote or a \$$ in its path: move $$PWD" >&2; \
+		exit 1 ;; esac
 	@"$(PYTHON)" -m venv .venv || { \
 		echo "$(PYTHON) cannot make a virtual environment; on Debian and Ubuntu:" \
 			"apt-get install python3-venv" >&2; exit 1; }

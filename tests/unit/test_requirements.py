@@ -1,6 +1,7 @@
 """The lock files agree with each other, and name no registry."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,19 @@ def pins(name: str) -> set[str]:
 def test_the_demo_and_the_tests_run_on_the_same_versions() -> None:
     assert len(pins("runtime.txt")) > 20
     assert pins("runtime.txt") <= pins("dev.txt")
+
+
+@pytest.mark.parametrize("name", ["it's", "a$b", 'a"b', "a`b"])
+def test_a_path_that_pip_does_not_work_in_is_told_before(tmp_path: Path, name: str) -> None:
+    place = tmp_path / name
+    place.mkdir()
+    command = ["make", "-f", str(REQUIREMENTS.parent / "Makefile"), ".venv/created"]
+    done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert done.stderr.startswith(
+        f"pip works in no folder with a quote or a $ in its path: move {place}"
+    )
+    assert not list(place.iterdir())
 
 
 def test_no_registry_is_written_down() -> None:
