@@ -72,6 +72,11 @@ def test_names_choose(tmp_path: Path) -> None:
         find_destination(given)
 
 
+def test_a_file_as_editors_on_windows_write_it(tmp_path: Path) -> None:
+    text = "\ufeff" + WHOLE.replace("\n", "\r\n")
+    assert len(find_destinations(settings(tmp_path, text))) == 2
+
+
 def test_without_a_file_there_is_one_database(tmp_path: Path) -> None:
     given = settings(tmp_path, None, LOADER_DSN="host=x", LOADER_PARTITION_BY="day")
     (only,) = find_destinations(given)
