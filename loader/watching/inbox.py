@@ -145,6 +145,8 @@ class Inbox:
                 now = see(seen.path)
                 if now is None or now.inode != seen.inode:
                     return None
+                # Whoever empties the directory may take our folders away too.
+                (self._directory / folder).mkdir(exist_ok=True)
                 target = self._free_path(folder, seen.path.name)
                 try:
                     seen.path.rename(target)
@@ -208,7 +210,9 @@ class Inbox:
 
     @contextmanager
     def _moving(self) -> Iterator[None]:
-        with (self._directory / "loading" / ".lock").open("w") as file:
+        loading = self._directory / "loading"
+        loading.mkdir(exist_ok=True)
+        with (loading / ".lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 

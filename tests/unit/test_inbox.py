@@ -1,4 +1,5 @@
 import resource
+import shutil
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,16 @@ def test_only_the_file_that_was_seen_is_moved(inbox: Inbox, tmp_path: Path) -> N
     assert inbox.put(seen, "done") is None
     assert path.read_text() == "new"
     assert sorted(file.name for file in (tmp_path / "done").iterdir()) == ["a.csv"]
+
+
+def test_folders_that_were_taken_away_are_made_again(inbox: Inbox, tmp_path: Path) -> None:
+    for folder in tmp_path.iterdir():
+        shutil.rmtree(folder)
+    (tmp_path / "a.csv").write_text("some")
+    (seen,) = inbox.look().files
+    taken = inbox.take(seen)
+    assert taken is not None
+    assert inbox.put(taken, "done") == tmp_path / "done" / "a.csv"
 
 
 def test_only_a_file_that_is_as_it_was_seen_is_taken(inbox: Inbox, tmp_path: Path) -> None:
