@@ -4,50 +4,35 @@ What is found is written under the load, as its events are, and is seen when the
 sources then stand is written in the transaction that publishes it. So a load that fails, or is
 loaded already, raises nothing, and a crash loses nothing. Notifications go out after the commit.
 
-Where nothing comes any more, the clock tells: see ``EarlyAlerts.rest``.
+Where nothing comes any more, the clock tells: see ``Clock``.
 """
 
 from __future__ import annotations
 
-import json
-import math
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
-from typing import Any, Final, LiteralString
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from psycopg import Connection, Cursor, sql
+from psycopg import Connection, Cursor
 
+from loader.alerting import states
+from loader.alerting.clock import Clock
 from loader.alerting.detector import Detector, Found
 from loader.alerting.notify import Destination, EarlyAlert
 from loader.alerting.relay import Relay
 from loader.alerting.rules import Definitions
-from loader.alerting.states import SourceState
-from loader.database.connection import connect
-from loader.database.queries import query, template, value, values
+from loader.database.queries import query
 from loader.loading.encode import Rows
 from loader.loading.observer import Observer
 
 _REPLAYED_AT_ONCE: Final = 50_000
 _WRITTEN_AT_ONCE: Final = 1000
-# Between two looks by the clock: silences are told so late at most; others load too.
-_SHORTEST_REST_SECONDS: Final = 5.0
-_LONGEST_REST_SECONDS: Final = 300.0
-# What fell due while nobody could load may only wait to be loaded by somebody who is slower. Who
-# did not look for as long was away, too: the database, the machine, or busy with a load.
-_PATIENCE: Final = timedelta(minutes=10) // timedelta(microseconds=1)
-
 _COPY: Final = (
     "copy raw.early_alerts (triggered_at, source_id, rule_name, category, started_at, load_id)"
     " from stdin"
 )
-
-
-def server_time(conn: Connection) -> int:
-    """Return the time, in microseconds since 1970, by the one clock that all loaders can see."""
-    return int(value(conn, "select extract(epoch from clock_timestamp()) * 1000000"))
 
 
 class EarlyAlerts(Observer):
@@ -75,14 +60,10 @@ class EarlyAlerts(Observer):
         cooldown: timedelta = timedelta(0),
         is_patient: bool = False,
     ) -> None:
-        self._dsn = dsn
-        self._is_patient = is_patient
-        # By the clock of the server: the last look, and the first one after we were away.
-        self._looked_at = self._back_at = 0
-        self._next_look = 0.0
         self._definitions = definitions
         self._cooldown = cooldown
         self._relay = Relay(dsn, destinations, payloads)
+        self._clock = Clock(dsn, definitions, cooldown, self._relay, is_patient=is_patient)
 
     def __enter__(self) -> EarlyAlerts:
         return self
@@ -92,55 +73,12 @@ class EarlyAlerts(Observer):
 
     def published(self, load_id: int) -> None:
         """Pass on the alerts of a published load, and those that a crash left; return at once."""
-        self._next_look = 0.0
+        self._clock.look_soon()
         self._relay.pass_on([load_id])
 
     def rest(self) -> float:
-        """Tell of sources that, by the clock, are silent for too long; return when to look again.
-
-        Only of those that were heard of in time before: what is loaded of last year makes nobody
-        silent today. Everything is in one transaction, and who else looks at the same time passes
-        over what is locked. So each silence is told once, by whoever is first.
-        """
-        if not self._definitions.of_absence:
-            return math.inf
-        wait = self._next_look - time.monotonic()
-        if wait > 0:
-            return wait
-        with connect(self._dsn, purpose="alerts") as conn:
-            now = server_time(conn)
-            if self._is_patient and now - self._looked_at > _PATIENCE:
-                self._back_at = now
-            expected_from = 0 if now - self._back_at >= _PATIENCE else self._back_at
-            alert_ids, due = self._tell_by_clock(conn, now, expected_from)
-        self._looked_at = now
-        # Also without any: a crash may have left some.
-        self._relay.pass_on(alert_ids=alert_ids)
-        wait = min(max((due - now) / 1e6, _SHORTEST_REST_SECONDS), _LONGEST_REST_SECONDS)
-        self._next_look = time.monotonic() + wait
-        return wait
-
-    def _tell_by_clock(
-        self, conn: Connection, now: int, expected_from: int
-    ) -> tuple[list[int], float]:
-        """Write what has fallen due; return which alerts these are, and when more will."""
-        detector = Detector(self._definitions, self._cooldown)
-        detector.states = _read_all(conn)
-        expected = detector.expected(detector.states, expected_from)
-        silent = sorted({source for due, source in expected if due <= now})
-        alert_ids: list[int] = []
-        if silent:
-            with conn.transaction():
-                # Whoever holds one of the others is about to write what is new of it.
-                detector.states, _ = _read(conn, silent, "for update skip locked")
-                found = detector.absences(
-                    now, detector.states, by="loaded_at", expected_from=expected_from
-                )
-                _save(conn, detector.states)
-                if found:
-                    columns = [list(column) for column in zip(*found, strict=True)]
-                    alert_ids = values(conn, query("add_early_alerts"), columns)
-        return alert_ids, min((due for due, _ in expected if due > now), default=math.inf)
+        """Tell of what the clock says; return in how many seconds to look again."""
+        return self._clock.rest()
 
     def begin(self, conn: Connection, load_id: int, *, is_deduped: bool) -> None:
         """Begin to watch a load; one that is deduped is read again from the table."""
@@ -166,8 +104,8 @@ class EarlyAlerts(Observer):
         if new:
             self._versions |= dict.fromkeys(new, 0)
             if not self._is_deduped:
-                states, versions = _read(self._conn, new)
-                self._detector.states |= states
+                known, versions = states.read(self._conn, new)
+                self._detector.states |= known
                 self._versions |= versions
         if not self._is_deduped:
             self._found += self._look(rows.event_time, rows.source_id, rows.event_type_id)
@@ -183,20 +121,20 @@ class EarlyAlerts(Observer):
         """
         if not self._versions:
             return
-        now = server_time(self._conn) if self._definitions.of_absence else 0
+        now = states.server_time(self._conn) if self._definitions.of_absence else 0
         # A clock that runs ahead makes nobody silent.
         until = min(self._bounds[1] if self._bounds else 0, now)
         # All at once and in one order, or two loads would wait for each other.
         elsewhere = self._silent_elsewhere(until)
         source_ids = sorted({*self._versions, *elsewhere})
         self._execute("add_alert_states", source_ids=source_ids)
-        states, versions = _read(self._conn, source_ids, "for update")
+        known, versions = states.read(self._conn, source_ids, "for update")
         stale = [
             source_id
             for source_id, version in self._versions.items()
             if self._is_deduped or version != versions[source_id]
         ]
-        self._detector.states |= {key: states[key] for key in (*stale, *elsewhere)}
+        self._detector.states |= {key: known[key] for key in (*stale, *elsewhere)}
         if stale:
             self._found = [found for found in self._found if found.source not in set(stale)]
             if self._has_written:
@@ -206,7 +144,7 @@ class EarlyAlerts(Observer):
         self._found += self._detector.absences(until, self._versions)
         self._found += self._detector.absences(until, elsewhere, by="newest_at")
         self._detector.hear(now, self._versions)
-        _save(self._conn, {key: self._detector.states[key] for key in source_ids})
+        states.save(self._conn, {key: self._detector.states[key] for key in source_ids})
         self._write()
 
     def _write(self) -> None:
@@ -241,7 +179,7 @@ class EarlyAlerts(Observer):
         """Return other sources that are silent for too long, before their states are locked."""
         if not self._definitions.of_absence:
             return set()
-        others = _read_all(self._conn)
+        others = states.read_all(self._conn)
         for source_id in self._versions:
             others.pop(source_id, None)
         self._detector.states |= others
@@ -267,29 +205,6 @@ class EarlyAlerts(Observer):
 
     def _execute(self, name: str, **parameters: object) -> Cursor:
         return self._conn.execute(query(name), parameters)
-
-
-def _read(
-    conn: Connection, source_ids: list[int], lock: LiteralString = ""
-) -> tuple[dict[int, SourceState], dict[int, int]]:
-    """Return the states of some sources, and the version of each."""
-    statement = template("alert_states").format(lock=sql.SQL(lock))
-    rows = conn.execute(statement, {"source_ids": source_ids}).fetchall()
-    states = {source_id: SourceState.from_json(state) for source_id, _, state in rows}
-    return states, {source_id: version for source_id, version, _ in rows}
-
-
-def _read_all(conn: Connection) -> dict[int, SourceState]:
-    """Return the states of all sources that have a name to be told by."""
-    return {
-        source_id: SourceState.from_json(state)
-        for source_id, state in conn.execute(query("all_alert_states"))
-    }
-
-
-def _save(conn: Connection, states: Mapping[int, SourceState]) -> None:
-    texts = [json.dumps(state.as_json()) for state in states.values()]
-    conn.execute(query("save_alert_states"), {"source_ids": list(states), "states": texts})
 
 
 def _texts(moments: Sequence[int]) -> list[str]:

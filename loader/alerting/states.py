@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, LiteralString, NamedTuple
+
+from psycopg import Connection, sql
+
+from loader.database.queries import query, template, value
 
 
 class Heard(NamedTuple):
@@ -57,3 +63,32 @@ class SourceState:
             heard={name: Heard(*times) for name, times in value.get("heard", {}).items()},
             alerted=dict(value.get("alerted", {})),
         )
+
+
+def server_time(conn: Connection) -> int:
+    """Return the time, in microseconds since 1970, by the one clock that all loaders can see."""
+    return int(value(conn, "select extract(epoch from clock_timestamp()) * 1000000"))
+
+
+def read(
+    conn: Connection, source_ids: list[int], lock: LiteralString = ""
+) -> tuple[dict[int, SourceState], dict[int, int]]:
+    """Return the states of some sources, and the version of each."""
+    statement = template("alert_states").format(lock=sql.SQL(lock))
+    rows = conn.execute(statement, {"source_ids": source_ids}).fetchall()
+    states = {source_id: SourceState.from_json(state) for source_id, _, state in rows}
+    return states, {source_id: version for source_id, version, _ in rows}
+
+
+def read_all(conn: Connection) -> dict[int, SourceState]:
+    """Return the states of all sources that have a name to be told by."""
+    return {
+        source_id: SourceState.from_json(state)
+        for source_id, state in conn.execute(query("all_alert_states"))
+    }
+
+
+def save(conn: Connection, states: Mapping[int, SourceState]) -> None:
+    """Write the states of some sources, by id."""
+    texts = [json.dumps(state.as_json()) for state in states.values()]
+    conn.execute(query("save_alert_states"), {"source_ids": list(states), "states": texts})

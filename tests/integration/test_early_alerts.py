@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from psycopg import Connection
 
-from loader.alerting import early_alerts, relay
+from loader.alerting import early_alerts, relay, states
 from loader.alerting.rules import read_definitions
 from loader.errors import DatabaseError
 from loader.process.signals import StopRequest
@@ -128,7 +128,7 @@ def silences(
         inbox=inbox,
         run_loader=run_loader,
         write=write,
-        set_clock=lambda at: monkeypatch.setattr(early_alerts, "server_time", clock(at)),
+        set_clock=lambda at: monkeypatch.setattr(states, "server_time", clock(at)),
     )
 
 
@@ -211,7 +211,7 @@ def test_of_many_that_look_at_once_one_tells(
         assert late.rest() == 300
         assert scalar(count) == 0
         silences.set_clock(901)
-        late._next_look = 0
+        late._clock.look_soon()
         late.rest()
         assert scalar(count) == 2
     conn.execute("truncate raw.early_alerts")
@@ -239,7 +239,7 @@ def test_what_fell_due_in_an_outage_waits_for_slower_ones(
 
         def told(second: float) -> object:
             silences.set_clock(second)
-            one._next_look = 0
+            one._clock.look_soon()
             one.rest()
             return scalar("select count(*) from raw.early_alerts")
 
@@ -249,10 +249,10 @@ def test_what_fell_due_in_an_outage_waits_for_slower_ones(
         # A camera with a clock that runs ahead.
         silences.load(8800, source="lane")
         assert told(800) == 1
-        one._dsn = "host=/nowhere"
+        one._clock._dsn = "host=/nowhere"
         with pytest.raises(DatabaseError):
             told(950)
-        one._dsn = silences.dsn
+        one._clock._dsn = silences.dsn
         assert told(9000) == 1
         # What falls due from then on is told at once.
         assert [told(second) for second in (9099, 9100, 9599, 9600)] == [1, 2, 2, 3]
@@ -294,7 +294,7 @@ def test_the_clock_is_that_of_the_server(conn: Connection) -> None:
     )
     conn.execute("set search_path = ahead, pg_catalog")
     begun = datetime.now(UTC).timestamp()
-    assert begun < early_alerts.server_time(conn) / 1e6 - 86400 < begun + PATIENCE
+    assert begun < states.server_time(conn) / 1e6 - 86400 < begun + PATIENCE
 
 
 def test_the_clock_is_asked_when_something_falls_due(silences: Silences) -> None:
@@ -304,19 +304,19 @@ def test_the_clock_is_asked_when_something_falls_due(silences: Silences) -> None
         silences.set_clock(120)
         assert one.rest() == 180
         # No database is asked before, except after a load.
-        one._dsn = "host=/nowhere"
+        one._clock._dsn = "host=/nowhere"
         assert 0 < one.rest() <= 180
         one.published(0)
         with pytest.raises(DatabaseError):
             one.rest()
-        one._dsn = silences.dsn
+        one._clock._dsn = silences.dsn
         silences.set_clock(299)
         assert one.rest() == 5
 
 
 def _watch_until(silences: tuple[str, Path, Path], second: float, step: int) -> None:
     dsn, inbox, rules = silences
-    vars(early_alerts)["server_time"] = clock(second)
+    vars(states)["server_time"] = clock(second)
     numbers = die_at_step(step)
     outcome = watch_once(loader_on(dsn), inbox, rules)
     (inbox / ".steps").write_text(str(next(numbers) - 1))

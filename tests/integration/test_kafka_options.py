@@ -258,7 +258,7 @@ def test_the_clock_tells_of_silences_when_all_is_loaded(
 
     def told(minute: int) -> list[str]:
         now = datetime(2024, 5, 13, 12, minute, tzinfo=UTC).timestamp() * 1e6
-        monkeypatch.setattr("loader.alerting.early_alerts.server_time", lambda _: int(now))
+        monkeypatch.setattr("loader.alerting.states.server_time", lambda _: int(now))
         outcome = topic.consume("--alert", "--rules", str(tmp_path))
         assert outcome.exit_code == 0, outcome.stderr
         return [line for line in outcome.stderr.splitlines() if "alert:" in line]
