@@ -89,7 +89,6 @@ class Gate:
         self.sources = sources
         self.leaves_out_old = leaves_out_old
         self._retained_from = retained_from
-        self._oldest = micros_of(retained_from) if retained_from is not None else None
         self._room = self._max_new = max_new
         self._layout = layout
         # The load creates partitions while the gate, ahead of it, opens them.
@@ -98,8 +97,8 @@ class Gate:
     def refuse(self, micros: NDArray[np.int64], good: NDArray[np.bool_]) -> NDArray[np.uint8]:
         """Return the `Refusal` of each of the good times, microseconds since 1970 in UTC."""
         refusals = np.zeros(len(micros), np.uint8)
-        if self._oldest is not None:
-            refusals[good & (micros < self._oldest)] = Refusal.OLD
+        if self._retained_from is not None:
+            refusals[good & (micros < micros_of(self._retained_from))] = Refusal.OLD
         are_kept = good & (refusals == Refusal.NONE)
         kept = micros[are_kept]
         if not len(kept):

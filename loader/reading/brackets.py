@@ -1,7 +1,5 @@
 """Brackets and quotes: what JSON is, and where it has what, without reading all of it."""
 
-from __future__ import annotations
-
 import json
 import re
 from typing import Final
@@ -19,9 +17,7 @@ _TOKEN: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"\s*(?P<colon>:)?)?|[\[\]{}]
 def is_document(start: bytes, longest: int) -> bool:
     """Tell whether content has something else than objects on its lines.
 
-    Args:
-        start: how the content begins, at least two lines of it or all.
-        longest: bytes that a line may have.
+    ``start`` has two lines of it or all; a line may have so many bytes.
     """
     lines = start.lstrip().split(b"\n", 2)
     if lines[0].startswith(b"["):

@@ -5,8 +5,6 @@ arrays too, and from arrays in these. One that is larger than a row may be is cu
 items of the array that the columns lie in, each with what stands around it.
 """
 
-from __future__ import annotations
-
 import re
 import tempfile
 from collections.abc import Collection, Iterator

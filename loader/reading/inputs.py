@@ -108,7 +108,7 @@ class Reading:
     @property
     def header(self) -> bytes | None:
         """Header line of CSV as it stood there; known from the first batch on."""
-        return self._reader.header
+        return self._reader.header if isinstance(self._reader, CsvReader) else None
 
     def __iter__(self) -> Iterator[EventBatch]:
         """Yield the events and rejects in the order of the input.
@@ -144,7 +144,7 @@ def open_reading(
     """
     mapping = mapping.of_file(an_input.path)
     with ExitStack() as stack:
-        whole, file = stack.enter_context(_opened(an_input))
+        whole, file = stack.enter_context(opened(an_input))
         with about(an_input.origin):
             reading = Reading(an_input, whole, file, mapping, limits or Limits(), hashing=hashing)
         stack.callback(reading.close)
@@ -176,7 +176,7 @@ def _by_looking(an_input: Input, mapping: Mapping, start: bytes, *, is_file: boo
 
 def beginning(an_input: Input, size: int) -> bytes:
     """Return the first bytes of the content of a file, as UTF-8 if it has a mark."""
-    with open_content(an_input) as file, about(an_input.origin):
+    with opened(an_input) as (_, file), about(an_input.origin):
         start = file.read(SNIFFED)
         found = _by_looking(an_input, Mapping(), start, is_file=True).compression
         content = Content(Counted(file, start=start), found, hashing=False)
@@ -184,15 +184,8 @@ def beginning(an_input: Input, size: int) -> bytes:
 
 
 @contextmanager
-def open_content(an_input: Input) -> Iterator[BinaryIO]:
-    """Open a file, or what an archive has in it; InputError if that cannot be done."""
-    with _opened(an_input) as (_, file):
-        yield file
-
-
-@contextmanager
-def _opened(an_input: Input) -> Iterator[tuple[BinaryIO, BinaryIO]]:
-    """Open a file, and what an archive, which that is, has in it."""
+def opened(an_input: Input) -> Iterator[tuple[BinaryIO, BinaryIO]]:
+    """Open a file, and what an archive, which that is, has in it; InputError if it cannot be."""
     with ExitStack() as stack:
         whole = file = stack.enter_context(open_stored(an_input))
         if an_input.member is not None and _regular(whole) is not None:

@@ -5,8 +5,6 @@ brackets (`Documents`). Arrow reads those that are as the first ones are, many a
 are read one by one (`objects`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import compress, starmap
@@ -41,8 +39,6 @@ class JsonReader:
         InputError: on iterating, when it is something else altogether.
     """
 
-    header: bytes | None = None
-
     def __init__(self, content: ByteSource, mapping: Meaning, limits: Limits) -> None:
         self._content = content
         self._blocks = Blocks(content, limits)
@@ -51,16 +47,15 @@ class JsonReader:
         self.assembler = Assembler(mapping, limits)
         self._uniform = Uniform(mapping, self.assembler.clock.per_second)
         self._use({})
-        self._is_started = False
 
     def __iter__(self) -> Iterator[EventBatch]:
         """Yield batches; inside of a block, what is likely to be good comes first."""
         start = self._blocks.peek()
         header.check_text(start)
         is_empty = not start.lstrip().startswith(b"[")
-        for pieces, before in self._pieces(start):
+        for number, (pieces, before) in enumerate(self._pieces(start)):
             is_empty = is_empty and not pieces.data.strip() and not before.count
-            if not self._is_started:
+            if number == 0:
                 self._start(pieces)
             yield from self.batches(pieces, before)
         if is_empty:
@@ -102,7 +97,6 @@ class JsonReader:
 
     def _start(self, texts: Pieces) -> None:
         """Look at the first objects, for how the keys are written."""
-        self._is_started = True
         why = ""
         for number, text in enumerate(texts):
             if not text.strip():

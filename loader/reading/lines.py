@@ -1,7 +1,5 @@
 """Lines: content cut into blocks of whole lines, and where in a block they stand."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property

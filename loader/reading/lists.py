@@ -1,7 +1,5 @@
 """Lists: values of JSON as they were read, made into columns of Arrow."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from contextlib import suppress

@@ -4,8 +4,6 @@ This is the specification. What is quick is in `json`, and comes here with what 
 the words of a reject.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import re

@@ -28,8 +28,6 @@ class ParquetReader:
         InputError: it is no Parquet file, or lacks a column, or one is of an unusable type.
     """
 
-    header: bytes | None = None
-
     def __init__(self, file: BinaryIO, stored: Counted, mapping: Mapping, limits: Limits) -> None:
         self._stored = stored
         self._size = file.seek(0, io.SEEK_END)

@@ -1,7 +1,5 @@
 """Rejected objects: what is wrong with one, where it stands, and what is kept of it."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress

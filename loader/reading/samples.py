@@ -98,7 +98,7 @@ def columns(an_input: Input) -> tuple[Values, Options]:
 def _objects(an_input: Input) -> list[str]:
     """Return the first rows of Parquet as JSON."""
     try:
-        with inputs.open_content(an_input) as file:
+        with inputs.opened(an_input) as (_, file):
             for batch in pq.ParquetFile(file).iter_batches(_ROWS):
                 named = zip(batch.schema.names, batch.columns, strict=True)
                 members = {name: attributes.member(plain(column)) for name, column in named}

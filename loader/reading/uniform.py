@@ -4,10 +4,7 @@ It refuses what has a wanted key twice or of another kind, and reads while anoth
 Python.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from collections.abc import Set as AbstractSet
 from typing import Any
 
 import numpy as np
@@ -81,7 +78,7 @@ class Uniform:
         is_struct = all(isinstance(key, str) and kind is not None for key, kind in fields)
         return pa.struct(fields) if is_struct else None
 
-    def _type_of_column(self, names: AbstractSet[str], value: Any) -> DataType | None:
+    def _type_of_column(self, names: set[str], value: Any) -> DataType | None:
         if value is None or isinstance(value, str):
             return pa.string()
         if isinstance(value, bool) or not isinstance(value, int | objects.Number):

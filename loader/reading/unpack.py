@@ -5,8 +5,6 @@ them as it is written; at last it reads the values. What it refuses, and where a
 twice, is left to `objects`, which says the same of what both take.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
