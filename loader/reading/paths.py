@@ -108,8 +108,8 @@ def _directory(path: str, mapping: Mapping) -> list[Input]:
                 continue
             if is_archive(name):
                 inputs += _members(str(file), mapping)
-            elif found := _wanted(str(file), name, mapping):
-                inputs.append(found)
+            else:
+                inputs += _wanted(str(file), name, mapping)
     if not inputs:
         raise InputError(f"{path}: no file in this directory ends in {_endings()}")
     return sorted(inputs, key=lambda one: one.origin)
@@ -149,25 +149,24 @@ def _members(path: str, mapping: Mapping) -> list[Input]:
         parts = member.filename.split("/")
         if member.is_dir() or any(one.startswith((".", "__MACOSX")) for one in parts):
             continue
-        one = _wanted(path, member.filename, mapping)
-        if one is None:
-            continue
-        if member.flag_bits & 1:
-            raise InputError(f"{path}: is encrypted; unpack it")
-        if one.format == "parquet":
-            raise InputError(f"{path}: has Parquet in it, which is read from its end; unpack it")
-        inputs.append(replace(one, member=member.filename))
+        for one in _wanted(path, member.filename, mapping):
+            if member.flag_bits & 1:
+                raise InputError(f"{path}: is encrypted; unpack it")
+            if one.format == "parquet":
+                why = "has Parquet in it, which is read from its end; unpack it"
+                raise InputError(f"{path}: {why}")
+            inputs.append(replace(one, member=member.filename))
     if len(set(inputs)) < len(inputs):
         raise InputError(f"{path}: has two files of the same name in it; unpack it")
     return inputs
 
 
-def _wanted(path: str, name: str, mapping: Mapping) -> Input | None:
+def _wanted(path: str, name: str, mapping: Mapping) -> list[Input]:
     """Return the input that a file is if its name says so, and the mapping wants it."""
     found, compression = _by_name(name)
     if found is None or mapping.format not in (None, found):
-        return None
-    return Input(origin=path, format=found, compression=compression)
+        return []
+    return [Input(origin=path, format=found, compression=compression)]
 
 
 def _endings() -> str:
@@ -177,8 +176,7 @@ def _endings() -> str:
 def file_input(path: str, mapping: Mapping) -> Input:
     """Return the input that one file is; InputError if nothing tells its format."""
     found, compression = _by_name(path)
-    if mapping.format is not None:
-        found = mapping.format
+    found = mapping.format or found
     if found is None and Path(path).is_file():
         with Path(path).open("rb") as file:
             found = "ndjson" if looks_like_json(file.read(64)) else None
@@ -188,9 +186,8 @@ def file_input(path: str, mapping: Mapping) -> Input:
 
 
 def _by_name(path: str) -> tuple[Format | None, Compression | None]:
-    suffixes = [suffix.lower() for suffix in Path(path).suffixes]
-    ending = suffixes[-1][1:] if suffixes else ""
-    compression = next((one for one in COMPRESSIONS if one == ending), None)
+    suffixes = ["", *(suffix.lower() for suffix in Path(path).suffixes)]
+    compression = next((one for one in COMPRESSIONS if f".{one}" == suffixes[-1]), None)
     if compression is not None:
         suffixes.pop()
-    return (_ENDINGS.get(suffixes[-1]) if suffixes else None), compression
+    return _ENDINGS.get(suffixes[-1]), compression
