@@ -15,12 +15,8 @@ events as (
         and history.occurred_at < until
 ),
 
-buckets as (
-    {{ event_buckets('events', gap='gap') | indent(4) }}
-),
-
 periods as (
-    {{ merge_periods('buckets', ['source_id', 'category'], gap='gap') | indent(4) }}
+    {{ periods_of('events', ['source_id', 'category'], gap='gap') | indent(4) }}
 )
 
 select

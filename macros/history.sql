@@ -1,4 +1,5 @@
-{% macro whole_periods_as_of(key) %}
+{#- Statements: the body of `activity_periods_as_of` and `category_activity_periods_as_of`. -#}
+{% macro periods_as_of(key) %}
     {#-
         A period that reaches into the stretch may begin long before and end long after it. So look twice as far
         until none that reaches into it touches the end of what was looked at.
@@ -22,12 +23,8 @@
                 {{ events_as_of(looked_at[0], looked_at[1]) | indent(16) }}
             ),
 
-            buckets as (
-                {{ event_buckets('events') | indent(16) }}
-            ),
-
             periods as (
-                {{ merge_periods('buckets', key) | indent(16) }}
+                {{ periods_of('events', key) | indent(16) }}
             )
 
             select 1 from periods
@@ -35,6 +32,33 @@
         );
     end loop;
     {%- endfor %}
+    {{ refuse_what_is_gone() }}
+
+    return query
+    with
+
+    events as (
+        {{ events_as_of() | indent(8) }}
+    ),
+
+    periods as (
+        {{ periods_of('events', key) | indent(8) }}
+    ),
+
+    final as (
+        {{ (named_activity_periods if 'source_id' in key else named_category_activity_periods)('periods') | indent(8) }}
+    )
+
+    select * from final
+    where
+        started_at < until
+        and ended_at >= since
+    order by
+        category collate "C",
+        {%- if 'source_id' in key %}
+        source_name collate "C",
+        {%- endif %}
+        started_at
 {% endmacro %}
 
 

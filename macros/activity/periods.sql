@@ -1,3 +1,13 @@
+{% macro periods_of(events, key, is_signed=false, gap=none) %}
+    {%- set buckets -%}
+    (
+        {{ event_buckets(events, is_signed, gap) | indent(8) }}
+    )
+    {%- endset -%}
+    {{ merge_periods(buckets, key, gap) }}
+{% endmacro %}
+
+
 {% macro event_buckets(events, is_signed=false, gap=none) %}
     {#-
         Two events of one bucket are always in one period, because a bucket is no longer than the

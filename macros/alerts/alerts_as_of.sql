@@ -402,12 +402,8 @@ events as (
     {{ events_within(bounds) | indent(4) }}
 ),
 
-buckets as (
-    {{ event_buckets('events') | indent(4) }}
-),
-
 periods as (
-    {{ merge_periods('buckets', ['source_id', 'category']) | indent(4) }}
+    {{ periods_of('events', ['source_id', 'category']) | indent(4) }}
 ),
 
 pieces as (

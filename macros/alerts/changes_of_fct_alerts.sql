@@ -12,12 +12,8 @@
         {{ changed_events(batch, is_net=false) | indent(8) }}
     ),
 
-    changed_buckets as (
-        {{ event_buckets('changed_events', is_signed=true) | indent(8) }}
-    ),
-
     islands as materialized (
-        {{ merge_periods('changed_buckets', ['source_id', 'category']) | indent(8) }}
+        {{ periods_of('changed_events', ['source_id', 'category'], is_signed=true) | indent(8) }}
     ),
 
     touched_periods as materialized (

@@ -12,12 +12,8 @@ events as (
     {{ all_events() | indent(4) }}
 ),
 
-buckets as (
-    {{ event_buckets('events') | indent(4) }}
-),
-
 periods as (
-    {{ merge_periods('buckets', ['source_id', 'category']) | indent(4) }}
+    {{ periods_of('events', ['source_id', 'category']) | indent(4) }}
 ),
 
 final as (
