@@ -88,11 +88,13 @@
         events.event_time as occurred_at
     from {{ bounds }} as bounds
     {%- if is_distributed() %}
-    inner join {{ source_events('bounds', 'bounds.from_at', 'bounds.to_at') | replace('where', 'on') | indent(8) }}
+    inner join {{ source('raw', 'events') }} as events
+        on {{ is_event_of('bounds', 'bounds.from_at', 'bounds.to_at') | indent(8) }}
     {%- else %}
     cross join lateral (
         select events.*
-        from {{ source_events('bounds', 'bounds.from_at', 'bounds.to_at') | indent(8) }}
+        from {{ source('raw', 'events') }} as events
+        where {{ is_event_of('bounds', 'bounds.from_at', 'bounds.to_at') | indent(8) }}
         {{ fence(in_parallel=true) }}
     ) as events
     {%- endif %}
@@ -103,29 +105,30 @@
 {% endmacro %}
 
 
-{#- What follows `from`: the index of chunks begins with the source. -#}
-{% macro source_events(bounds, since, until) -%}
-    {{ source('raw', 'events') }} as events
-    where
-        events.source_id = {{ bounds }}.source_id
-        and {{ chunks_between('events', since, [until]) }}
-        and events.event_time between {{ since }} and {{ until }}
+{#- SQL condition; the index of chunks begins with the source. -#}
+{% macro is_event_of(bounds, since, until) -%}
+    events.source_id = {{ bounds }}.source_id
+    and {{ chunks_between('events', since, [until]) }}
+    and events.event_time between {{ since }} and {{ until }}
 {%- endmacro %}
 
 
 {% macro refuse_what_is_gone() %}
     {#- Statements: nothing between first_at and last_at may be missing, nor yet to come. -#}
     {{ refuse_unknown_moment() }}
-    if first_at < (select max(retention.dropped_before) from {{ source('raw', 'retention') }} as retention) then
-        raise exception using
-            errcode = 'no_data_found',
-            message = format(
-                '{{ this.identifier }}: raw events before %s were dropped (loader maintain --retain), and this needs them',
-                (select max(retention.dropped_before) from {{ source('raw', 'retention') }} as retention)
-            );
+    if first_at < {{ dropped_before() | indent(4) }} then
+        raise exception using errcode = 'no_data_found', message = {{ what_was_dropped(dropped_before()) | indent(4) }};
     end if;
     {{ refuse_what_was_purged() }}
 {% endmacro %}
+
+
+{% macro what_was_dropped(dropped_before) -%}
+    format(
+        '{{ this.identifier }}: raw events before %s were dropped (loader maintain --retain), and this needs them',
+        {{ dropped_before }}
+    )
+{%- endmacro %}
 
 
 {% macro refuse_unknown_moment() %}

@@ -49,7 +49,7 @@ begin
             and {{ visible_at('as_of', 'loads') | indent(12) }}
     );
     if since - longest_wait - widest_gap < lost_before then
-        raise exception using errcode = 'no_data_found', message = {{ _what_was_dropped() }};
+        raise exception using errcode = 'no_data_found', message = {{ what_was_dropped('lost_before') }};
     end if;
 
     with
@@ -148,7 +148,7 @@ begin
             );
             hours_from := null;
             {%- else %}
-            raise exception using errcode = 'no_data_found', message = {{ _what_was_dropped() }} || ' for rules of the kind unusual';
+            raise exception using errcode = 'no_data_found', message = {{ what_was_dropped('lost_before') }} || ' for rules of the kind unusual';
             {%- endif %}
         end if;
         first_at := least(first_at, hours_from);
@@ -516,14 +516,6 @@ unusual as (
 {%- endmacro %}
 
 
-{% macro _what_was_dropped() -%}
-    format(
-        '{{ this.identifier }}: raw events before %s were dropped (loader maintain --retain), and this needs them',
-        lost_before
-    )
-{%- endmacro %}
-
-
 {#- SQL expression: the hour of the clock of the reports that many weeks before the hour of an instant. -#}
 {% macro _weeks_before(moment, weeks) -%}
     {{ local_hour_started_at(local_hour(moment ~ " - interval '1 hour'") ~ " - " ~ weeks ~ " * interval '7 days'") }}
@@ -531,13 +523,14 @@ unusual as (
 
 
 {#- Query: one event of a source, or an aggregate of them. -#}
-{% macro _one_event(source, column, since, until) %}
+{% macro _one_event(ids, column, since, until) %}
     select {{ column }}
     from (
         select
             events.load_id,
             events.event_time as occurred_at
-        from {{ source_events(source, since, until) | indent(8) }}
+        from {{ source('raw', 'events') }} as events
+        where {{ is_event_of(ids, since, until) | indent(8) }}
         {{ fence() }}
     ) as events
     inner join {{ ref('stg_video_events__loads') }} as loads
