@@ -161,13 +161,9 @@
         where
             counts.local_hour + numbers.weeks_ago * interval '7 days' > ends.first_hour
             and counts.local_hour + numbers.weeks_ago * interval '7 days' < ends.last_hour
-    ),
-
-    judged as (
-        {{ judged_hours('weeks') | indent(8) }}
     )
 
-    {{ _alerts_of_hours('judged') | indent(4) }}
+    {{ _alerts_of_hours('weeks') | indent(4) }}
 {% endmacro %}
 
 
@@ -222,13 +218,9 @@
         {%- else %}
         where counted.event_count > 0
         {%- endif %}
-    ),
-
-    judged as (
-        {{ judged_hours('weeks') | indent(8) }}
     )
 
-    {{ _alerts_of_hours('judged') | indent(4) }}
+    {{ _alerts_of_hours('weeks') | indent(4) }}
 {% endmacro %}
 
 
@@ -399,7 +391,7 @@
 {% endmacro %}
 
 
-{% macro _alerts_of_hours(judged) %}
+{% macro _alerts_of_hours(weeks) %}
     select
         rules.rule_name,
         judged.source_id,
@@ -409,7 +401,7 @@
         {{ local_hour_started_at('judged.local_hour') | indent(8) }} as started_at,
         {{ local_hour_started_at("judged.local_hour + interval '1 hour'") | indent(8) }} as triggered_at,
         {{ local_hour_started_at("judged.local_hour + interval '1 hour'") | indent(8) }} as ended_at
-    from {{ judged }} as judged
+    from ({{ judged_hours(weeks) | indent(4) }}) as judged
     inner join {{ ref('stg_video_events__alert_rules') }} as rules
         on
             rules.kind = 'unusual'
