@@ -165,7 +165,7 @@
 
 
 {% macro same_as_of_time() -%}
-    create or replace function {{ this }} ({{ formatted_scalar_function_args_sql() | replace('bigint', 'timestamptz') }})
+    create or replace function {{ this }} (as_of timestamptz, since timestamptz, until timestamptz)
     returns {{ model.returns.data_type }}
     stable
     as $$

@@ -1,11 +1,7 @@
 {% macro scalar_function_body_sql() %}
-    {{ without_database(_function_body()) }}
-{% endmacro %}
-
-
-{% macro _function_body() %}
     {%- set meta = config.get('meta') or {} -%}
     {%- set requirements = meta.get('requires', {}) -%}
+    {%- set body -%}
     {#- A function in SQL gives Citus its arguments in a form that it cannot plan with. #}
     {%- if requirements or is_distributed() %}
     $$
@@ -58,18 +54,17 @@
     {%- endif %}
     revoke execute on function {{ function_signatures() }} from public
     {%- endif %}
-{%- endmacro %}
+    {%- endset -%}
+    {{ without_database(body) }}
+{% endmacro %}
 
 
 {% macro function_signatures() -%}
     {#- Without the defaults of arguments, which are no part of a function's name. -#}
-    {%- set arguments = [] -%}
-    {%- for argument in model.arguments -%}
-        {%- do arguments.append(argument.data_type) -%}
-    {%- endfor -%}
-    {{ this }} ({{ arguments | join(', ') }})
+    {%- set types = model.arguments | map(attribute='data_type') | list -%}
+    {{ this }} ({{ types | join(', ') }})
     {%- if (config.get('meta') or {}).get('is_as_of') -%}
-    , {{ this }} ({{ arguments | join(', ') | replace('bigint', 'timestamptz') }})
+    , {{ this }} ({{ (['timestamptz'] + types[1:]) | join(', ') }})
     {%- endif -%}
 {%- endmacro %}
 
