@@ -17,29 +17,21 @@
     -#}
     {%- do check_seed(agate_table) -%}
     {%- set types = model['config'].get('column_types', {}) -%}
-    {%- set wanted = {} -%}
+    {%- set wanted = [] -%}
     {%- for name in agate_table.column_names -%}
         {%- set column = name if model['config'].get('quote_columns') != false else name | lower -%}
-        {%- do wanted.update({column: types.get(name, adapter.convert_type(agate_table, loop.index0))}) -%}
+        {%- set type = types.get(name, adapter.convert_type(agate_table, loop.index0)) -%}
+        {%- do wanted.append("(" ~ loop.index ~ ", " ~ dbt.string_literal(dbt.escape_single_quotes(column)) ~ ", " ~ dbt.string_literal(type) ~ ")") -%}
     {%- endfor -%}
-    {%- set existing = run_query(
-        "select attname as name, atttypid as type_id from pg_catalog.pg_attribute"
-        ~ " where attrelid = " ~ dbt.string_literal(old_relation | string) ~ "::regclass"
-        ~ " and attnum > 0 and not attisdropped"
-    ) -%}
-    {%- set kept, changes = [], [] -%}
-    {%- for column in existing -%}
-        {%- if column['name'] in wanted and run_query(
-            "select to_regtype(" ~ dbt.string_literal(wanted[column['name']]) ~ ")::oid = " ~ column['type_id']
-        )[0][0] -%}
-            {%- do kept.append(column['name']) -%}
-        {%- else -%}
-            {%- do changes.append("drop column " ~ adapter.quote(column['name'])) -%}
-        {%- endif -%}
-    {%- endfor -%}
-    {%- for name, type in wanted.items() if name not in kept -%}
-        {%- do changes.append("add column " ~ adapter.quote(name) ~ " " ~ type) -%}
-    {%- endfor -%}
+    {%- set changes = run_query(
+        "select coalesce('drop column ' || quote_ident(columns.name), 'add column ' || quote_ident(wanted.name) || ' ' || wanted.type)"
+        ~ " as change"
+        ~ " from (select attname::text as name, atttypid from pg_catalog.pg_attribute where attnum > 0 and not attisdropped"
+        ~ " and attrelid = " ~ dbt.string_literal(old_relation | string) ~ "::regclass) as columns"
+        ~ " full join (values " ~ wanted | join(", ") ~ ") as wanted (place, name, type)"
+        ~ " on columns.name = wanted.name and columns.atttypid = to_regtype(wanted.type)"
+        ~ " where columns.name is null or wanted.name is null order by wanted.place"
+    ).columns['change'].values() -%}
 
     {%- set attempt -%}
         {#- Two that seed at once would each leave the rows of the other one without this lock. #}
