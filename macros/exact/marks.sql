@@ -17,23 +17,16 @@
 
 
 {% macro create_model_progress() %}
-    {%- for progress in _progress_tables() %}
+    {%- set needed = {} -%}
+    {%- for model in (graph.nodes.values() if execute and flags.WHICH in ['run', 'build'] else [])
+        if is_stored(model) and model.unique_id in selected_resources -%}
+        {%- set progress = progress_beside(api.Relation.create(database=model.database, schema=model.schema)) -%}
+        {%- do needed.update({progress.schema: progress}) -%}
+    {%- endfor -%}
+    {%- for progress in needed.values() %}
     {{ create_progress_table(progress) | indent(4) }}
     {{ _grant_progress(progress) | indent(4) }}
     {%- endfor -%}
-{% endmacro %}
-
-
-{#- The tables `model_progress` that this run needs, as relations. -#}
-{% macro _progress_tables() %}
-    {%- set found = {} -%}
-    {%- if execute and flags.WHICH in ['run', 'build'] -%}
-        {%- for model in graph.nodes.values() if is_stored(model) and model.unique_id in selected_resources -%}
-            {%- set progress = progress_beside(api.Relation.create(database=model.database, schema=model.schema)) -%}
-            {%- do found.update({progress.schema: progress}) -%}
-        {%- endfor -%}
-    {%- endif -%}
-    {{ return(found.values() | list) }}
 {% endmacro %}
 
 
