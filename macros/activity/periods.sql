@@ -139,7 +139,7 @@
 
 {% macro named_activity_periods(periods, of_batch=false) %}
     select
-        {{ deterministic_id(['periods.source_id', 'periods.category'], ['periods.started_at']) }}
+        {{ deterministic_id(['periods.source_id', 'periods.category'], 'periods.started_at') }}
             as activity_period_id,
         periods.source_id,
         sources.source_name,
@@ -160,7 +160,7 @@
 {% macro named_category_activity_periods(periods, of_batch=false) %}
     {#- Few sets of sources occur in many periods: each is looked up once. What vanishes has none. -#}
     select
-        {{ deterministic_id(['periods.category'], ['periods.started_at']) }} as category_activity_period_id,
+        {{ deterministic_id(['periods.category'], 'periods.started_at') }} as category_activity_period_id,
         periods.category,
         periods.source_ids,
         cardinality(periods.source_ids) as source_count,

@@ -165,10 +165,8 @@
 
 {% macro named_alerts(alerts) %}
     select
-        {{ deterministic_id(
-            ['alerts.rule_name', 'alerts.source_id', 'alerts.first_event_type'],
-            ['alerts.started_at'],
-        ) }} as alert_id,
+        {{ deterministic_id(['alerts.rule_name', 'alerts.source_id', 'alerts.first_event_type'], 'alerts.started_at') }}
+            as alert_id,
         alerts.rule_name,
         alerts.source_id,
         sources.source_name,
