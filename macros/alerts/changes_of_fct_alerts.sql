@@ -46,18 +46,9 @@
         {{ _changed_run_extents(at_nodes('changed_run_buckets', batch), runs) | indent(8) }}
     ),
 
+    {#- One of several extents may part runs with what is a piece of a run to another one. #}
     pieces as (
-        select
-            runs.source_id,
-            runs.category,
-            runs.first_event_type,
-            runs.event_count,
-            runs.is_first_in_bucket,
-            runs.is_last_in_bucket,
-            runs.first_event_times,
-            bool_and(runs.is_separator) as is_separator,
-            runs.started_at,
-            runs.ended_at
+        select distinct on (runs.source_id, runs.started_at, runs.first_event_type) runs.*
         from {{ at_nodes('run_extents', batch) }} as run_extents
         cross join lateral (
             select
@@ -67,16 +58,11 @@
             where {{ _is_within_extent('run_extents', 'runs') | indent(16) }}
             {{ fence() }}
         ) as runs
-        group by
+        order by
             runs.source_id,
-            runs.category,
-            runs.first_event_type,
-            runs.event_count,
-            runs.is_first_in_bucket,
-            runs.is_last_in_bucket,
-            runs.first_event_times,
             runs.started_at,
-            runs.ended_at
+            runs.first_event_type,
+            runs.is_separator
     ),
 
     numbered_pieces as (
