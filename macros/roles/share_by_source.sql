@@ -38,7 +38,6 @@
     {%- if views -%}
         {%- do patiently(views, "drop view " ~ views | join(", ") ~ ";") -%}
     {%- endif -%}
-    {%- set reports = [] -%}
     {%- set models = _shareable_models() -%}
     {%- for shared in models -%}
         {%- set model = shared['model'] -%}
@@ -56,12 +55,9 @@
             ) -%}
         {%- endfor -%}
         {%- do run_query(statements | join(";\n")) -%}
-        {%- if shared['is_report'] -%}
-            {%- do reports.append(model.alias) -%}
-        {%- endif -%}
     {%- endfor -%}
     {%- do run_query("grant usage on schema " ~ schema ~ " to " ~ adapter.quote(role)) -%}
-    {%- do _check_by_source(reports, schema) -%}
+    {%- do _check_by_source(models | selectattr('is_report') | map(attribute='model.alias') | list, schema) -%}
     {%- do run_query("commit") -%}
     {%- for shared in models -%}
         {%- do log(shared['model'].alias ~ (": made anew" if shared['is_report'] else ": filtered"), info=true) -%}
@@ -80,20 +76,17 @@
     {%- set public_ids = public | map(attribute='unique_id') | list -%}
     {%- set views = ['view', 'stable_view'] -%}
     {%- set found = [] -%}
-    {%- set found_ids = [] -%}
-    {%- for model in public if 'source_id' in model.columns -%}
-        {%- if model.config.materialized not in views or model.depends_on.nodes | reject('in', public_ids) | list -%}
-            {%- do found.append({'model': model, 'is_report': false}) -%}
-            {%- do found_ids.append(model.unique_id) -%}
-        {%- endif -%}
+    {%- for model in public if 'source_id' in model.columns and (
+        model.config.materialized not in views or model.depends_on.nodes | reject('in', public_ids) | list
+    ) -%}
+        {%- do found.append({'model': model, 'is_report': false}) -%}
     {%- endfor -%}
     {#- As often as there are models: a report may be made of another report. -#}
     {%- for _ in public -%}
-        {%- for model in public if model.unique_id not in found_ids and model.config.materialized in views -%}
-            {%- if not model.depends_on.nodes | reject('in', found_ids) | list -%}
-                {%- do found.append({'model': model, 'is_report': true}) -%}
-                {%- do found_ids.append(model.unique_id) -%}
-            {%- endif -%}
+        {%- set found_ids = found | map(attribute='model.unique_id') | list -%}
+        {%- for model in public if model.config.materialized in views and model.unique_id not in found_ids
+            and not model.depends_on.nodes | reject('in', found_ids) | list -%}
+            {%- do found.append({'model': model, 'is_report': true}) -%}
         {%- endfor -%}
     {%- endfor -%}
     {{ return(found) }}
@@ -121,8 +114,8 @@
 {%- endmacro %}
 
 
-{% macro _rows_by_source(model, schema, account) -%}
-    select * from {{ model.relation_name }}
+{% macro _rows_by_source(model, schema, account, columns='*') -%}
+    select {{ columns }} from {{ model.relation_name }}
     where source_id = any (array(
         select sources.source_id
         from {{ schema }}.source_access as accesses
@@ -152,7 +145,7 @@
         {#- A node, or the coordinator on behalf of one, would say who entered it. #}
         who_asks constant text := session_user;
     begin
-        return query {{ without_database(_rows_by_source(model, schema, 'who_asks')) | replace('select *', 'select ' ~ model.columns | join(', '), 1) }};
+        return query {{ without_database(_rows_by_source(model, schema, 'who_asks', model.columns | join(', '))) }};
     end
     $function$;
     revoke execute on function {{ function }} from public;
