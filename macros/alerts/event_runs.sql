@@ -200,8 +200,29 @@
             set first_event_times[rules.threshold - counted.earlier_event_count] = runs.triggered_at
             from {{ alerts }} as runs
             inner join {{ ref('stg_video_events__alert_rules') }} as rules on runs.rule_name = rules.rule_name
+            {#- Each piece has an event, so the n-th one, at which an alert is triggered, is in the first n pieces. #}
             cross join lateral (
-                {{ _first_pieces_of_run(relation, 'rules.threshold') | indent(16) }}
+                select
+                    first_pieces.*,
+                    (
+                        sum(first_pieces.event_count) over (
+                            order by first_pieces.started_at, first_pieces.first_event_type collate "C"
+                        ) - first_pieces.event_count
+                    )::int as earlier_event_count
+                from (
+                    select
+                        pieces.first_event_type,
+                        pieces.event_count,
+                        pieces.started_at
+                    from {{ relation }} as pieces
+                    where
+                        pieces.source_id = runs.source_id
+                        and pieces.started_at >= runs.started_at
+                        and (pieces.started_at, pieces.first_event_type collate "C")
+                        >= (runs.started_at, runs.first_event_type collate "C")
+                    order by pieces.started_at, pieces.first_event_type collate "C"
+                    limit rules.threshold
+                ) as first_pieces
             ) as counted
             where
                 rules.rule_name = {{ dbt.string_literal(dbt.escape_single_quotes(rule['rule_name'])) }}
@@ -213,38 +234,6 @@
                 and {{ same_key('stored', 'counted', ['started_at', 'first_event_type']) }}
         {%- endcall -%}
     {%- endfor -%}
-{% endmacro %}
-
-
-{#-
-    Query: the first pieces of a run `runs`, each with the number of events before it. Each piece has an event, so the n-th one,
-    at which an alert is triggered, is in the first n (`threshold`) pieces.
--#}
-{% macro _first_pieces_of_run(pieces, threshold) %}
-    select
-        first_pieces.*,
-        coalesce(
-            sum(first_pieces.event_count) over (
-                order by first_pieces.started_at, first_pieces.first_event_type collate "C"
-                rows between unbounded preceding and 1 preceding
-            ),
-            0
-        )::int as earlier_event_count
-    from (
-        select
-            pieces.first_event_type,
-            pieces.event_count,
-            pieces.first_event_times,
-            pieces.started_at
-        from {{ pieces }} as pieces
-        where
-            pieces.source_id = runs.source_id
-            and pieces.started_at >= runs.started_at
-            and (pieces.started_at, pieces.first_event_type collate "C")
-            >= (runs.started_at, runs.first_event_type collate "C")
-        order by pieces.started_at, pieces.first_event_type collate "C"
-        limit {{ threshold }}
-    ) as first_pieces
 {% endmacro %}
 
 
