@@ -109,27 +109,18 @@
         select * from recounted
     )
 
+    {% for periods in ['replacements', 'touched'] -%}
+    {{ 'union all' if not loop.first }}
     select
         {{ key | join(', ') }},
         event_count,
         {% if is_across_sources %}source_ids,
         {% endif -%}
-        false as is_removed,
+        {{ 'true' if periods == 'touched' else 'false' }} as is_removed,
         started_at,
         ended_at
-    from replacements
-
-    union all
-
-    select
-        {{ key | join(', ') }},
-        event_count,
-        {% if is_across_sources %}source_ids,
-        {% endif -%}
-        true as is_removed,
-        started_at,
-        ended_at
-    from touched
+    from {{ periods }}
+    {% endfor %}
 {% endmacro %}
 
 
