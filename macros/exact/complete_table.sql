@@ -1,8 +1,8 @@
 {% macro complete_table(relation, unique_key, lo, dropped_before) %}
     {#-
         A table of an earlier version gets what its contract got since: columns, filled from its own or from what they
-        are made of, and the primary key, which its unique index becomes. So nobody has to rebuild it for them. A column
-        that nothing is known of stays missing, and dbt stops.
+        are made of, and the primary key, which its unique index becomes. So nobody has to rebuild it for them. It is an
+        error where nothing is known of a column: what changes is worked out from what is stored.
     -#}
     {%- set table = dbt.string_literal(relation | string) ~ "::regclass" -%}
     {%- set missing = run_query(
@@ -11,7 +11,7 @@
     ).columns[0].values() if model.columns else [] -%}
     {%- set moment = dbt.string_literal(dropped_before or '-infinity') ~ '::timestamptz' -%}
     {%- set alerts = _alerts_table() if dropped_before and 'first_event_times' in missing -%}
-    {%- set additions, fillings, demands = [], [], [] -%}
+    {%- set additions, fillings, demands, lacking = [], [], [], [] -%}
     {%- for column in model.columns.values() if column.name in missing -%}
         {%- set length = column.name[:-8] -%}
         {%- set filling -%}
@@ -31,8 +31,16 @@
             {%- do additions.append('add column ' ~ column.name ~ ' ' ~ column.data_type) -%}
             {%- do fillings.append(column.name ~ ' = ' ~ filling) -%}
             {%- do demands.append('alter column ' ~ column.name ~ ' set not null') -%}
+        {%- else -%}
+            {%- do lacking.append(column.name) -%}
         {%- endif -%}
     {%- endfor -%}
+    {%- if lacking and config.get('contract').enforced and not config.get('on_schema_change', '').endswith('_columns') -%}
+        {%- do exceptions.raise_compiler_error(
+            model.name ~ " was built by an earlier version of the model, and lacks " ~ lacking | join(", ")
+            ~ ". Nothing was changed. Bring these up to date first (dbt run), or rebuild it: dbt build --full-refresh --select " ~ model.name ~ "+"
+        ) -%}
+    {%- endif -%}
     {%- if model.constraints | selectattr('type', 'equalto', 'primary_key') | list -%}
         {%- for index in run_query(
             "select indexes.indexrelid::regclass::text as name from pg_index as indexes where indexes.indrelid = " ~ table

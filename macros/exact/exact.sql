@@ -31,7 +31,6 @@
         {%- do _refuse_parted_mark() -%}
         {%- do complete_table(table, config.get('unique_key'), mark['load_seq'], dropped_before) -%}
         {%- do distribute(table) -%}
-        {%- do _check_columns(table) -%}
     {%- elif changes_of_model -%}
         {%- do _refuse_history_loss(dropped_before) -%}
     {%- endif -%}

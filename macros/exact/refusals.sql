@@ -1,16 +1,3 @@
-{% macro _check_columns(table) %}
-    {#- What changes is worked out from what is stored: a column that it lacks would end in an error of PostgreSQL. -#}
-    {%- set names = adapter.get_columns_in_relation(table) | map(attribute='name') | list -%}
-    {%- set missing = model['columns'].keys() | reject('in', names) | list -%}
-    {%- if missing and config.get('contract').enforced and not config.get('on_schema_change', '').endswith('_columns') -%}
-        {%- do exceptions.raise_compiler_error(
-            model.name ~ " was built by an earlier version of the model, and lacks " ~ missing | join(", ")
-            ~ ". Nothing was changed. Bring these up to date first (dbt run), or rebuild it: dbt build --full-refresh --select " ~ model.name ~ "+"
-        ) -%}
-    {%- endif -%}
-{% endmacro %}
-
-
 {% macro _check_definition(load_seq, definition, current_definition) %}
     {%- set rebuild = "dbt build --full-refresh --select " ~ model.name ~ "+" -%}
     {%- if load_seq is none -%}
