@@ -1,4 +1,3 @@
-{#- Statements: the body of `activity_periods_as_of` and `category_activity_periods_as_of`. -#}
 {% macro periods_as_of(key) %}
     {#-
         A period that reaches into the stretch may begin long before and end long after it. So look twice as far
@@ -62,7 +61,6 @@
 {% endmacro %}
 
 
-{#- Query: the events of all sources in a stretch. -#}
 {% macro events_as_of(since='first_at', until='last_at') %}
     {%- set sources -%}
     (
@@ -77,7 +75,6 @@
 {% endmacro %}
 
 
-{#- Query: the events of each source of `bounds` from one instant to another one, both included. -#}
 {% macro events_within(bounds) %}
     {#- Not from the history: there a chunk of several loads stands in the ledger with the last one. -#}
     select

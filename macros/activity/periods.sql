@@ -81,7 +81,6 @@
 {% endmacro %}
 
 
-{#- Query: what periods across sources are merged of: the periods of all sources. -#}
 {% macro parts_of_category_periods(periods) %}
     {#- dbt renders a model also before its transaction, to write down what it is. #}
     {%- if is_distributed() and 'exact_hi' in context %}
@@ -95,7 +94,6 @@
 {% endmacro %}
 
 
-{#- Query: of periods across sources, a part for each source. -#}
 {% macro parts_of_each_source(periods) %}
     select
         members.source_id,
@@ -127,7 +125,6 @@
 {%- endmacro %}
 
 
-{#- Query: rows with the gap of their category. -#}
 {% macro with_activity_gap(rows) %}
     select
         found.*,

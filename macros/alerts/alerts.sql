@@ -1,7 +1,3 @@
-{#-
-    Query: pieces of runs, each with the number of events of its run before it; the number of a run is that of the events of its
-    source before it.
--#}
 {% macro numbered_pieces(pieces) %}
     {#- A run goes on where one bucket ends with its category and the next one begins with it. -#}
     {%- set in_order -%}
@@ -34,7 +30,6 @@
 {% endmacro %}
 
 
-{#- Query: of numbered pieces, the runs that have as many events as a rule asks for. -#}
 {% macro consecutive_alerts(pieces) %}
     select
         rules.rule_name,
@@ -94,7 +89,6 @@
 {% endmacro %}
 
 
-{#- Query: silences from the end of a period to the start of the next one, as long as a rule of absence asks for; or open. -#}
 {% macro absence_alerts(periods, are_open_too=false) %}
     select
         silences.rule_name,
@@ -127,7 +121,6 @@
 {% endmacro %}
 
 
-{#- Query: silences that go on when this is read. -#}
 {% macro open_absence_alerts(periods) %}
     {%- set rules_by_source -%}
     (

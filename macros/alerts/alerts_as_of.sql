@@ -1,7 +1,3 @@
-{#-
-    Statements: the alerts whose rule was met in a stretch, as of a row of the ledger; or, of some sources, all that a change of events
-    in the stretch may have made others. For each source only so much around the stretch is read as these need.
--#}
 {% macro alerts_of_stretch(is_of_change=false) %}
 declare
     {#- As names of columns win over those of variables, no column has one of these. #}

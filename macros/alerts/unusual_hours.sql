@@ -1,7 +1,3 @@
-{#-
-    Query: hours of the clock of the reports beside the same hour of the week in up to eight weeks before. What is
-    unusual is defined here alone: for the report, for rules, and for what was reported.
--#}
 {% macro judged_hours(weeks) %}
     select
         quartered.source_id,
@@ -84,7 +80,6 @@
 {%- endmacro %}
 
 
-{#- Query: the events of those hours for which the caller's condition holds, by the clock of the reports. -#}
 {% macro counts_by_local_hour(hours) %}
     select
         hours.source_id,
@@ -101,7 +96,6 @@
 {% endmacro %}
 
 
-{#- Query: the hours in which sources began, and those that are not over: nothing of their source came later. -#}
 {% macro ends_of_sources(sources, hours) %}
     select
         sources.source_id,
@@ -120,7 +114,6 @@
 {% endmacro %}
 
 
-{#- Query: the alerts of all hours, from scratch; of some of them where `ends` says when sources began and ended. -#}
 {% macro unusual_alerts(hours, ends=none) %}
     with
 
@@ -167,7 +160,6 @@
 {% endmacro %}
 
 
-{#- Query: the alerts of a few hours, each looked up with the weeks before it; `added_hours` is what is to be added. -#}
 {% macro unusual_alerts_within(wanted, ends, batch, added_hours=none) %}
     {%- set wanted_weeks -%}
     (
@@ -224,10 +216,6 @@
 {% endmacro %}
 
 
-{#-
-    Query: the alerts of hours after which their own source saw nothing yet, but another one did. They have no
-    end: what comes may still count for them.
--#}
 {% macro open_unusual_alerts(hours, added_hours) %}
     with
 
@@ -292,10 +280,6 @@
 {% endmacro %}
 
 
-{#-
-    Query: the hours that a batch may make unusual, or usual: those with a changed event, and those up to eight weeks after
-    them; where sources begin or end elsewhere, also those around that.
--#}
 {% macro changed_hours(changed_events, batch) %}
     {#-
         In every state of the ledger from lo to hi, and in those after hi that models may have read, a source begins

@@ -3,7 +3,6 @@
     materialized is brought to the coordinator, and all nodes get it from there.
 -#}
 
-{#- Condition: SQL in the form that a cluster takes. -#}
 {% macro is_distributed() %}
     {{ return(model.resource_type != 'unit_test' and (var('cluster_form') or is_on_cluster())) }}
 {% endmacro %}
@@ -117,7 +116,6 @@
 {% endmacro %}
 
 
-{#- A table of a model with `distributed_by` goes to the nodes: a new one, or one that was there before the cluster. -#}
 {% macro distribute(table) %}
     {%- set column = (config.get('meta') or {}).get('distributed_by') -%}
     {%- if column and is_on_cluster() -%}

@@ -1,8 +1,3 @@
-{#-
-    Puts a rebuilt table into the place of the old one. dbt drops the old one together with the views on
-    it: the live ones and those of BI users. Here they are pointed at the new table in the same transaction. One
-    that no longer fits its columns goes.
--#}
 {% macro replace_table(old, new) %}
     {%- do lock_against_readers(old, and_its_views=true) -%}
     {%- set views, fixed_views = [], [] -%}
