@@ -103,9 +103,8 @@ def partition_name(first: int, end: int) -> str:
     """Return the name of a partition: that of its month, ``event_chunks_2024_05``, or first day."""
     day = np.datetime64(first, "D")
     month = day.astype("datetime64[M]")
-    is_month = month.astype("datetime64[D]") == day and (month + 1).astype(
-        "datetime64[D]"
-    ) == np.datetime64(end, "D")
+    following = (month + np.timedelta64(1, "M")).astype("datetime64[D]")
+    is_month = month.astype("datetime64[D]") == day and following == np.datetime64(end, "D")
     return f"event_chunks_{month if is_month else day}".replace("-", "_")
 
 

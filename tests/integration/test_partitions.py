@@ -207,7 +207,7 @@ def test_partitions_of_several_sizes_stand_side_by_side(
 def test_loaders_that_want_different_sizes_meet(dsn: str, scalar: Scalar) -> None:
     """Each sets its size again and again while the others create partitions."""
     first = np.datetime64("2024-01-01", "D")
-    days = [str(first + number) for number in range(120)]
+    days = [str(first + np.timedelta64(number, "D")) for number in range(120)]
     all_are_here = Barrier(3)
     # A day that is there: else who wants months may be the first one each time.
     with connect(dsn) as conn:

@@ -294,7 +294,7 @@ odd: st.SearchStrategy[Any] = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5),
     st.binary(max_size=3),
     st.datetimes(), st.datetimes(timezones=st.just(UTC)), st.dates(), st.timedeltas(),
-    st.just(np.datetime64("nat")), st.just(NotATime(2024, 1, 1)), st.just(pa.scalar(1)),
+    st.just(np.datetime64("nat", "us")), st.just(NotATime(2024, 1, 1)), st.just(pa.scalar(1)),
     st.just(object()), st.just(Frame(TABLE)), st.just(Broken()), st.just(event()), st.just(TABLE),
     st.complex_numbers(), st.decimals(),
 )  # fmt: skip

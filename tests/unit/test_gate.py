@@ -23,7 +23,7 @@ def layout(*months: str, partition_by: PartitionBy = "month") -> Layout:
     """Partitions of these months."""
     found = Layout(partition_by)
     for month in months:
-        following = str(np.datetime64(month, "M") + 1)
+        following = str(np.datetime64(month, "M") + np.timedelta64(1, "M"))
         found.add(month, *days(month, following))
     return found
 
@@ -75,8 +75,8 @@ def test_what_is_refused_does_not_depend_on_the_batches(
             open_months.add(month)
             room -= 1
         expected.append(month not in open_months)
-    gate = Gate(layout(*(str(first + month) for month in existing)), max_new)
-    micros = np.array([first + month for month in months], "datetime64[us]").astype(np.int64)
+    gate = Gate(layout(*(str(first + np.timedelta64(month, "M")) for month in existing)), max_new)
+    micros = times(*(str(first + np.timedelta64(month, "M")) for month in months))
     parts = [micros[at : at + size] for at in range(0, len(micros), size)]
     found = [gate.refuse(part, all_of(len(part))) for part in parts]
     assert [bool(one) for batch in found for one in batch] == expected
