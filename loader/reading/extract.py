@@ -85,10 +85,8 @@ def _look_into(node: Node, column: Array, columns: dict[str, Array]) -> tuple[No
 
 def _item(lists: Array, number: int) -> Array:
     """Return one item of each list; null where there are not so many."""
-    lengths = pc.list_value_length(lists).fill_null(0).to_numpy(zero_copy_only=False)
-    lengths = lengths.astype(np.int64) * lists.is_valid().to_numpy(zero_copy_only=False)
-    first = np.cumsum(lengths) - lengths
-    return pc.list_flatten(lists).take(pa.array(first + number, mask=lengths <= number))
+    only = pc.list_slice(lists, number, number + 1, return_fixed_size_list=True)
+    return pc.list_element(only, 0)
 
 
 def _items(lists: Array, events: Events) -> tuple[Array, NDArray[np.int64]]:

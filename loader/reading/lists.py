@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from contextlib import suppress
+from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
@@ -38,7 +39,7 @@ def either(columns: list[Any]) -> Any:
 def times(values: Sequence[Any] | Array, *, is_number: bool) -> Array:
     """Times as texts; as numbers, where they all are and may be."""
     kinds = set() if isinstance(values, pa.Array) else set(map(type, values)) - {type(None)}
-    if not is_number or not kinds or not kinds <= {int, float, objects.Number}:
+    if not is_number or not kinds or not kinds <= {int, float, Decimal}:
         return names(values)
     with suppress(ArrowError, OverflowError):
         if kinds == {int}:

@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -39,22 +39,6 @@ _SPACE: Final = re.compile(r"[ \t\r\n]*")
 
 class NotAnObjectError(Exception):
     """A text is no object that can be read; it says why, where that was looked into."""
-
-
-class Number(Decimal):
-    """A number that is not whole, as it was written."""
-
-    text: str
-
-    def __new__(cls, text: str) -> Self:
-        """Take all digits."""
-        found = super().__new__(cls, text)
-        found.text = text
-        return found
-
-    def __str__(self) -> str:
-        """Return them."""
-        return self.text
 
 
 class _Doubled(dict[str, Any]):
@@ -262,10 +246,10 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return repeated
 
 
-def _number(text: str) -> Number | str:
+def _number(text: str) -> Decimal | str:
     """Keep what was written; what is too large for a number becomes text."""
     number = float(text)
-    return Number(text) if math.isfinite(number) else json.dumps(number)
+    return Decimal(text) if math.isfinite(number) else json.dumps(number)
 
 
 # One for all: json.loads would make a new one for each.

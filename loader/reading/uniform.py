@@ -5,6 +5,7 @@ Python.
 """
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,7 @@ class Uniform:
     def _type_of_column(self, names: set[str], value: Any) -> DataType | None:
         if value is None or isinstance(value, str):
             return pa.string()
-        if isinstance(value, bool) or not isinstance(value, int | objects.Number):
+        if isinstance(value, bool) or not isinstance(value, int | Decimal):
             return None
         is_whole = isinstance(value, int)
         if not names.isdisjoint(self._meaning.time_columns):

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -280,7 +281,7 @@ PATHS = {"time_column": "a[].t", "type_column": "a[].k", "source_column": "s"}
 
 def slowly(row: Any) -> list[tuple[Any, Any, Any]]:
     """Return the events of an object as Python finds them; None for what is missing."""
-    row = json.loads(json.dumps(row), parse_float=objects.Number, parse_constant=str)
+    row = json.loads(json.dumps(row), parse_float=Decimal, parse_constant=str)
     values = row.get("a")
     if not isinstance(values, list):
         return [(None, None, row.get("s"))]
