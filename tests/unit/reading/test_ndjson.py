@@ -4,7 +4,7 @@ import json
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from loader.errors import InputError, LoaderError
@@ -377,6 +377,8 @@ def order(found: Outcome) -> tuple[object, ...]:
 
 @EXAMPLES
 @given(lines, st.sampled_from([7, 40, 100, 1000]), st.sampled_from([(), ("x",)]))
+# White for Python, and not for JSON.
+@example([b"", b"\v"], 7, ())
 def test_the_fate_of_a_line_does_not_depend_on_its_neighbours(
     read: Read, content: list[bytes], size: int, attributes: tuple[str, ...]
 ) -> None:
