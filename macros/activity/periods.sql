@@ -81,19 +81,6 @@
 {% endmacro %}
 
 
-{% macro parts_of_category_periods(periods) %}
-    {#- dbt renders a model also before its transaction, to write down what it is. #}
-    {%- if is_distributed() and 'exact_hi' in context %}
-    {{ joined_by_day(periods) }}
-    {%- else %}
-    select
-        *,
-        false as is_recount_needed
-    from {{ periods }}
-    {%- endif %}
-{% endmacro %}
-
-
 {% macro parts_of_each_source(periods) %}
     select
         members.source_id,

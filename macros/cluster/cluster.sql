@@ -88,10 +88,14 @@
 
 
 {#-
-    Query: periods of sources, joined day by day to those of other sources that they touch: few come to the coordinator. The
-    nodes send each other what each needs, by way of a table that is gone before anybody else sees it.
+    On a cluster, periods of sources are joined day by day to those of other sources that they touch: few come to the coordinator.
+    The nodes send each other what each needs, by way of a table that is gone before anybody else sees it.
 -#}
-{% macro joined_by_day(periods) %}
+{% macro parts_of_category_periods(periods) %}
+    {#- dbt renders a model also before its transaction, to write down what it is. -#}
+    {%- if not is_distributed() or 'exact_hi' not in context -%}
+        {{ return("select *, false as is_recount_needed from " ~ periods) }}
+    {%- endif -%}
     {%- set parts = this.incorporate(path={'identifier': this.identifier ~ '__parts'}) -%}
     {%- set joined = make_temp_relation(this, '__joined') -%}
     {%- do run_query(
