@@ -159,27 +159,3 @@
             );
     end loop;
 {% endmacro %}
-
-
-{% macro same_as_of_time() -%}
-    create or replace function {{ this }} (as_of timestamptz, since timestamptz, until timestamptz)
-    returns {{ model.returns.data_type }}
-    stable
-    as $$
-    select *
-    from {{ this }}(
-        case
-            when as_of is not null then coalesce(
-                (
-                    select max(loads.load_seq)
-                    from {{ ref('stg_video_events__loads') }} as loads
-                    where loads.published_at <= as_of
-                ),
-                0
-            )
-        end,
-        since,
-        until
-    )
-    $$ language sql
-{%- endmacro %}

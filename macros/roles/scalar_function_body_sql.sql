@@ -49,7 +49,26 @@
     {%- if meta.get('is_security_definer') %}
     {{ rights_and_settings }};
     {%- if meta.get('is_as_of') %}
-    {{ same_as_of_time() | indent(4) }}
+    create or replace function {{ this }} (as_of timestamptz, since timestamptz, until timestamptz)
+    returns {{ model.returns.data_type }}
+    stable
+    as $$
+    select *
+    from {{ this }}(
+        case
+            when as_of is not null then coalesce(
+                (
+                    select max(loads.load_seq)
+                    from {{ ref('stg_video_events__loads') }} as loads
+                    where loads.published_at <= as_of
+                ),
+                0
+            )
+        end,
+        since,
+        until
+    )
+    $$ language sql
     {{ rights_and_settings }};
     {%- endif %}
     revoke execute on function {{ function_signatures() }} from public
