@@ -1,6 +1,8 @@
 from pathlib import Path
 
 import pytest
+import yaml
+from jinja2 import Environment
 
 from loader.settings import Settings, read_settings
 
@@ -23,6 +25,20 @@ def test_the_nearest_place_that_names_a_database_wins(
     option: str | None, environ: dict[str, str], dsn: str | None
 ) -> None:
     assert read_settings(dsn=option, environ=environ, cwd=Path("/")).dsn == dsn
+
+
+@pytest.mark.parametrize("unset", [None, ""])
+def test_an_empty_variable_is_none_for_the_profile_of_dbt_either(unset: str | None) -> None:
+    profiles = Path(__file__).parents[2] / "profiles.example.yml"
+    template = Environment(autoescape=False)  # noqa: S701 - no page
+    template.filters["as_number"] = int
+    rendered = template.from_string(profiles.read_text()).render(
+        env_var=lambda name, default: default if unset is None or name == "PGHOST" else unset
+    )
+    found = yaml.safe_load(rendered)["video_events"]["outputs"]["default"]
+    assert (found["host"], found["port"], found["user"]) == ("localhost", "5432", "postgres")
+    assert (found["dbname"], found["schema"], found["threads"]) == ("postgres", "analytics", "4")
+    assert (found["password"], found["sslmode"]) == ("", "prefer")
 
 
 @pytest.mark.parametrize("name", ["dbt_project.yml", "loader.toml"])
