@@ -12,25 +12,16 @@
             do $patiently$
             declare
                 {#- Rarely after a while: each attempt makes readers wait. #}
-                pause constant double precision := {{ 0.1 if number == 0 else 1 }};
-                until constant timestamptz := clock_timestamp() + interval '2 seconds';
+                pause constant double precision := {{ 0.1 if number < 5 else 1 }};
                 usual constant text := current_setting('lock_timeout');
             begin
                 perform set_config('video_events.waits_for', '', false);
-                loop
-                    begin
-                        perform set_config('lock_timeout', {{ dbt.string_literal(var('lock_moment')) }}, true);
-                        {{ attempt }}
-                        perform set_config('lock_timeout', usual, true);
-                        return;
-                    exception when lock_not_available or deadlock_detected then
-                        if clock_timestamp() > until then
-                            perform set_config('video_events.waits_for', ({{ _lock_holders(relations, excludes_readers) | indent(28) }}), false);
-                            return;
-                        end if;
-                        perform pg_sleep(pause);
-                    end;
-                end loop;
+                perform set_config('lock_timeout', {{ dbt.string_literal(var('lock_moment')) }}, true);
+                {{ attempt }}
+                perform set_config('lock_timeout', usual, true);
+            exception when lock_not_available or deadlock_detected then
+                perform set_config('video_events.waits_for', ({{ _lock_holders(relations, excludes_readers) | indent(20) }}), false);
+                perform pg_sleep(pause);
             end
             $patiently$
         {%- endcall -%}
