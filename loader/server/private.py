@@ -18,8 +18,12 @@ ELSEWHERE = (
 def make_private(directory: Path, owner: str | None) -> None:
     """Create a directory that only its owner can enter, and refuse one of somebody else."""
     uid = user_id(owner)
+    new = [] if owner is None else [above for above in directory.parents if not above.exists()]
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
+        for above in new:
+            # The owner has to pass, whatever our umask is.
+            above.chmod(0o755)
         directory.mkdir(mode=0o700)
     except FileExistsError:
         pass

@@ -6,6 +6,7 @@ import shlex
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -133,6 +134,16 @@ def test_what_a_program_failed_with_is_told_though_it_says_more(tmp_path: Path) 
     initdb.chmod(0o755)
     with pytest.raises(ServerError, match=r"initdb failed: FATAL: No space left \| Removing"):
         Cluster(bin_dir=tmp_path, home=tmp_path / "home").start()
+
+
+@needs_root
+def test_new_folders_above_a_server_let_its_user_pass(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        make_private(tmp_path / "new" / "server", "nobody")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o755
 
 
 @needs_root
