@@ -3,6 +3,8 @@
 Of the many types that files may have, they get the few that the readers know.
 """
 
+from collections.abc import Mapping
+from itertools import compress
 from typing import Any, Final
 
 import numpy as np
@@ -34,10 +36,15 @@ class Events:
         self._all_rows = self.levels[0]
         return above
 
-    def keep(self, are_kept: NDArray[np.bool_]) -> None:
-        """Forget all others."""
+    def keep(
+        self, are_kept: NDArray[np.bool_], columns: Mapping[str, list[Any]]
+    ) -> Mapping[str, list[Any]]:
+        """Forget all others, and return what columns have of these."""
+        if are_kept.all():
+            return columns
         self.levels = [one[are_kept] for one in self.levels]
         self.places = [one[are_kept] for one in self.places]
+        return {name: list(compress(values, are_kept)) for name, values in columns.items()}
 
     def spread(self, values: list[Any], level: int) -> list[Any]:
         """Give each event the value that stands above it, inside of so many arrays."""

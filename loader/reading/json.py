@@ -7,7 +7,7 @@ are read one by one (`objects`).
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import compress, starmap
+from itertools import starmap
 from typing import Any, Final
 
 import numpy as np
@@ -185,7 +185,7 @@ class JsonReader:
                 documents.append(document)
                 at.append(number)
         events = objects.events_in(documents, self._way)
-        values = {
+        values: Mapping[str, Any] = {
             name: lists.either(
                 [
                     events.spread(objects.values_of(documents, path), path.count(ITEMS))
@@ -201,9 +201,7 @@ class JsonReader:
             if key is not None:
                 are_good[event] = False
                 refused.append((at[row], objects.TWICE.format(key), kept[row], places))
-        if not are_good.all():
-            values = {name: list(compress(one, are_good)) for name, one in values.items()}
-            events.keep(are_good)
+        values = events.keep(are_good, values)
         stood = texts[np.array(at, np.int64)]
         origins = rejected.Stood(self._paths, self._way, stood, kept, events)
 

@@ -14,8 +14,9 @@ class Prefetch(Generic[Item]):
 
     def __init__(self, items: Iterable[Item], ahead: int = 2) -> None:
         self._items = items
-        self._queue: queue.Queue[tuple[Item] | BaseException | None] = queue.Queue(ahead)
-        self._is_stopped = threading.Event()
+        self._queue: queue.SimpleQueue[tuple[Item] | BaseException | None] = queue.SimpleQueue()
+        self._room = threading.Semaphore(ahead)
+        self._is_stopped = False
         # A daemon, for it may wait forever on standard input after the load has failed.
         self._thread = threading.Thread(target=self._run, name="prefetch", daemon=True)
 
@@ -25,28 +26,23 @@ class Prefetch(Generic[Item]):
         while (found := self._queue.get()) is not None:
             if isinstance(found, BaseException):
                 raise found
+            self._room.release()
             yield found[0]
 
     def close(self) -> None:
         """Stop the thread, unless it hangs in a read that may never return."""
-        self._is_stopped.set()
+        self._is_stopped = True
+        self._room.release()
         if self._thread.ident is not None:
             self._thread.join(_LONGEST_WAIT_S)
 
     def _run(self) -> None:
         try:
             for item in self._items:
-                if not self._put((item,)):
+                self._room.acquire()
+                if self._is_stopped:
                     return
-            self._put(None)
+                self._queue.put((item,))
+            self._queue.put(None)
         except BaseException as error:
-            self._put(error)
-
-    def _put(self, found: tuple[Item] | BaseException | None) -> bool:
-        while not self._is_stopped.is_set():
-            try:
-                self._queue.put(found, timeout=0.05)
-            except queue.Full:
-                continue
-            return True
-        return False
+            self._queue.put(error)

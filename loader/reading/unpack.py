@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache, partial
-from itertools import chain, compress
+from itertools import chain
 from operator import attrgetter
 from typing import Any, Final
 
@@ -56,11 +56,7 @@ def unpack(node: Node, texts: Pieces) -> tuple[Mapping[str, list[Any]], Events, 
         name: values and events.spread(values, level)
         for name, (values, level) in found.columns.items()
     }
-    are_good = are_read[events.levels[0]]
-    if not are_good.all():
-        columns = {name: list(compress(one, are_good)) for name, one in columns.items()}
-        events.keep(are_good)
-    return columns, events, are_read
+    return events.keep(are_read[events.levels[0]], columns), events, are_read
 
 
 class _Unpacked:
