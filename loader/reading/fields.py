@@ -84,14 +84,10 @@ class Node:
 
 
 def tree(paths: Mapping[str, Path]) -> Node:
-    """Return the values that are wanted of a row.
+    """Return the values that are wanted of a row, of column -> path.
 
-    Args:
-        paths: column -> path. All arrays on them must lie in one another, for each item of the
-            innermost becomes one event.
-
-    Raises:
-        InputError: some lie side by side.
+    All arrays on these must lie in one another, for each item of the innermost becomes one event.
+    InputError: some lie side by side.
     """
     root = Node()
     deepest: tuple[str, Path] = ("", ())

@@ -92,11 +92,8 @@ class Layout:
         """Return what a new partition for a day, which has none, can hold of its slot."""
         first, end = self.slot(day)
         taken = np.flatnonzero(self.owners(np.arange(first, end)) != _NOBODY) + first
-        before, after = taken[taken < day], taken[taken > day]
-        return (
-            int(before[-1]) + 1 if len(before) else first,
-            int(after[0]) if len(after) else end,
-        )
+        before, after = taken[taken < day] + 1, taken[taken > day]
+        return max([first, *before.tolist()]), min([end, *after.tolist()])
 
 
 def partition_name(first: int, end: int) -> str:

@@ -2,7 +2,6 @@
 
 import re
 from collections import abc
-from enum import IntEnum
 from typing import Final, Literal
 
 import numpy as np
@@ -15,17 +14,16 @@ from loader.reading.texts import as_text, valid
 # The database takes all of these but NUL, yet nobody can type or even see them in a query.
 _CONTROL: Final = r"[\x00-\x1f\x7f]"
 _SHOWN: Final = 60
-
-
-class NameFault(IntEnum):
-    """Why a value is not a name; 0 is a good one."""
-
-    NONE = 0
-    EMPTY = 1
-    LONG = 2
-    ENCODING = 3
-    CONTROL = 4
-    PATTERN = 5
+# Why a value is not a name; a fault is the place of its reason, and 0 is none.
+_REASONS: Final = (
+    "",
+    "the {what} is not UTF-8; see --encoding",
+    "the {what} is empty",
+    "--{what}-pattern finds nothing in {shown}",
+    "the {what} {shown} is longer than {longest} bytes",
+    "the {what} {shown} holds a control character",
+)
+_EMPTY: Final = 2
 
 
 class Names:
@@ -46,15 +44,12 @@ class Names:
         self.column = column if self._given is None else None
 
     def read(self, columns: abc.Mapping[str, Array], count: int) -> tuple[Array, NDArray[np.uint8]]:
-        """Make clean names; white space around them is not part of them.
+        """Make clean names of so many rows; white space around them is not part of them.
 
-        Args:
-            columns: one of them has the names: texts of any bytes, numbers, or a dictionary of
-                these; nulls count as empty.
-            count: how many rows there are.
+        A column has texts of any bytes, numbers, or a dictionary of these; nulls count as empty.
 
         Returns:
-            dictionary<int32, string> with nulls where a `NameFault` is, and the fault of each row.
+            dictionary<int32, string> with nulls where a fault is, and the fault of each row.
         """
         if self.column is None:
             only = pa.array([self._given], pa.string())
@@ -73,22 +68,12 @@ class Names:
         if not faults.any() and not indices.null_count:
             return found, np.zeros(len(column), np.uint8)
         at = indices.fill_null(len(names)).to_numpy(zero_copy_only=False)
-        return found, np.append(faults, np.uint8(NameFault.EMPTY))[at]
+        return found, np.append(faults, np.uint8(_EMPTY))[at]
 
     def reason(self, fault: int, text: str) -> str:
         """Say what is wrong with a value."""
-        what = self._what
         shown = repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")
-        match fault:
-            case NameFault.EMPTY:
-                return f"the {what} is empty"
-            case NameFault.LONG:
-                return f"the {what} {shown} is longer than {self._longest} bytes"
-            case NameFault.ENCODING:
-                return f"the {what} is not UTF-8; see --encoding"
-            case NameFault.PATTERN:
-                return f"--{what}-pattern finds nothing in {shown}"
-        return f"the {what} {shown} holds a control character"
+        return _REASONS[fault].format(what=self._what, shown=shown, longest=self._longest)
 
     def _clean(self, values: Array) -> tuple[Array, NDArray[np.uint8]]:
         """Trim, check and rename distinct values; the faulty ones become null."""
@@ -101,17 +86,9 @@ class Names:
             texts = pc.utf8_trim_whitespace(_found(self._pattern, texts))
         lengths = pc.binary_length(texts).to_numpy(zero_copy_only=False)
         control = pc.match_substring_regex(texts, _CONTROL).to_numpy(zero_copy_only=False)
-        faults = np.select(
-            [encoding, is_empty, lengths == 0, lengths > self._longest, control],
-            [
-                NameFault.ENCODING,
-                NameFault.EMPTY,
-                NameFault.PATTERN,
-                NameFault.LONG,
-                NameFault.CONTROL,
-            ],
-            NameFault.NONE,
-        ).astype(np.uint8)
+        # In the order of their reasons.
+        wrong = [encoding, is_empty, lengths == 0, lengths > self._longest, control]
+        faults = np.select(wrong, list(range(1, len(_REASONS))), 0).astype(np.uint8)
         if self._renames:
             raws = pa.array([raw.strip() for raw in self._renames], pa.string())
             mapped = pa.array([name.strip() for name in self._renames.values()], pa.string())

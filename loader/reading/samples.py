@@ -127,11 +127,11 @@ def _table(start: bytes, an_input: Input) -> tuple[Values, Options]:
     if delimiter is not None:
         del lines[0]
     else:
-        delimiter = max(_DELIMITERS, key=lambda sign: _evenness(lines, sign))
+        delimiter = max(_DELIMITERS, key=lambda sign: _evenness(_split(lines, sign)))
         if delimiter != Mapping().of_file(an_input.path).separator:
             options["delimiter"] = delimiter
     rows = _split(lines, delimiter)
-    _, width = _evenness(lines, delimiter)
+    _, width = _evenness(rows)
     above = next((number for number, row in enumerate(rows) if len(row) == width), 0)
     if any(rows[:above]):
         options["skip_lines"] = above
@@ -149,11 +149,10 @@ def _split(lines: abc.Iterable[str], delimiter: str) -> list[list[str]]:
         return []
 
 
-def _evenness(lines: abc.Iterable[str], delimiter: str) -> tuple[int, int]:
-    """Return how many lines have as many fields as most, and how many these are."""
-    widths = Counter(len(row) for row in _split(lines, delimiter) if row)
-    several = Counter({width: count for width, count in widths.items() if width > 1})
-    ((width, count),) = several.most_common(1) or [(1, 0)]
+def _evenness(rows: abc.Iterable[abc.Sequence[str]]) -> tuple[int, int]:
+    """Return how many rows have as many fields as most, and how many these are."""
+    widths = Counter(len(row) for row in rows if len(row) > 1)
+    ((width, count),) = widths.most_common(1) or [(1, 0)]
     return count, width
 
 
