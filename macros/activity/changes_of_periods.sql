@@ -48,7 +48,7 @@
     ),
 
     changed_buckets as materialized (
-        {{ event_buckets('changed_events', is_signed=true) | indent(8) }}
+        {{ _event_buckets('changed_events', is_signed=true) | indent(8) }}
     ),
 
     islands as materialized (
@@ -131,7 +131,7 @@
     -#}
     {%- set with_gap -%}
     (
-        {{ with_activity_gap(islands) | indent(8) }}
+        {{ _with_activity_gap(islands) | indent(8) }}
     )
     {%- endset -%}
     select distinct on ({{ key | join(', ') }}, started_at)
@@ -172,7 +172,7 @@
     select buckets.*
     from {{ at_nodes(extents, batch) }} as extents
     cross join lateral (
-        {{ event_buckets(
+        {{ _event_buckets(
             "(
                 select *
                 from " ~ relation ~ " as history

@@ -48,7 +48,7 @@
             interval '1 day'
         )::date as activity_date
     from (
-        {{ with_activity_gap('islands') | indent(8) }}
+        {{ _with_activity_gap('islands') | indent(8) }}
     ) as islands
 {% endmacro %}
 

@@ -1,14 +1,15 @@
 {% macro periods_of(events, key, is_signed=false, gap=none) %}
     {%- set buckets -%}
     (
-        {{ event_buckets(events, is_signed, gap) | indent(8) }}
+        {{ _event_buckets(events, is_signed, gap) | indent(8) }}
     )
     {%- endset -%}
     {{ merge_periods(buckets, key, gap) }}
 {% endmacro %}
 
 
-{% macro event_buckets(events, is_signed=false, gap=none) %}
+{#- Query: events grouped by source, category and stretch as long as the shortest gap: parts for `merge_periods`. -#}
+{% macro _event_buckets(events, is_signed=false, gap=none) %}
     {#-
         Two events of one bucket are always in one period, because a bucket is no longer than the
         gap of any category: what remains to be sorted is far less than the events.
@@ -112,7 +113,8 @@
 {%- endmacro %}
 
 
-{% macro with_activity_gap(rows) %}
+{#- Query: rows, with the gap of their category as `activity_gap`. -#}
+{% macro _with_activity_gap(rows) %}
     select
         found.*,
         {{ hours_of(activity_gap('categories')) }} as activity_gap

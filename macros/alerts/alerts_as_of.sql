@@ -514,7 +514,7 @@ unusual as (
 
 {#- SQL expression: the hour of the clock of the reports that many weeks before the hour of an instant. -#}
 {% macro _weeks_before(moment, weeks) -%}
-    {{ local_hour_started_at(local_hour(moment ~ " - interval '1 hour'") ~ " - " ~ weeks ~ " * interval '7 days'") }}
+    {{ _local_hour_started_at(local_hour(moment ~ " - interval '1 hour'") ~ " - " ~ weeks ~ " * interval '7 days'") }}
 {%- endmacro %}
 
 

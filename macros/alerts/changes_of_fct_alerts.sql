@@ -38,7 +38,7 @@
     changed_run_buckets as materialized (
         select distinct
             source_id,
-            {{ run_bucket('occurred_at') }} as bucket_started_at
+            {{ _run_bucket('occurred_at') }} as bucket_started_at
         from changed_events
     ),
 
@@ -78,7 +78,7 @@
     {%- if 'unusual' in kinds %}
 
     changed_hours as materialized (
-        {{ changed_hours('changed_events', batch) | indent(8) }}
+        {{ _changed_hours('changed_events', batch) | indent(8) }}
     ),
 
     changed_sources as (
@@ -86,7 +86,7 @@
     ),
 
     ends as materialized (
-        {{ ends_of_sources(at_nodes('changed_sources', batch), newest_hours or ref('fct_hourly_detections')) | indent(8) }}
+        {{ _ends_of_sources(at_nodes('changed_sources', batch), newest_hours or ref('fct_hourly_detections')) | indent(8) }}
     ),
     {%- endif %}
 
@@ -100,7 +100,7 @@
         {%- endif %}
         {%- if 'unusual' in kinds %}
         union all
-        select * from ({{ unusual_alerts_within('changed_hours', 'ends', batch, added_hours) | indent(8) }}) as unusual
+        select * from ({{ _unusual_alerts_within('changed_hours', 'ends', batch, added_hours) | indent(8) }}) as unusual
         {%- endif %}
     ),
 
@@ -139,7 +139,7 @@
         union all
         {% call _stored_within('changed_hours', stored, 'unusual', batch) -%}
             {{ same_key('alerts', 'changed_hours', ['source_id', 'category']) }}
-            and alerts.started_at = {{ local_hour_started_at('changed_hours.local_hour') | indent(12) }}
+            and alerts.started_at = {{ _local_hour_started_at('changed_hours.local_hour') | indent(12) }}
         {%- endcall %}
         {%- endif %}
     )
@@ -198,7 +198,7 @@
     from {{ changed_buckets }} as changed_buckets
     {%- for side, comparison, direction in [
         ('before', '< changed_buckets.bucket_started_at', 'desc'),
-        ('after', '>= changed_buckets.bucket_started_at + ' ~ run_bucket(), 'asc'),
+        ('after', '>= changed_buckets.bucket_started_at + ' ~ _run_bucket(), 'asc'),
     ] %}
     {%- for piece in ['run_' ~ side, side] %}
     left join lateral (

@@ -33,7 +33,7 @@
             {%- if day %}
             events.{{ day }},
             {%- endif %}
-            {{ run_bucket('events.occurred_at') }} as bucket_started_at,
+            {{ _run_bucket('events.occurred_at') }} as bucket_started_at,
             events.event_type_id,
             events.occurred_at
         {%- if is_distributed() %},
@@ -154,7 +154,8 @@
 {% endmacro %}
 
 
-{% macro run_bucket(occurred_at=none) -%}
+{#- SQL expression: the start of the stretch of ten minutes that a time lies in, or, without an argument, the length of one. -#}
+{% macro _run_bucket(occurred_at=none) -%}
     {#- Long enough that few runs are cut, short enough that recomputing one is nothing. -#}
     {%- if occurred_at -%}
     date_bin(interval '10 minutes', {{ occurred_at }}, timestamptz '2000-01-01 00:00:00+00')
@@ -174,7 +175,7 @@
     changed_buckets as materialized (
         select distinct
             source_id,
-            {{ run_bucket('occurred_at') }} as bucket_started_at
+            {{ _run_bucket('occurred_at') }} as bucket_started_at
         from changed_events
     ),
 
@@ -192,13 +193,13 @@
                 and {{ chunks_between(
                     'history',
                     'changed_buckets.bucket_started_at',
-                    ['changed_buckets.bucket_started_at + ' ~ run_bucket()],
+                    ['changed_buckets.bucket_started_at + ' ~ _run_bucket()],
                 ) }}
                 and history.occurred_at >= changed_buckets.bucket_started_at
-                and history.occurred_at < changed_buckets.bucket_started_at + {{ run_bucket() }}
+                and history.occurred_at < changed_buckets.bucket_started_at + {{ _run_bucket() }}
                 {%- if batch.since %}
                 {#- For PostgreSQL, which does not know that there is no earlier bucket. #}
-                and {{ chunks_between('history', run_bucket(batch.since)) }}
+                and {{ chunks_between('history', _run_bucket(batch.since)) }}
                 {%- endif %}
                 and {{ is_visible(batch.hi, 'history') }}
             {{ fence() }}
@@ -235,7 +236,7 @@
         where
             runs.source_id = changed_buckets.source_id
             and runs.started_at >= changed_buckets.bucket_started_at
-            and runs.started_at < changed_buckets.bucket_started_at + {{ run_bucket() }}
+            and runs.started_at < changed_buckets.bucket_started_at + {{ _run_bucket() }}
         {{ fence() }}
     ) as stored
 {% endmacro %}

@@ -11,8 +11,8 @@
         and quartered.event_count not between
         quartered.low - 1.5 * greatest(quartered.high - quartered.low, 1)
         and quartered.high + 1.5 * greatest(quartered.high - quartered.low, 1)
-        and {{ local_hour_started_at('quartered.local_hour') }}
-        < {{ local_hour_started_at("quartered.local_hour + interval '1 hour'") }} as is_unusual,
+        and {{ _local_hour_started_at('quartered.local_hour') }}
+        < {{ _local_hour_started_at("quartered.local_hour + interval '1 hour'") }} as is_unusual,
         quartered.local_hour
     from (
         select
@@ -71,7 +71,8 @@
 {%- endmacro %}
 
 
-{% macro local_hour_started_at(local_hour) -%}
+{#- SQL expression (timestamptz): when an hour of the clock of the reports begins, the first time where it comes twice. -#}
+{% macro _local_hour_started_at(local_hour) -%}
     {#- Of an hour that comes twice PostgreSQL takes the second one; one that is left out begins where it ends. -#}
     least(
         ({{ local_hour }}) at time zone {{ report_timezone() }},
@@ -96,7 +97,8 @@
 {% endmacro %}
 
 
-{% macro ends_of_sources(sources, hours) %}
+{#- Query: the hours in which sources began, and those that are not over, by the clock of the reports. -#}
+{% macro _ends_of_sources(sources, hours) %}
     select
         sources.source_id,
         {{ local_hour('first_hour.hour_started_at') }} as first_hour,
@@ -160,7 +162,8 @@
 {% endmacro %}
 
 
-{% macro unusual_alerts_within(wanted, ends, batch, added_hours=none) %}
+{#- Query: the alerts of the `unusual` rules among some hours. `added_hours`, by source and category, are added to the stored counts. -#}
+{% macro _unusual_alerts_within(wanted, ends, batch, added_hours=none) %}
     {%- set wanted_weeks -%}
     (
         select
@@ -194,10 +197,10 @@
             from {{ ref('fct_hourly_detections') }} as hours
             where
                 {{ same_key('hours', 'wanted', ['source_id', 'category']) }}
-                and hours.hour_started_at >= {{ local_hour_started_at(
+                and hours.hour_started_at >= {{ _local_hour_started_at(
                     "wanted.local_hour - wanted.weeks_ago * interval '7 days'"
                 ) | indent(16) }}
-                and hours.hour_started_at < {{ local_hour_started_at(
+                and hours.hour_started_at < {{ _local_hour_started_at(
                     "wanted.local_hour - wanted.weeks_ago * interval '7 days' + interval '1 hour'"
                 ) | indent(16) }}
             {{ fence() }}
@@ -229,7 +232,7 @@
     ),
 
     own_ends as materialized (
-        {{ ends_of_sources(at_nodes('known', none), hours) | indent(8) }}
+        {{ _ends_of_sources(at_nodes('known', none), hours) | indent(8) }}
     ),
 
     ends as (
@@ -255,7 +258,7 @@
             from {{ hours }} as hours
             where
                 hours.source_id = ends.source_id
-                and hours.hour_started_at >= {{ local_hour_started_at("ends.own_last_hour - interval '21 days'") | indent(16) }}
+                and hours.hour_started_at >= {{ _local_hour_started_at("ends.own_last_hour - interval '21 days'") | indent(16) }}
             {{ fence(is_lookup=false) }}
         ) as recent
         inner join {{ ref('stg_video_events__alert_rules') }} as rules
@@ -276,11 +279,15 @@
         alerts.started_at,
         alerts.triggered_at,
         null::timestamptz as ended_at
-    from ({{ unusual_alerts_within('wanted', 'ends', none, added_hours) | indent(4) }}) as alerts
+    from ({{ _unusual_alerts_within('wanted', 'ends', none, added_hours) | indent(4) }}) as alerts
 {% endmacro %}
 
 
-{% macro changed_hours(changed_events, batch) %}
+{#-
+    Query: the hours that a batch may make unusual, or usual: those with a changed event, and those up to eight weeks after
+    them; where sources begin or end elsewhere, also those around that.
+-#}
+{% macro _changed_hours(changed_events, batch) %}
     {#-
         In every state of the ledger from lo to hi, and in those after hi that models may have read, a source begins
         no later than with the first event that all of them have, and no earlier than with it or the first changed
@@ -382,9 +389,9 @@
         judged.category,
         '' as first_event_type,
         judged.event_count,
-        {{ local_hour_started_at('judged.local_hour') | indent(8) }} as started_at,
-        {{ local_hour_started_at("judged.local_hour + interval '1 hour'") | indent(8) }} as triggered_at,
-        {{ local_hour_started_at("judged.local_hour + interval '1 hour'") | indent(8) }} as ended_at
+        {{ _local_hour_started_at('judged.local_hour') | indent(8) }} as started_at,
+        {{ _local_hour_started_at("judged.local_hour + interval '1 hour'") | indent(8) }} as triggered_at,
+        {{ _local_hour_started_at("judged.local_hour + interval '1 hour'") | indent(8) }} as ended_at
     from ({{ judged_hours(weeks) | indent(4) }}) as judged
     inner join {{ ref('stg_video_events__alert_rules') }} as rules
         on

@@ -4,7 +4,7 @@
         {#- What is not of this ledger cannot be brought up to date: an error, the only one a view can raise. #}
         select
             case
-                when {{ is_of_this_ledger('progress') | indent(16) }} then progress.load_seq
+                when {{ _is_of_this_ledger('progress') | indent(16) }} then progress.load_seq
                 else (
                     progress.model_name
                     || ' holds loads that schema raw does not have any more; rebuild it: dbt build --full-refresh'

@@ -1,5 +1,5 @@
 {% macro can_clone_table() -%}
-    {%- for progress in earlier_marks() -%}
+    {%- for progress in _earlier_marks() -%}
         {%- do exceptions.raise_compiler_error(
             "Schema " ~ progress.schema ~ " is one of an earlier version of this project; nothing was changed."
             ~ " Bring it up to date first: dbt seed"
@@ -10,7 +10,7 @@
             "On a cluster a clone would be a copy through the coordinator; nothing was changed. Build the schema instead: dbt build"
         ) -%}
     {%- endif -%}
-    {%- if is_stored(model) and not load_cached_relation(defer_relation) -%}
+    {%- if _is_stored(model) and not load_cached_relation(defer_relation) -%}
         {%- do exceptions.raise_compiler_error(
             "There is no table " ~ defer_relation ~ " to clone. Build it first, or leave " ~ model.name ~ " out"
         ) -%}
@@ -26,11 +26,11 @@
         there. Rows and mark are read by one statement, so that they fit.
     -#}
     {%- set progress = progress_beside(this_relation) -%}
-    {%- set is_stored = is_stored(model) -%}
+    {%- set is_stored = _is_stored(model) -%}
     {%- if is_stored -%}
         {%- call statement('progress', auto_begin=false) -%}
             commit;
-            {{ create_progress_table(progress) }}
+            {{ _create_progress_table(progress) }}
             commit
         {%- endcall -%}
     {%- endif -%}

@@ -1,4 +1,4 @@
-{% macro complete_table(relation, unique_key, lo, dropped_before) %}
+{% macro _complete_table(relation, unique_key, lo, dropped_before) %}
     {#-
         A table of an earlier version gets what its contract got since: columns, filled from its own or from what they
         are made of, and the primary key, which its unique index becomes. So nobody has to rebuild it for them. It is an
@@ -52,7 +52,7 @@
         {%- endfor -%}
     {%- endif -%}
     {%- if demands -%}
-        {%- do lock_against_readers(relation) -%}
+        {%- do _lock_against_readers(relation) -%}
         {%- if additions -%}
             {%- do run_query('alter table ' ~ relation ~ ' ' ~ additions | join(', ')) -%}
             {%- do run_query('update ' ~ relation ~ ' as stored set ' ~ fillings | join(', ')) -%}

@@ -2,7 +2,7 @@
     Condition: these relations have just the columns of the model's contract, and as precise ones as each other. dbt
     asks with two long queries for each of them. A type of a name that PostgreSQL does not know is for dbt to judge.
 -#}
-{% macro have_columns_of_contract(relations) %}
+{% macro _have_columns_of_contract(relations) %}
     {%- set names, types, ids = [], [], [] -%}
     {%- for column in model['columns'].values() if config.get('contract').enforced -%}
         {%- do names.append(dbt.string_literal(column.name)) -%}

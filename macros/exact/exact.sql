@@ -9,7 +9,7 @@
     {%- set changes_of_model = context.get('changes_of_' ~ model.name) -%}
 
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
-    {%- do begin_own_transaction() -%}
+    {%- do _begin_own_transaction() -%}
 
     {%- set mark = _lock_mark() -%}
     {%- do wait_for_commits() -%}
@@ -23,13 +23,13 @@
     {%- do _refuse_doubled_seeds() -%}
     {%- do _refuse_unlogged() -%}
     {#- Once: what a batch is checked by is what its mark then says. -#}
-    {%- set definition = run_query("select (" ~ current_definition() ~ ")::text")[0][0] -%}
+    {%- set definition = run_query("select (" ~ _current_definition() ~ ")::text")[0][0] -%}
     {%- if is_batch -%}
         {%- do _check_definition(mark['load_seq'], mark['definition'], definition) -%}
         {%- do _refuse_missed_rows(mark['load_seq']) -%}
         {%- do _check_ledger(mark['load_seq'], hi) -%}
         {%- do _refuse_parted_mark() -%}
-        {%- do complete_table(table, config.get('unique_key'), mark['load_seq'], dropped_before) -%}
+        {%- do _complete_table(table, config.get('unique_key'), mark['load_seq'], dropped_before) -%}
         {%- do distribute(table) -%}
     {%- elif changes_of_model -%}
         {%- do _refuse_history_loss(dropped_before) -%}
@@ -51,7 +51,7 @@
     {%- do _analyze_when_due(table, is_batch) -%}
 
     {%- do apply_grants(table, config.get('grants'), should_revoke=existing is not none) -%}
-    {%- do keep_comments(table) -%}
+    {%- do _keep_comments(table) -%}
     {{ run_hooks(post_hooks, inside_transaction=True) }}
     {%- do adapter.commit() -%}
     {{ run_hooks(post_hooks, inside_transaction=False) }}
@@ -65,7 +65,7 @@
 -#}
 {% macro depend_on_changes() %}
     {%- if not execute -%}
-        {%- do [ref('stg_video_events__loads'), current_definition()] -%}
+        {%- do [ref('stg_video_events__loads'), _current_definition()] -%}
         {%- do context.get('changes_of_' ~ model.name, dict)(stored=this, batch={}) -%}
     {%- endif -%}
 {% endmacro %}
@@ -142,8 +142,8 @@
             load_seq = {{ hi }},
             definition = {{ dbt.string_literal(dbt.escape_single_quotes(definition)) }}::jsonb
                 || jsonb_build_object(
-                    'ledger', jsonb_build_object('published_at', {{ last_published(hi) }}),
-                    'belongs', {{ tables_of_mark() }}
+                    'ledger', jsonb_build_object('published_at', {{ _last_published(hi) }}),
+                    'belongs', {{ _tables_of_mark() }}
                 ),
             updated_at = clock_timestamp()
         where model_name = {{ dbt.string_literal(this.identifier) }}
@@ -167,7 +167,7 @@
     {%- endcall -%}
     {%- set names = [] -%}
     {%- set is_contracted = config.get('contract').enforced -%}
-    {%- if is_contracted and run_query("select " ~ have_columns_of_contract([changes, table]))[0][0] -%}
+    {%- if is_contracted and run_query("select " ~ _have_columns_of_contract([changes, table]))[0][0] -%}
         {%- for name in model['columns'] -%}
             {%- do names.append(adapter.quote(name)) -%}
         {%- endfor -%}
@@ -176,7 +176,7 @@
             {%- do get_assert_columns_equivalent("select * from " ~ changes) -%}
         {%- endif -%}
         {%- if on_schema_change.endswith('_columns') and check_for_schema_changes(changes, table)['schema_changed'] -%}
-            {%- do lock_against_readers(table, and_its_views=true) -%}
+            {%- do _lock_against_readers(table, and_its_views=true) -%}
         {%- endif -%}
         {%- set columns = process_schema_changes(on_schema_change, changes, table) or adapter.get_columns_in_relation(table) -%}
         {%- do names.extend(columns | map(attribute='quoted')) -%}
@@ -227,7 +227,7 @@
         {%- endcall -%}
     {%- endif -%}
     {%- if existing -%}
-        {%- do replace_table(existing, fresh) -%}
+        {%- do _replace_table(existing, fresh) -%}
     {%- endif -%}
 {% endmacro %}
 

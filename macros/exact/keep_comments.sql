@@ -1,4 +1,4 @@
-{% macro keep_comments(relation) %}
+{% macro _keep_comments(relation) %}
     {#-
         What dbt's `persist_docs` does, where it has something to do: it writes all comments in every run, which are
         rows of the catalogue and locks, and asks for the columns twice, which is a third of what a view costs.

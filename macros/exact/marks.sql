@@ -11,7 +11,8 @@
 {%- endmacro %}
 
 
-{% macro is_stored(node) -%}
+{#- Condition: a node of the graph is a stored model of this project, one that has a mark. -#}
+{% macro _is_stored(node) -%}
     {{ return(node.package_name == 'video_events' and node.config.get('materialized') == 'exact') }}
 {%- endmacro %}
 
@@ -19,18 +20,19 @@
 {% macro create_model_progress() %}
     {%- set needed = {} -%}
     {%- for model in (graph.nodes.values() if execute and flags.WHICH in ['run', 'build'] else [])
-        if is_stored(model) and model.unique_id in selected_resources -%}
+        if _is_stored(model) and model.unique_id in selected_resources -%}
         {%- set progress = progress_beside(api.Relation.create(database=model.database, schema=model.schema)) -%}
         {%- do needed.update({progress.schema: progress}) -%}
     {%- endfor -%}
     {%- for progress in needed.values() %}
-    {{ create_progress_table(progress) | indent(4) }}
+    {{ _create_progress_table(progress) | indent(4) }}
     {{ _grant_progress(progress) | indent(4) }}
     {%- endfor -%}
 {% endmacro %}
 
 
-{% macro create_progress_table(progress) -%}
+{#- Statements that create a table `model_progress` and its schema where they are not there. -#}
+{% macro _create_progress_table(progress) -%}
     {%- set schema = progress.without_identifier().include(database=false) %}
     do $$
     begin
@@ -87,7 +89,8 @@
 {% endmacro %}
 
 
-{% macro current_definition() -%}
+{#- SQL expression (jsonb) of the definitions that the model's `meta: {defined_by: [...]}` lists. -#}
+{% macro _current_definition() -%}
     {%- set parts = (config.get('meta') or {}).get('defined_by', []) -%}
     jsonb_build_object(
         {%- if 'activity_gap' in parts %}
@@ -122,7 +125,8 @@
 {%- endmacro %}
 
 
-{% macro last_published(load_seq) -%}
+{#- SQL expression (numeric): when a load was published, in seconds since 1970; null when there is none. -#}
+{% macro _last_published(load_seq) -%}
     {#- Numbers come again in a ledger that was restored or made anew; moments do not. -#}
     (
         select extract(epoch from loads.published_at)
@@ -132,21 +136,22 @@
 {%- endmacro %}
 
 
-{% macro is_of_this_ledger(progress) -%}
+{#- SQL condition: the ledger still has what a mark stands for, by number and by moment of publication. -#}
+{% macro _is_of_this_ledger(progress) -%}
     {#- Marks of earlier versions do not have the moment. -#}
     (
         {{ progress }}.load_seq <= (select counter.load_seq from {{ source('raw', 'load_counter') }} as counter)
         and (
             {{ progress }}.definition #>> '{ledger,published_at}' is null
             or ({{ progress }}.definition #>> '{ledger,published_at}')::numeric
-            is not distinct from {{ last_published(progress ~ '.load_seq') }}
+            is not distinct from {{ _last_published(progress ~ '.load_seq') }}
         )
     )
 {%- endmacro %}
 
 
 {#- SQL expression (jsonb): which table a mark tells of, and which one it is in; both are others after a restore of both. -#}
-{% macro tables_of_mark() -%}
+{% macro _tables_of_mark() -%}
     jsonb_build_object(
         'table', {{ dbt.string_literal(this | string) }}::regclass::oid::text,
         'marks', {{ dbt.string_literal(progress_beside(this) | string) }}::regclass::oid::text

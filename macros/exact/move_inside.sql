@@ -4,7 +4,7 @@
     they are. See docs/decisions/0048.
 -#}
 {% macro move_inside() %}
-    {%- set old_marks = earlier_marks() if execute else [] -%}
+    {%- set old_marks = _earlier_marks() if execute else [] -%}
     {%- if old_marks -%}
         {%- set moves = [] -%}
         {%- for progress in old_marks -%}
@@ -33,9 +33,10 @@
 {% endmacro %}
 
 
-{% macro earlier_marks() %}
+{#- The tables `model_progress` that are where earlier versions have them, as relations. -#}
+{% macro _earlier_marks() %}
     {%- set schemas = [dbt.string_literal(target.schema)] -%}
-    {%- for model in graph.nodes.values() if is_stored(model) -%}
+    {%- for model in graph.nodes.values() if _is_stored(model) -%}
         {%- do schemas.append(dbt.string_literal(model.schema)) -%}
     {%- endfor -%}
     {%- set found = [] -%}

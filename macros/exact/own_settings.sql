@@ -14,7 +14,7 @@
 
 
 {#- The transaction that dbt has begun did nothing yet. -#}
-{% macro begin_own_transaction() %}
+{% macro _begin_own_transaction() %}
     {%- call statement('own_settings', auto_begin=true) -%}
         commit;
         begin isolation level read committed;

@@ -44,7 +44,7 @@
 
 {% macro _check_ledger(lo, hi) %}
     {%- if not run_query(
-        "select " ~ is_of_this_ledger('progress') ~ " from " ~ mark_of(this)
+        "select " ~ _is_of_this_ledger('progress') ~ " from " ~ mark_of(this)
     )[0][0] -%}
         {%- do exceptions.raise_compiler_error(
             model.name ~ " holds the ledger up to its load " ~ lo
@@ -65,7 +65,7 @@
 {% macro _refuse_parted_mark() %}
     {%- if run_query(
         "select (was -> 'table' = now -> 'table') <> (was -> 'marks' = now -> 'marks') from (select progress.definition -> 'belongs', "
-        ~ tables_of_mark() ~ " from " ~ mark_of(this) ~ ") as tables (was, now)"
+        ~ _tables_of_mark() ~ " from " ~ mark_of(this) ~ ") as tables (was, now)"
     )[0][0] -%}
         {%- do exceptions.raise_compiler_error(
             this.render() ~ " and its mark in " ~ progress_beside(this).render() ~ " do not belong together: one of them was restored,"

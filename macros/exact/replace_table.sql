@@ -1,5 +1,9 @@
-{% macro replace_table(old, new) %}
-    {%- do lock_against_readers(old, and_its_views=true) -%}
+{#-
+    Puts a rebuilt table into the place of the old one and points the views on that one at it, which dbt would drop; one that
+    no longer fits its columns goes. Or, when one of them is not ours to point elsewhere, puts the rows into the old table.
+-#}
+{% macro _replace_table(old, new) %}
+    {%- do _lock_against_readers(old, and_its_views=true) -%}
     {%- set views, fixed_views = [], [] -%}
     {#-
         Only its owner can make a view read another table, and nobody a materialized one. A superuser could, but to
@@ -99,11 +103,11 @@
 
 {#-
     Before what excludes the readers of a relation until the commit. A reader of a
-    view locks the view first and the table then, and `replace_table` replaces the views
+    view locks the view first and the table then, and `_replace_table` replaces the views
     on a table: who locked these in another order would be told of a deadlock. So all locks
     are taken here, in the order of the readers.
 -#}
-{% macro lock_against_readers(relation, and_its_views=false) %}
+{% macro _lock_against_readers(relation, and_its_views=false) %}
     {%- do lock_views_of_nodes() -%}
     {%- set attempt -%}
         declare

@@ -9,7 +9,7 @@
     {%- set grants = config.get('grants') -%}
 
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
-    {%- do begin_own_transaction() -%}
+    {%- do _begin_own_transaction() -%}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
 
     {#- Two runs that look at a view and then replace it would wait for each other. -#}
@@ -24,7 +24,7 @@
         {%- do patiently([existing], get_drop_sql(existing) ~ ';') -%}
         {%- do adapter.cache_dropped(existing) -%}
     {%- elif change == 'replace' -%}
-        {%- do lock_against_readers(target) -%}
+        {%- do _lock_against_readers(target) -%}
     {%- endif -%}
     {%- call statement('main') -%}
         {%- if change in ['none', 'contract'] -%}
@@ -35,7 +35,7 @@
     {%- endcall -%}
 
     {%- do apply_grants(target, grants, should_revoke=existing is not none) -%}
-    {%- do keep_comments(target) -%}
+    {%- do _keep_comments(target) -%}
 
     {{ run_hooks(post_hooks, inside_transaction=True) }}
     {{ adapter.commit() }}
@@ -70,7 +70,7 @@
         "create temporary view " ~ candidate ~ " as (" ~ sql ~ "\n); select case"
         ~ " when pg_get_viewdef(" ~ dbt.string_literal(view | string) ~ "::regclass)"
         ~ " = pg_get_viewdef(" ~ dbt.string_literal(candidate | string) ~ "::regclass) then "
-        ~ ("case when " ~ have_columns_of_contract([view]) ~ " then 'none' else 'contract' end"
+        ~ ("case when " ~ _have_columns_of_contract([view]) ~ " then 'none' else 'contract' end"
             if config.get('contract').enforced else "'none'")
         ~ " when columns.current = columns.wanted[:cardinality(columns.current)] then 'replace'"
         ~ " else 'rebuild' end as change"

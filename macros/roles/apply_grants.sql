@@ -28,7 +28,7 @@
 {% macro get_grant_sql(relation, privilege, grantees) %}
     {#- dbt's own macro quotes no names, takes everything for a table, and functions with their defaults. -#}
     grant {{ privilege }} on
-    {%- if relation.is_function %} function {{ function_signatures() }}
+    {%- if relation.is_function %} function {{ _function_signatures() }}
     {%- else %} {{ relation }}
     {%- endif %} to
     {%- for name in grantees %} {{ adapter.quote(name) }}{{ ',' if not loop.last }}

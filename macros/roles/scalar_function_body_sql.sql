@@ -71,14 +71,15 @@
     $$ language sql
     {{ rights_and_settings }};
     {%- endif %}
-    revoke execute on function {{ function_signatures() }} from public
+    revoke execute on function {{ _function_signatures() }} from public
     {%- endif %}
     {%- endset -%}
     {{ without_database(body) }}
 {% endmacro %}
 
 
-{% macro function_signatures() -%}
+{#- The functions that a node makes, with their arguments: two where one of them is as_of. -#}
+{% macro _function_signatures() -%}
     {#- Without the defaults of arguments, which are no part of a function's name. -#}
     {%- set types = model.arguments | map(attribute='data_type') | list -%}
     {{ this }} ({{ types | join(', ') }})
@@ -95,7 +96,7 @@
     begin
         execute $definition${{ build_sql }}$definition$;
     exception when invalid_function_definition then
-        drop function if exists {{ function_signatures() }};
+        drop function if exists {{ _function_signatures() }};
         execute $definition${{ build_sql }}$definition$;
     end
     $create_function$

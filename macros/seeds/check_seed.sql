@@ -1,6 +1,7 @@
-{% macro check_seed(agate_table) %}
+{#- Stops with all slips of a seed, each with line, column and what to do. -#}
+{% macro _check_seed(agate_table) %}
     {#- Before anything is changed: readers see what is in a seed at once. -#}
-    {%- set seed = checked_seed() -%}
+    {%- set seed = _checked_seed() -%}
     {%- if seed -%}
         {%- set known = namespace(categories=none) -%}
         {%- set folder = agate_table.original_abspath[:-(model.original_file_path | length)] -%}
@@ -26,7 +27,8 @@
 {% endmacro %}
 
 
-{% macro checked_seed() %}
+{#- The name of the seed if it is one that the models read, else an empty text. -#}
+{% macro _checked_seed() %}
     {#- Whichever seed the models read, also one of a project that has this one as a package. -#}
     {%- for node in graph.nodes.values() if node.package_name == 'video_events' and node.resource_type == 'model' -%}
         {%- if model.name in ['event_types', 'alert_rules', 'categories'] and model.unique_id in node.depends_on.nodes -%}

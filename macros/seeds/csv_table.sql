@@ -4,7 +4,7 @@
     {%- if existing -%}
         {{ return(reset_csv_table(model, false, existing, agate_table)) }}
     {%- endif -%}
-    {%- do check_seed(agate_table) -%}
+    {%- do _check_seed(agate_table) -%}
     {{ return(default__create_csv_table(model, agate_table)) }}
 {% endmacro %}
 
@@ -15,7 +15,7 @@
         query at that moment sees no categories, or no view. Here its rows are replaced, and its
         columns where they are others, so that everybody reads the old ones until the commit.
     -#}
-    {%- do check_seed(agate_table) -%}
+    {%- do _check_seed(agate_table) -%}
     {%- set types = model['config'].get('column_types', {}) -%}
     {%- set wanted = [] -%}
     {%- for name in agate_table.column_names -%}
@@ -60,7 +60,7 @@
 
 
 {% macro load_csv_rows(model, agate_table) %}
-    {%- set seed = checked_seed() -%}
+    {%- set seed = _checked_seed() -%}
     {%- if not seed -%}
         {{ return(default__load_csv_rows(model, agate_table)) }}
     {%- endif -%}
