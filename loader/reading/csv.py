@@ -46,10 +46,8 @@ class CsvReader:
         self._check(self._blocks.peek())
         columns: _Columns | None = None
         for block in self._blocks:
+            columns, rest = (columns, block) if columns else self._start(block)
             if columns is not None:
-                yield self._batch(block, columns)
-            elif found := self._start(block):
-                columns, rest = found
                 yield self._batch(rest, columns)
         if columns is None:
             raise InputError("is empty")
@@ -65,20 +63,20 @@ class CsvReader:
         longest = f"{self._limits.line_bytes:,} bytes"
         return InputError(f"the first line is longer than {longest}; is this CSV?")
 
-    def _start(self, block: Block) -> tuple[_Columns, Block] | None:
+    def _start(self, block: Block) -> tuple[_Columns | None, Block]:
         """Find the columns, and what follows them; None when only blank lines came so far."""
         mapping = self._mapping
         if self._to_skip:
             block = self._skip(block)
         if not block.data.strip() and not block.long_lines:
-            return None
+            return None, block
         filled = (at for at in range(block.line_count) if block.raw(at).strip())
         numbers = list(islice(filled, _FIRST_LINES))
         if numbers and (found := header.separator(block.raw(numbers[0]))) is not None:
             mapping = self._mapping = replace(mapping, delimiter=found)
             self._above += block.raw(numbers.pop(0)) + b"\n"
             if not numbers:
-                return None
+                return None, block
         clock = self.assembler.clock
         if mapping.columns is not None:
             rest = _from(block, numbers[0]) if numbers else block
