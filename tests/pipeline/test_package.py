@@ -131,11 +131,11 @@ def test_macros_are_described_and_none_can_be_dispatched_to_by_another_project()
     declared = re.findall(r"\{%-? macro (\w+)\((.*?)\)", "\n".join(texts))
     names = [name for name, _ in declared]
     assert [name for name in names if name.startswith(("postgres__", "default__"))] == []
-    # Those that begin with `_` are described where they stand.
+    # Those that begin with `_` are described where they stand, those of changes once.
     called = {
         name: re.findall(r"(\w+)(?:=\S+)?(?:, |$)", arguments)
         for name, arguments in declared
-        if not name.startswith("_")
+        if not name.startswith("_") and arguments != "stored, batch"
     }
     described = yaml.safe_load((PROJECT / "macros" / "_macros.yml").read_text())["macros"]
     assert all(
