@@ -166,6 +166,4 @@ def _shown(column: Array) -> object:
         return found.decode(errors="backslashreplace")
     if isinstance(found, float) and not math.isfinite(found):
         return str(found)
-    if found is None or isinstance(found, bool | int | float | str):
-        return found
     return json.loads(json.dumps(found, default=str))

@@ -183,20 +183,15 @@ def _combined(*layers: abc.Mapping[str, Any]) -> dict[str, Any]:
                     found.pop(name, None)
         before, found = found, found | dict(layer)
         # These add up: a type that is renamed, a column that is compared, takes away no other.
-        if both := _both(before, layer, "type_map", abc.Mapping):
-            found["type_map"] = {**both[0], **both[1]}
-        if both := _both(before, layer, "where", list | tuple):
-            columns = {Condition.read(str(one)).column for one in both[1]}
-            kept = [one for one in both[0] if Condition.read(str(one)).column not in columns]
-            found["where"] = [*kept, *both[1]]
+        match before.get("type_map"), layer.get("type_map"):
+            case abc.Mapping() as old, abc.Mapping() as new:
+                found["type_map"] = {**old, **new}
+        match before.get("where"), layer.get("where"):
+            case list() | tuple() as first, list() | tuple() as second:
+                columns = {Condition.read(str(one)).column for one in second}
+                kept = [one for one in first if Condition.read(str(one)).column not in columns]
+                found["where"] = [*kept, *second]
     return found
-
-
-def _both(
-    before: abc.Mapping[str, Any], layer: abc.Mapping[str, Any], name: str, kind: Any
-) -> tuple[Any, Any] | None:
-    both = before.get(name), layer.get(name)
-    return both if all(isinstance(one, kind) for one in both) else None
 
 
 def _meant(name: str, known: abc.Iterable[str]) -> str:

@@ -20,7 +20,7 @@ from loader.reading.batch import EventBatch
 from loader.reading.brackets import is_document
 from loader.reading.extract import plain
 from loader.reading.limits import DEEPEST, Limits
-from loader.reading.mapping import Format, Mapping
+from loader.reading.mapping import Mapping
 from loader.reading.parquet import pq
 from loader.reading.paths import STANDARD_INPUT, Input, expand, file_input
 from loader.reading.times import EPOCHS, Clock
@@ -47,14 +47,14 @@ Options: TypeAlias = dict[str, Any]
 
 def find(path: str) -> tuple[Input, Options]:
     """Return a file as its name or else its beginning tells, and what a load has to be told."""
+    told: Options = {}
     try:
         an_input = expand([path], Mapping())[0]
         is_stream = an_input.origin == STANDARD_INPUT
         if is_stream or not S_ISREG(Path(an_input.origin).stat().st_mode):
             raise InputError(f"{path}: is read several times, so it must be a file")
         if an_input.format != "csv":
-            return an_input, {}
-        form: Format | None = None
+            return an_input, told
     except OSError as error:
         # A link to nothing, or to itself.
         raise InputError(f"{path}: {error.strerror}") from error
@@ -62,13 +62,13 @@ def find(path: str) -> tuple[Input, Options]:
         # Not by pathlib, for which a name may be too long.
         if not os.path.isfile(path):  # noqa: PTH113
             raise
-        form, an_input = "csv", file_input(path, Mapping(format="csv"))
+        told, an_input = {"format": "csv"}, file_input(path, Mapping(format="csv"))
     start = inputs.beginning(an_input, _BYTES)
     if start.startswith(b"PAR1"):
-        form = "parquet"
+        told = {"format": "parquet"}
     elif any(isinstance(one, dict) for one in _documents(start.decode(errors="replace"))):
-        form = "ndjson"
-    return (an_input, {}) if form is None else (replace(an_input, format=form), {"format": form})
+        told = {"format": "ndjson"}
+    return replace(an_input, **told), told
 
 
 def shape(an_input: Input) -> str:
