@@ -37,6 +37,13 @@ define install
 	$(BIN)/pip check --quiet
 endef
 
+# Programs in .venv name the folder in which they were installed.
+lost := $(shell sed -n 's/^command = .* -m venv \(\/.*\)/\1/p' .venv/pyvenv.cfg 2>/dev/null | \
+	while read -r place; do test -d "$$place" || echo "$$place"; done)
+ifneq ($(lost),)
+$(error .venv was made as $(lost), and its programs run nowhere else: rm -r .venv)
+endif
+
 .venv/created:
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "video-events needs Python 3.11 or newer, and $(PYTHON) is not:" \

@@ -32,6 +32,17 @@ def test_a_path_that_pip_does_not_work_in_is_told_before(tmp_path: Path, name: s
     assert not list(place.iterdir())
 
 
+@pytest.mark.parametrize("place", [None, "/nowhere/a b/.venv"])
+def test_a_folder_that_was_moved_is_told(tmp_path: Path, place: str | None) -> None:
+    (tmp_path / ".venv").mkdir()
+    cfg = f"home = /usr/bin\ncommand = /usr/bin/python3 -m venv {place or tmp_path / '.venv'}\n"
+    (tmp_path / ".venv/pyvenv.cfg").write_text(cfg)
+    command = ["make", "-f", str(REQUIREMENTS.parent / "Makefile"), "help"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    told = f".venv was made as {place}, and its programs run nowhere else"
+    assert (done.returncode != 0, told in done.stderr) == (place is not None,) * 2
+
+
 def test_no_registry_is_written_down() -> None:
     for file in REQUIREMENTS.iterdir():
         assert "://" not in file.read_text(), file.name
