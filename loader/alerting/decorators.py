@@ -19,7 +19,7 @@ from loader.alerting.rules import (
     read_definitions,
 )
 from loader.errors import UsageError, about
-from loader.reading.frames import Event, as_events
+from loader.reading.in_memory import Event, as_events
 from loader.settings import read_settings
 from loader.settings.checks import checked
 

@@ -30,7 +30,7 @@ from loader.loading.load import load_batches
 from loader.loading.options import LoadOptions
 from loader.loading.result import LoadResult
 from loader.process.terminal import printable
-from loader.reading.frames import Event, Frames, to_arrow, to_batches
+from loader.reading.in_memory import Event, Frames, to_arrow, to_batches
 from loader.reading.inputs import expand
 from loader.reading.known import mapping_of
 from loader.reading.mapping import Mapping

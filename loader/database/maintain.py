@@ -120,9 +120,9 @@ def maintain(
 
 def _partitions_ahead(conn: Connection, ahead: int, today: datetime) -> list[str]:
     partitions = Partitions(conn)
-    first, end = partitions.layout.slot(int(today.timestamp()) // 86_400)
+    first, end = partitions.by_day.slot(int(today.timestamp()) // 86_400)
     for _ in range(ahead):
-        _, end = partitions.layout.slot(end)
+        _, end = partitions.by_day.slot(end)
     return partitions.ensure(first, end)
 
 

@@ -9,7 +9,7 @@ from psycopg import Connection, Cursor, sql
 
 from loader.database.queries import query, template
 from loader.errors import InputError
-from loader.reading.bounds import NameGate
+from loader.reading.bounds import NameBounds
 
 _COLUMNS: Final = {
     "sources": ("source_name", "source_id"),
@@ -75,7 +75,7 @@ class NamesToIds:
         return self._conn.execute(template(statement).format(**self._parts), {"names": names})
 
 
-def type_gate(conn: Connection, max_new: int) -> NameGate:
+def type_bounds(conn: Connection, max_new: int) -> NameBounds:
     """Let a load bring so many new types, as far as ``raw.event_types`` can number them."""
     row = conn.execute(query("event_type_room")).fetchone()
     known, room = row or ([], 0)
@@ -86,13 +86,13 @@ def type_gate(conn: Connection, max_new: int) -> NameGate:
             f"is a new type, and this load has brought {max_new:,} of them before; is "
             "--type-column right? If it is: --max-new-types"
         )
-    return NameGate(known, min(room, max_new), why)
+    return NameBounds(known, min(room, max_new), why)
 
 
-def source_gate(most: int) -> NameGate:
+def source_bounds(most: int) -> NameBounds:
     """Let a load have so many sources; their names are kept in memory until its end."""
     why = (
         f"is one source more than the {most:,} that a load may have; is --source-column right? "
         "If it is: --max-sources"
     )
-    return NameGate((), most, why)
+    return NameBounds((), most, why)

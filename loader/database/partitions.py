@@ -17,7 +17,7 @@ from loader.database.citus import (
 from loader.database.locks import SCHEMA, lock_for_transaction, short_try
 from loader.database.queries import query, template, value, values
 from loader.database.waiting import now_and_then
-from loader.reading.layout import Layout, bound, days_of, partition_name
+from loader.reading.partition_days import PartitionDays, bound, days_of, partition_name
 from loader.settings import PartitionBy
 
 # PostgreSQL compresses rows of more than 2 kB, which takes longer than all the rest of a load;
@@ -44,7 +44,7 @@ class Partitions:
     def __init__(self, conn: Connection) -> None:
         """Use a connection in autocommit mode; see what partitions there are."""
         self._conn = conn
-        self.layout = read_layout(conn)
+        self.by_day = read_partitions(conn)
         self.created = 0
         self.written: set[str] = set()
 
@@ -54,12 +54,12 @@ class Partitions:
         first = days.min()
         present = np.flatnonzero(np.bincount(days - first)) + first
         self._ensure(present)
-        owners = np.unique(self.layout.owners(present)).tolist()
-        self.written |= {self.layout.names[place] for place in owners}
+        owners = np.unique(self.by_day.owners(present)).tolist()
+        self.written |= {self.by_day.names[place] for place in owners}
 
     def lack(self, event_time: npt.NDArray[np.int64]) -> bool:
         """Tell whether some of these times have no partition yet."""
-        return bool((self.layout.owners(np.unique(days_of(event_time))) < 0).any())
+        return bool((self.by_day.owners(np.unique(days_of(event_time))) < 0).any())
 
     def ensure(self, first: int, end: int) -> list[str]:
         """Create what is missing for some days; return the names of what was created."""
@@ -68,16 +68,16 @@ class Partitions:
     def _ensure(self, wanted: npt.NDArray[np.int64]) -> list[str]:
         """Create the partitions that some days lack; return the names of what was created."""
         created: list[str] = []
-        while len(missing := wanted[self.layout.owners(wanted) < 0]):
+        while len(missing := wanted[self.by_day.owners(wanted) < 0]):
             # Some in one transaction: each of them means locks until its end, and to read what
             # there is takes the longer, the more there is.
             with self._conn.transaction():
                 lock_for_transaction(self._conn, SCHEMA)
                 wait_for_writers(self._conn)
                 # What another loader has created meanwhile; nobody creates anything beside us now.
-                self.layout = read_layout(self._conn)
+                self.by_day = read_partitions(self._conn)
                 for day in missing.tolist():
-                    if self.layout.has(day):
+                    if self.by_day.has(day):
                         continue
                     created.append(self._create_for(day))
                     if len(created) % PORTION == 0:
@@ -86,11 +86,11 @@ class Partitions:
         return created
 
     def _create_for(self, day: int) -> str:
-        first, end = self.layout.free(day)
+        first, end = self.by_day.free(day)
         name = partition_name(first, end)
         bounds = sql.SQL("for values from ({}) to ({})").format(bound(first), bound(end))
         create_partition(self._conn, "event_chunks", name, bounds)
-        self.layout.add(name, first, end)
+        self.by_day.add(name, first, end)
         return name
 
 
@@ -109,10 +109,10 @@ def create_partition(conn: Connection, parent: str, name: str, bounds: sql.Compo
         conn.execute(sql.SQL(statement).format(table=table, parent=of, bounds=bounds))
 
 
-def read_layout(conn: Connection) -> Layout:
+def read_partitions(conn: Connection) -> PartitionDays:
     """Return the partitions there are, and how long new ones shall be."""
     partition_by: PartitionBy = value(conn, "select partition_by from raw.partitioning")
-    return Layout(partition_by, conn.execute(about_partitions("partitions")))
+    return PartitionDays(partition_by, conn.execute(about_partitions("partitions")))
 
 
 def about_partitions(name: str) -> sql.Composed:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from loader.kafka.offsets import Deaths, Move
 from loader.reading.batch import EventBatch, Reject
-from loader.reading.bounds import Gate
+from loader.reading.bounds import Bounds
 from loader.reading.json import JsonReader
 from loader.reading.limits import Limits
 from loader.reading.mapping import Mapping as Meaning
@@ -202,7 +202,7 @@ class Messages:
     def __init__(self, share: Share, mapping: Meaning) -> None:
         self._chunks = share.chunks
         self._mapping = mapping
-        self.gate: Gate | None = None
+        self.bounds: Bounds | None = None
         self._prefetch = Prefetch(self._batches())
 
     def __iter__(self) -> Iterator[EventBatch]:
@@ -215,7 +215,7 @@ class Messages:
     def _batches(self) -> Iterator[EventBatch]:
         # It is given messages, and no content.
         reader = JsonReader(BytesIO(), self._mapping, _LIMITS)
-        reader.assembler.gate = self.gate
+        reader.assembler.bounds = self.bounds
         for chunk in self._chunks:
             yield from chunk.read(reader)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from loader.database.partitions import EVENTS_PER_CHUNK
 from loader.loading.encode import POSTGRES_EPOCH_US, Rows, text_of
-from loader.reading.layout import days_of
+from loader.reading.partition_days import days_of
 
 _COLUMNS: Final = (
     ("first_event_at", ">i8"),

@@ -24,7 +24,7 @@ from loader.loading.options import LoadOptions
 from loader.loading.result import LoadResult, already_loaded, result_of
 from loader.loading.steps import Load
 from loader.reading.batch import EventBatch, Totals, add_batch
-from loader.reading.bounds import Gate
+from loader.reading.bounds import Bounds
 from loader.reading.inputs import Input, Reading, open_reading
 from loader.reading.mapping import Mapping
 from loader.settings import PartitionBy
@@ -36,10 +36,10 @@ class Batches(Protocol):
     """Events and rejects to load, as ``Reading`` gives them; iterate once.
 
     Attributes:
-        gate: refuses rows; asked from the first batch on.
+        bounds: refuses rows; asked from the first batch on.
     """
 
-    gate: Gate | None
+    bounds: Bounds | None
 
     @property
     def fingerprint(self) -> str | None:
@@ -131,7 +131,7 @@ def load_batches(
         load_id = begin_load(conn, origin, mapping.described() | (details or {}))
         load = Load(conn=conn, dsn=dsn, load_id=load_id, options=options, observers=observers)
         try:
-            batches.gate = load.begin()
+            batches.bounds = load.begin()
             with load.copier(has_attributes=bool(mapping.attributes)) as copier:
                 for batch in batches:
                     before = totals.rows_loaded

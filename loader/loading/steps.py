@@ -16,7 +16,7 @@ from loader.database.ledger import (
     remove_lost_load,
     staging_name,
 )
-from loader.database.names_to_ids import source_gate, type_gate
+from loader.database.names_to_ids import source_bounds, type_bounds
 from loader.database.partitions import MAX_NEW_PARTITIONS, Partitions, tidy_up
 from loader.database.rejects import store_rejects
 from loader.database.retention import retained_from
@@ -26,7 +26,7 @@ from loader.loading.encode import Encoder
 from loader.loading.observer import Observer
 from loader.loading.options import LoadOptions
 from loader.reading.batch import EventBatch, Totals
-from loader.reading.bounds import Gate
+from loader.reading.bounds import Bounds
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -45,18 +45,18 @@ class Load:
         # On a cluster, what is copied is committed every now and then.
         self._may_have_events = is_distributed(self.conn)
 
-    def begin(self) -> Gate:
+    def begin(self) -> Bounds:
         """Tell observers; return what rejects rows that are old, or bring too many names."""
-        options, layout = self.options, self._partitions.layout
+        options, by_day = self.options, self._partitions.by_day
         for observer in self.observers:
             observer.begin(self.conn, self.load_id, is_deduped=options.dedupe)
         max_new = options.max_new_partitions
-        return Gate(
-            layout,
-            MAX_NEW_PARTITIONS[layout.partition_by] if max_new is None else max_new,
+        return Bounds(
+            by_day,
+            MAX_NEW_PARTITIONS[by_day.partition_by] if max_new is None else max_new,
             retained_from(self.conn, self.load_id),
-            types=type_gate(self.conn, options.max_new_types),
-            sources=source_gate(options.max_sources),
+            types=type_bounds(self.conn, options.max_new_types),
+            sources=source_bounds(options.max_sources),
             leaves_out_old=options.leaves_out_old,
         )
 

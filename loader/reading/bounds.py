@@ -1,4 +1,4 @@
-"""The gate of a load: which times it may hold, and how many names that are new.
+"""The bounds of a load: which times it may hold, and how many names that are new.
 
 Readers ask it, so that a row it refuses is rejected like any other, with its line and its text.
 """
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loader.reading.arrow import Array
-from loader.reading.layout import FIRST_DAY, Layout, days_of
+from loader.reading.partition_days import FIRST_DAY, PartitionDays, days_of
 from loader.reading.times.calendar import micros_of
 
 
@@ -23,7 +23,7 @@ class Refusal(IntEnum):
     NEW = 2
 
 
-class NameGate:
+class NameBounds:
     """Bounds how many names a load may bring, so that a wrong column fills no dictionary.
 
     Names open in the order in which the input first has them, until there are too many.
@@ -55,14 +55,14 @@ class NameGate:
         return f'"{text}" {self._why}'
 
 
-class Gate:
+class Bounds:
     """Keeps out what is older than what is retained, and bounds the partitions that a load begins.
 
     Without that bound wrong times fill the catalog with tables.
 
     Days that have a partition are always open. The others open, by the month, week or day that a
     new partition is for, in the order in which the input first names them, until there are too
-    many. One gate for one load, asked in the order of the input: then what it refuses depends on
+    many. Each load has its own, asked in the order of the input: then what is refused depends on
     nothing but the input and the partitions before it.
 
     Attributes:
@@ -73,12 +73,12 @@ class Gate:
 
     def __init__(
         self,
-        layout: Layout,
+        by_day: PartitionDays,
         max_new: int,
         retained_from: datetime | None = None,
         *,
-        types: NameGate | None = None,
-        sources: NameGate | None = None,
+        types: NameBounds | None = None,
+        sources: NameBounds | None = None,
         leaves_out_old: bool = False,
     ) -> None:
         """Open the days that have a partition, and ``max_new`` partitions more.
@@ -90,9 +90,9 @@ class Gate:
         self.leaves_out_old = leaves_out_old
         self._retained_from = retained_from
         self._room = self._max_new = max_new
-        self._layout = layout
-        # The load creates partitions while the gate, ahead of it, opens them.
-        self._open = layout.open_days()
+        self._partitions = by_day
+        # The load creates partitions while reading, ahead of it, opens them.
+        self._open = by_day.open_days()
 
     def refuse(self, micros: NDArray[np.int64], good: NDArray[np.bool_]) -> NDArray[np.uint8]:
         """Return the `Refusal` of each of the good times, microseconds since 1970 in UTC."""
@@ -108,10 +108,10 @@ class Gate:
             return refusals
         days = days_of(kept)
         closed = days[~self._open[days - FIRST_DAY]]
-        new, at = np.unique(self._layout.slots(closed), return_index=True)
+        new, at = np.unique(self._partitions.slots(closed), return_index=True)
         opened = new[np.argsort(at)][: self._room]
         for day in opened.tolist():
-            begin, end = self._layout.slot(day)
+            begin, end = self._partitions.slot(day)
             self._open[begin - FIRST_DAY : end - FIRST_DAY] = True
         self._room -= len(opened)
         refusals[are_kept] = ~self._open[days - FIRST_DAY] * np.uint8(Refusal.NEW)
@@ -124,7 +124,7 @@ class Gate:
                 f'"{text}" is older than {self._retained_from:%Y-%m-%dT%H:%M:%SZ}, from when on '
                 "events are kept (loader maintain --retain)"
             )
-        size = self._layout.partition_by
+        size = self._partitions.partition_by
         return (
             f'"{text}" lies in a {size} that has no events yet, and this load has begun '
             f"{self._max_new} such {size}s before; is --time-format right? If it is: "

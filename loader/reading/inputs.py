@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias, cast
 
 from loader.errors import InputError, about
 from loader.reading.batch import EventBatch
-from loader.reading.bounds import Gate
+from loader.reading.bounds import Bounds
 from loader.reading.csv import CsvReader
 from loader.reading.limits import Limits
 from loader.reading.mapping import Mapping
@@ -47,7 +47,7 @@ class Reading:
             meaning; of a regular file known at once, of a stream None until it is read to its
             end.
         bytes_total: size of the file as stored, None for a stream.
-        gate: refuses rows; asked from the first batch on.
+        bounds: refuses rows; asked from the first batch on.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Reading:
 
                 self._reader = ParquetReader(file, self._stored, mapping, limits)
         self._batches = Prefetch(self._reader)
-        self.gate: Gate | None = None
+        self.bounds: Bounds | None = None
 
     @property
     def bytes_read(self) -> int:
@@ -115,7 +115,7 @@ class Reading:
 
         InputError: the rest of it is not usable, or it changed while it was read.
         """
-        self._reader.assembler.gate = self.gate
+        self._reader.assembler.bounds = self.bounds
         with about(self._origin):
             yield from self._batches
             if self._before is None:

@@ -16,7 +16,7 @@ from loader.errors import UsageError
 from loader.reading import attributes
 from loader.reading.arrow import Array, pa
 from loader.reading.batch import EventBatch, Reject
-from loader.reading.bounds import Gate, Refusal
+from loader.reading.bounds import Bounds, Refusal
 from loader.reading.limits import Limits
 from loader.reading.mapping import Mapping
 from loader.reading.names import Names
@@ -77,7 +77,7 @@ class Assembler:
 
     Attributes:
         clock: reads times.
-        gate: refuses times and names that the load may not hold; None refuses none.
+        bounds: refuses times and names that the load may not hold; None refuses none.
     """
 
     def __init__(self, mapping: Mapping, limits: Limits) -> None:
@@ -88,7 +88,7 @@ class Assembler:
         self.clock = Clock(mapping.time_format, mapping.timezone, mapping.repeated_hour)
         self._types = Names("type", mapping, limits.name_bytes)
         self._sources = Names("source", mapping, limits.name_bytes)
-        self.gate: Gate | None = None
+        self.bounds: Bounds | None = None
 
     def batch(self, rows: Rows, broken: Broken | None = None) -> EventBatch:
         """Check rows and split them into events and rejects; leave out what is not wanted."""
@@ -119,17 +119,17 @@ class Assembler:
             left_out = mapping.selection.leaves_out(
                 micros, time_faults == 0, types, sources, rows.compared
             )
-        if self.gate is not None:
+        if self.bounds is not None:
             good = ~(faulty | left_out)
-            gates = self.gate, self.gate.types, self.gate.sources
-            gated = zip(gates, (micros, types, sources), checks.copy(), strict=True)
-            for gate, values, check in gated:
-                if gate is None:
+            all_bounds = self.bounds, self.bounds.types, self.bounds.sources
+            bounded = zip(all_bounds, (micros, types, sources), checks.copy(), strict=True)
+            for bounds, values, check in bounded:
+                if bounds is None:
                     continue
-                refused = gate.refuse(values, good)
+                refused = bounds.refuse(values, good)
                 good &= refused == 0
-                checks.append(replace(check, faults=refused, explain=gate.reason))
-                if isinstance(gate, Gate) and gate.leaves_out_old:
+                checks.append(replace(check, faults=refused, explain=bounds.reason))
+                if isinstance(bounds, Bounds) and bounds.leaves_out_old:
                     left_out |= refused == Refusal.OLD
             faulty |= ~(good | left_out)
         bad = np.flatnonzero(faulty & ~left_out)

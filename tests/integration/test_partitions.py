@@ -15,7 +15,7 @@ from loader.database.connection import connect
 from loader.database.partitions import (
     PORTION,
     Partitions,
-    read_layout,
+    read_partitions,
     set_partition_by,
 )
 from loader.settings import PARTITION_SIZES
@@ -54,8 +54,8 @@ def test_several_loaders_create_the_same_partitions_once(dsn: str, scalar: Scala
 def test_a_new_partition_costs_no_look_at_all_the_others(
     conn: Connection, scalar: Scalar, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks = Mock(wraps=read_layout)
-    monkeypatch.setattr("loader.database.partitions.read_layout", looks)
+    looks = Mock(wraps=read_partitions)
+    monkeypatch.setattr("loader.database.partitions.read_partitions", looks)
     assert scalar(PARTITIONS) == 0
     set_partition_by(conn, "day")
     days = Partitions(conn).ensure(20_000, 20_100)
@@ -227,7 +227,7 @@ def test_loaders_that_want_different_sizes_meet(dsn: str, scalar: Scalar) -> Non
         wanted = np.concatenate(list(pool.map(create, range(3))))
     # PostgreSQL lets none overlap; each row finds its place. By months alone there were four.
     with connect(dsn) as conn:
-        assert (Partitions(conn).layout.owners(wanted) >= 0).all()
+        assert (Partitions(conn).by_day.owners(wanted) >= 0).all()
     assert scalar(PARTITIONS) > 4  # type: ignore[operator]
 
 
@@ -248,10 +248,10 @@ def test_maintenance_is_ahead_by_the_size(
     monkeypatch.setenv("LOADER_PARTITION_BY", size)
     outcome = run_loader("maintain", "--json")
     assert len(json.loads(outcome.stdout)["created_partitions"]) == 3
-    layout = Partitions(conn).layout
+    by_day = Partitions(conn).by_day
     today = np.datetime64("now", "D").astype(np.int64)
-    covered = np.flatnonzero(layout.owners(np.arange(today, today + 120)) >= 0)
+    covered = np.flatnonzero(by_day.owners(np.arange(today, today + 120)) >= 0)
     assert covered[0] == 0
-    assert layout.owners(np.array(layout.slot(int(today))[:1]))[0] >= 0
-    assert len(covered) >= spans - (today - layout.slot(int(today))[0])
+    assert by_day.owners(np.array(by_day.slot(int(today))[:1]))[0] >= 0
+    assert len(covered) >= spans - (today - by_day.slot(int(today))[0])
     assert json.loads(run_loader("maintain", "--json").stdout)["created_partitions"] == []

@@ -19,7 +19,7 @@ from loader import Event, InputError, LoaderError, LoadOptions, Mapping, UsageEr
 from loader import api as api_module
 from loader.delivery.destinations import Destination
 from loader.loading.result import LoadResult
-from loader.reading.frames import Frames
+from loader.reading.in_memory import Frames
 
 TIME = datetime(2024, 5, 13, 15, tzinfo=UTC)
 # What is handed over here is wrong on purpose; a type checker would not let it.

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from loader.delivery.destinations import Destination
 from loader.errors import UsageError
-from loader.reading.bounds import Gate
+from loader.reading.bounds import Bounds
 from loader.reading.inputs import expand, open_reading
-from loader.reading.layout import Layout
 from loader.reading.mapping import Mapping
+from loader.reading.partition_days import PartitionDays
 from loader.reading.selection import Selection
 from loader.settings import read_settings
 
@@ -160,7 +160,7 @@ def test_old_rows_are_rejected_or_left_out(tmp_path: Path, leaves_out_old: bool)
     mapping = Mapping()
     old = START + timedelta(seconds=3)
     with open_reading(expand([str(path)], mapping)[0], mapping) as reading:
-        reading.gate = Gate(Layout(), 10, old, leaves_out_old=leaves_out_old)
+        reading.bounds = Bounds(PartitionDays(), 10, old, leaves_out_old=leaves_out_old)
         (batch,) = reading
     assert (batch.events.num_rows, batch.rows_rejected) == (1, 1 if leaves_out_old else 2)
 
@@ -240,6 +240,6 @@ def test_what_is_left_out_opens_no_partition(tmp_path: Path) -> None:
     path.write_bytes(csv([(far, "van", "gate"), (0, "car", "gate"), (far, "car", "gate")]))
     mapping = Mapping(selection=Selection(types=("car",)))
     with open_reading(expand([str(path)], mapping)[0], mapping) as reading:
-        reading.gate = Gate(Layout(), max_new=1)
+        reading.bounds = Bounds(PartitionDays(), max_new=1)
         (batch,) = reading
     assert (batch.events.num_rows, [one.line_number for one in batch.rejects]) == (1, [4])

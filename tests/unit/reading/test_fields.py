@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from loader.errors import InputError
 from loader.reading import fields, objects, unpack
-from loader.reading.frames import Frames
+from loader.reading.in_memory import Frames
 from loader.reading.limits import Limits
 from loader.reading.mapping import Mapping
 from tests.conftest import examples

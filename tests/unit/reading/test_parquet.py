@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from loader.errors import InputError
-from loader.reading.frames import Frames
+from loader.reading.in_memory import Frames
 from loader.reading.limits import Limits
 from loader.reading.mapping import Mapping
 

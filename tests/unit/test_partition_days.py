@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loader.reading.layout import Layout, bound, days_of, partition_name
+from loader.reading.partition_days import PartitionDays, bound, days_of, partition_name
 from loader.settings import PARTITION_SIZES, PartitionBy
 
 
@@ -20,7 +20,7 @@ def day(text: str) -> int:
     ],
 )
 def test_a_day_is_in_a_month_or_week(size: PartitionBy, first: str, end: str, name: str) -> None:
-    found = Layout(size).free(day("2024-02-29"))
+    found = PartitionDays(size).free(day("2024-02-29"))
     assert found == (day(first), day(end))
     assert partition_name(*found) == name
     assert bound(found[0]) == f"{first} 00:00:00+00"
@@ -32,16 +32,18 @@ def test_times_belong_to_days_before_1970_too() -> None:
 
 
 def test_a_new_partition_takes_what_others_leave_of_its_slot() -> None:
-    layout = Layout("month", [("week", day("2024-05-06"), day("2024-05-13"))])
-    assert layout.free(day("2024-05-05")) == (day("2024-05-01"), day("2024-05-06"))
-    assert layout.free(day("2024-05-13")) == (day("2024-05-13"), day("2024-06-01"))
-    assert layout.free(day("2024-06-01")) == (day("2024-06-01"), day("2024-07-01"))
+    by_day = PartitionDays("month", [("week", day("2024-05-06"), day("2024-05-13"))])
+    assert by_day.free(day("2024-05-05")) == (day("2024-05-01"), day("2024-05-06"))
+    assert by_day.free(day("2024-05-13")) == (day("2024-05-13"), day("2024-06-01"))
+    assert by_day.free(day("2024-06-01")) == (day("2024-06-01"), day("2024-07-01"))
 
 
 def test_a_partition_may_have_no_bounds() -> None:
-    layout = Layout("month", [("old", None, day("2000-01-15")), ("late", day("2190-01-01"), None)])
-    assert layout.owners(np.array([day("1900-01-01"), day("2199-12-31")])).tolist() == [0, 1]
-    assert layout.free(day("2000-01-20")) == (day("2000-01-15"), day("2000-02-01"))
+    by_day = PartitionDays(
+        "month", [("old", None, day("2000-01-15")), ("late", day("2190-01-01"), None)]
+    )
+    assert by_day.owners(np.array([day("1900-01-01"), day("2199-12-31")])).tolist() == [0, 1]
+    assert by_day.free(day("2000-01-20")) == (day("2000-01-15"), day("2000-02-01"))
 
 
 @given(
@@ -54,11 +56,11 @@ def test_partitions_never_overlap_whatever_the_sizes(
     """However often the size changes: each day has one partition, and every name is used once."""
     spans: list[tuple[str, int, int]] = []
     for size, place in wanted:
-        layout = Layout(size, spans)
-        if layout.owners(np.array([start + place]))[0] < 0:
-            first, end = layout.free(start + place)
-            assert layout.slot(start + place)[0] <= first <= start + place < end
-            assert end <= layout.slot(start + place)[1]
+        by_day = PartitionDays(size, spans)
+        if by_day.owners(np.array([start + place]))[0] < 0:
+            first, end = by_day.free(start + place)
+            assert by_day.slot(start + place)[0] <= first <= start + place < end
+            assert end <= by_day.slot(start + place)[1]
             spans.append((partition_name(first, end), first, end))
     taken = [one for _, first, end in spans for one in range(first, end)]
     assert len(taken) == len(set(taken))

@@ -1,4 +1,4 @@
-"""Layout: which days have a partition of ``raw.event_chunks``, and what a new one would hold.
+"""Which days have a partition of ``raw.event_chunks``, and what a new one would hold.
 
 All bounds are midnights in UTC, so that days, counted from 1970, are enough. The size of new
 partitions may have been changed once or more, so those that exist may be of any size. A new one
@@ -30,7 +30,7 @@ def days_of(micros: NDArray[np.int64]) -> NDArray[np.int64]:
     return micros // DAY
 
 
-class Layout:
+class PartitionDays:
     """The partitions there are, by day.
 
     Attributes:

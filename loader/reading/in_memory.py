@@ -12,7 +12,7 @@ from typing import Any, Final
 from loader.errors import InputError, about
 from loader.reading.arrow import ArrowError, RecordBatch, Schema, pa
 from loader.reading.batch import EventBatch
-from loader.reading.bounds import Gate
+from loader.reading.bounds import Bounds
 from loader.reading.columns import ColumnReader
 from loader.reading.limits import Limits
 from loader.reading.mapping import Mapping
@@ -75,14 +75,14 @@ class Frames:
         self._batches = batches
         self._mapping = mapping
         self._origin = origin
-        self.gate: Gate | None = None
+        self.bounds: Bounds | None = None
 
     def _reader(self, schema: Schema) -> ColumnReader:
         try:
             reader = ColumnReader(schema, self._mapping, Limits(), has_rows=True)
         except (ArrowError, UnicodeDecodeError) as error:
             raise InputError(str(error)) from error
-        reader.assembler.gate = self.gate
+        reader.assembler.bounds = self.bounds
         return reader
 
     def __iter__(self) -> Iterator[EventBatch]:

@@ -6,8 +6,8 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loader.reading.bounds import Gate, NameGate, Refusal
-from loader.reading.layout import Layout
+from loader.reading.bounds import Bounds, NameBounds, Refusal
+from loader.reading.partition_days import PartitionDays
 from loader.settings import PartitionBy
 
 
@@ -19,9 +19,9 @@ def days(*values: str) -> list[int]:
     return [int(np.datetime64(value, "D").astype(np.int64)) for value in values]
 
 
-def layout(*months: str, partition_by: PartitionBy = "month") -> Layout:
+def by_day(*months: str, partition_by: PartitionBy = "month") -> PartitionDays:
     """Partitions of these months."""
-    found = Layout(partition_by)
+    found = PartitionDays(partition_by)
     for month in months:
         following = str(np.datetime64(month, "M") + np.timedelta64(1, "M"))
         found.add(month, *days(month, following))
@@ -32,31 +32,31 @@ def all_of(count: int) -> Any:
     return np.ones(count, np.bool_)
 
 
-def refused(gate: Gate, *values: str) -> list[bool]:
-    return [bool(refusal) for refusal in gate.refuse(times(*values), all_of(len(values)))]
+def refused(bounds: Bounds, *values: str) -> list[bool]:
+    return [bool(refusal) for refusal in bounds.refuse(times(*values), all_of(len(values)))]
 
 
 def test_months_open_in_the_order_of_the_input() -> None:
-    gate = Gate(layout("2024-05"), max_new=2)
-    assert refused(gate, "2024-05-13", "2030-01-01", "1950-06-01") == [False] * 3
+    bounds = Bounds(by_day("2024-05"), max_new=2)
+    assert refused(bounds, "2024-05-13", "2030-01-01", "1950-06-01") == [False] * 3
     # Full, whatever comes first in the order of time.
-    assert refused(gate, "1900-01-01", "1950-06-30T23:59:59.999999", "1950-07-01") == [
+    assert refused(bounds, "1900-01-01", "1950-06-30T23:59:59.999999", "1950-07-01") == [
         True,
         False,
         True,
     ]
-    assert refused(gate, "2024-05-31", "2030-01-02") == [False, False]
+    assert refused(bounds, "2024-05-31", "2030-01-02") == [False, False]
 
 
 def test_the_bound_may_be_reached_within_a_batch() -> None:
-    gate = Gate(layout(), max_new=1)
-    assert refused(gate, "2199-12-31", "1900-01-01", "2199-12-01") == [False, True, False]
+    bounds = Bounds(by_day(), max_new=1)
+    assert refused(bounds, "2199-12-31", "1900-01-01", "2199-12-01") == [False, True, False]
 
 
 def test_no_new_month_at_all() -> None:
-    gate = Gate(layout("2024-05", "1850-01"), max_new=0)
-    assert refused(gate, "2024-05-13", "2024-06-01") == [False, True]
-    assert refused(gate) == []
+    bounds = Bounds(by_day("2024-05", "1850-01"), max_new=0)
+    assert refused(bounds, "2024-05-13", "2024-06-01") == [False, True]
+    assert refused(bounds) == []
 
 
 @given(
@@ -75,40 +75,42 @@ def test_what_is_refused_does_not_depend_on_the_batches(
             open_months.add(month)
             room -= 1
         expected.append(month not in open_months)
-    gate = Gate(layout(*(str(first + np.timedelta64(month, "M")) for month in existing)), max_new)
+    bounds = Bounds(
+        by_day(*(str(first + np.timedelta64(month, "M")) for month in existing)), max_new
+    )
     micros = times(*(str(first + np.timedelta64(month, "M")) for month in months))
     parts = [micros[at : at + size] for at in range(0, len(micros), size)]
-    found = [gate.refuse(part, all_of(len(part))) for part in parts]
+    found = [bounds.refuse(part, all_of(len(part))) for part in parts]
     assert [bool(one) for batch in found for one in batch] == expected
 
 
 def test_the_reason_names_the_time_and_the_way_out() -> None:
-    reason = Gate(layout(), max_new=7).reason(Refusal.NEW, "2030-01-01")
+    reason = Bounds(by_day(), max_new=7).reason(Refusal.NEW, "2030-01-01")
     assert "2030-01-01" in reason
     assert "7 such months" in reason
     assert "--max-new-partitions" in reason
 
 
 def test_nothing_older_than_what_is_retained() -> None:
-    gate = Gate(layout(), max_new=1, retained_from=datetime(2024, 5, 2, tzinfo=UTC))
+    bounds = Bounds(by_day(), max_new=1, retained_from=datetime(2024, 5, 2, tzinfo=UTC))
     # What is too old opens no month.
     assert refused(
-        gate, "2024-03-01", "2024-05-01T23:59:59.999999", "2024-05-02", "2024-06-01"
+        bounds, "2024-03-01", "2024-05-01T23:59:59.999999", "2024-05-02", "2024-06-01"
     ) == [
         True,
         True,
         False,
         True,
     ]
-    assert "2024-05-02T00:00:00Z" in gate.reason(Refusal.OLD, "2024-03-01")
+    assert "2024-05-02T00:00:00Z" in bounds.reason(Refusal.OLD, "2024-03-01")
 
 
 def test_a_name_that_only_bad_rows_have_does_not_count() -> None:
-    gate = NameGate(["car"], 1, "is one too many")
+    bounds = NameBounds(["car"], 1, "is one too many")
     names = pa.array(["bus", "car", None, "van", "bus"]).dictionary_encode()
     good = np.array([False, True, False, True, True])
-    assert gate.refuse(names, good).tolist() == [False, False, False, False, True]
-    assert gate.reason(1, "bus") == '"bus" is one too many'
+    assert bounds.refuse(names, good).tolist() == [False, False, False, False, True]
+    assert bounds.reason(1, "bus") == '"bus" is one too many'
 
 
 @given(
@@ -126,23 +128,23 @@ def test_which_names_are_refused_does_not_depend_on_the_batches(
             open_names.add(name)
             left -= 1
         expected.append(is_good and name not in open_names)
-    gate = NameGate(map(str, known), room, "")
+    bounds = NameBounds(map(str, known), room, "")
     found: list[bool] = []
     for at in range(0, len(rows), size):
         part = rows[at : at + size]
         names = pa.array([str(name) for name, _ in part]).dictionary_encode()
-        found += gate.refuse(names, np.array([is_good for _, is_good in part])).tolist()
+        found += bounds.refuse(names, np.array([is_good for _, is_good in part])).tolist()
     assert found == expected
 
 
 def test_weeks_and_days_open_whole() -> None:
     # A Monday; the month before has a partition, which the week before begins in.
-    gate = Gate(layout("2024-04", partition_by="week"), max_new=1)
-    assert refused(gate, "2024-04-29", "2024-05-01", "2024-05-05T23:59:59", "2024-05-06") == [
+    bounds = Bounds(by_day("2024-04", partition_by="week"), max_new=1)
+    assert refused(bounds, "2024-04-29", "2024-05-01", "2024-05-05T23:59:59", "2024-05-06") == [
         False, False, False, True,
     ]  # fmt: skip
-    assert "lies in a week that has no events yet" in gate.reason(Refusal.NEW, "x")
-    gate = Gate(layout(partition_by="day"), max_new=2)
-    assert refused(gate, "1900-01-01", "2199-12-31T23:59:59.999999", "2024-05-06") == [
+    assert "lies in a week that has no events yet" in bounds.reason(Refusal.NEW, "x")
+    bounds = Bounds(by_day(partition_by="day"), max_new=2)
+    assert refused(bounds, "1900-01-01", "2199-12-31T23:59:59.999999", "2024-05-06") == [
         False, False, True,
     ]  # fmt: skip
