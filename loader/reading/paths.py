@@ -2,8 +2,9 @@
 
 import glob
 import os
+import re
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, NoReturn
@@ -88,7 +89,7 @@ def _expand(path: str, mapping: Mapping) -> list[Input]:
         # Not the current directory: more likely a variable that is not set.
         raise InputError('"": an empty name; for the files of the current directory say .')
     # The shell expands globs mostly; not in a container's command or a crontab.
-    found = [path] if Path(path).exists() else sorted(glob.glob(path, recursive=True))  # noqa: PTH207
+    found = [path] if Path(path).exists() else sorted(set(_glob(path)))
     if not found:
         raise InputError(f"{path}: no such file or directory")
     inputs: list[Input] = []
@@ -97,10 +98,30 @@ def _expand(path: str, mapping: Mapping) -> list[Input]:
     return inputs
 
 
-def _directory(path: str, mapping: Mapping) -> list[Input]:
-    inputs = []
+def _glob(pattern: str) -> list[str]:
+    """Return what a pattern matches."""
+    before, *after = re.split(r"(?<![^/])\*\*(?:/+|$)", pattern, maxsplit=1)
+    if not after:
+        return glob.glob(pattern)  # noqa: PTH207
+    starts = glob.glob(before) if before else ["."]  # noqa: PTH207
+    return [
+        str(Path(one))
+        for start in starts
+        for folder, _ in _walk(start)
+        for one in _glob(f"{glob.escape(folder)}/{after[0] or '*'}")
+    ]
+
+
+def _walk(path: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield the folders in one, and the names in each; not behind links, which may lead upwards."""
     for folder, folders, names in os.walk(path, onerror=_raise):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield folder, names
+
+
+def _directory(path: str, mapping: Mapping) -> list[Input]:
+    inputs = []
+    for folder, names in _walk(path):
         for name in sorted(names):
             file = Path(folder) / name
             # A link to nothing is kept: it may well be a file that was lost.

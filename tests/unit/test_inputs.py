@@ -91,6 +91,26 @@ def test_globs_are_resolved_in_order_and_nothing_comes_twice(folder: Path) -> No
     assert names(found, folder) == ["e.parquet", "deep/d.jsonl"]
 
 
+def test_globs_do_not_go_through_links_that_lead_upwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # With a second one, there would be a million million ways that match.
+    deep = tmp_path / "deep" / "er"
+    deep.mkdir(parents=True)
+    (deep / "upwards").symlink_to(tmp_path)
+    (tmp_path / ".hidden").mkdir()
+    for folder in (tmp_path, deep, tmp_path / ".hidden"):
+        (folder / "a.csv").touch()
+    monkeypatch.chdir(tmp_path)
+    for pattern, found in {
+        "**/*.csv": ["a.csv", "deep/er/a.csv"],
+        "**/**/*.csv": ["a.csv", "deep/er/a.csv"],
+        "d*/**/a.csv": ["deep/er/a.csv"],
+        f"{tmp_path}/**/er/*.csv": [f"{deep}/a.csv"],
+    }.items():
+        assert [one.origin for one in expand([pattern], Mapping())] == found
+
+
 def test_a_file_may_have_a_name_with_signs_of_globs(tmp_path: Path) -> None:
     path = tmp_path / "a[1]*.csv"
     path.touch()
