@@ -19,7 +19,7 @@ _IMPOSSIBLE_PID: Final = 2**30
 def line_of(data_dir: Path, line: int) -> str:
     """Return a line of postmaster.pid, empty if there is none."""
     try:
-        return (data_dir / "postmaster.pid").read_text().split("\n")[line]
+        return (data_dir / "postmaster.pid").read_text(errors="surrogateescape").split("\n")[line]
     except (OSError, IndexError):
         return ""
 
@@ -46,8 +46,9 @@ def disown_stale_files(data_dir: Path, socket_dir: Path) -> None:
     """
     for path in (data_dir / "postmaster.pid", socket_dir / f".s.PGSQL.{PORT}.lock"):
         if path.exists() and pid_of(data_dir) is None:
-            lines = path.read_text().split("\n")
-            path.write_text("\n".join([str(_IMPOSSIBLE_PID), *lines[1:]]))
+            lines = path.read_text(errors="surrogateescape").split("\n")
+            text = "\n".join([str(_IMPOSSIBLE_PID), *lines[1:]])
+            path.write_text(text, errors="surrogateescape")
 
 
 def can_hold_a_socket(directory: Path) -> bool:

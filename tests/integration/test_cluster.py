@@ -26,6 +26,7 @@ from loader.cli import COMMANDS, cli, main
 from loader.errors import ServerError
 from loader.server.cluster import Cluster
 from loader.server.embedded import SYSTEM_USER, create_user_command
+from loader.server.postmaster import disown_stale_files, line_of
 from loader.server.private import make_private
 from tests.conftest import Outcome
 from tests.support.forks import FORKS
@@ -64,6 +65,16 @@ def test_starts_after_a_crash_although_its_process_id_is_in_use_again(
     assert cluster.start()
     with psycopg.connect(cluster.dsn()) as conn:
         assert conn.execute("show timezone").fetchone() == ("UTC",)
+
+
+def test_the_path_of_a_server_may_be_no_utf_8(tmp_path: Path) -> None:
+    data_dir = tmp_path / os.fsdecode(b"b\xe4d")
+    data_dir.mkdir()
+    file = data_dir / "postmaster.pid"
+    file.write_bytes(b"4194304\n" + os.fsencode(data_dir) + b"\n")
+    assert line_of(data_dir, 1) == str(data_dir)
+    disown_stale_files(data_dir, tmp_path)
+    assert file.read_bytes().endswith(b"\n" + os.fsencode(data_dir) + b"\n")
 
 
 def test_the_variables_of_whoever_starts_it_are_not_its_defaults(
