@@ -161,12 +161,18 @@
         {%- endif %}
     from {{ periods }} as periods
     left join (
+        {#- Grouped by a number: a row for each source would take the whole set along. #}
         select
-            sets.source_ids,
+            array_agg(sources.source_id order by sources.source_id) as source_ids,
             string_agg(sources.source_name, ', ' order by sources.source_id) as source_names
-        from (select distinct source_ids from {{ periods }}) as sets
+        from (
+            select
+                found.source_ids,
+                row_number() over () as set_number
+            from (select distinct source_ids from {{ periods }}) as found
+        ) as sets
         cross join lateral unnest(sets.source_ids) as members (source_id)
         inner join {{ ref('stg_video_events__sources') }} as sources on members.source_id = sources.source_id
-        group by sets.source_ids
+        group by sets.set_number
     ) as names on periods.source_ids = names.source_ids
 {% endmacro %}
