@@ -29,7 +29,7 @@ def ensure_schema(conn: Connection) -> None:
     The statements are idempotent, but not free: they take locks and ask for privileges that a
     loader of daily files need not have. So the schema remembers which version of them it has.
     """
-    if _mark(conn) == _mark_of(read_sql("schema.sql")):
+    if _mark(conn) == _mark_of(read_sql("schema.sql")) and _look_at_version(conn) != 0:
         return
 
     def change() -> None:
@@ -121,16 +121,19 @@ def _refuse_strangers(conn: Connection) -> None:
 def _look_at_version(conn: Connection) -> int | None:
     """Return the version, or raise NewerSchemaError; None where no loader has left one yet.
 
-    And for readers of the marts: dbt keeps what they see as it was.
+    And for readers of the marts: dbt keeps what they see as it was. It is 0 where a dump brought
+    tables without their rows.
     """
     may_look = conn.execute(
         "select from pg_class where relname = 'schema_version'"
         " and relnamespace = (select oid from pg_namespace where nspname = 'raw')"
         " and has_schema_privilege(relnamespace, 'usage') and has_table_privilege(oid, 'select')"
     ).fetchone()
-    found = None if may_look is None else conn.execute(_VERSION).fetchone()
+    if may_look is None:
+        return None
+    found = conn.execute(_VERSION).fetchone()
     _refuse_newer(found)
-    return None if found is None else int(found[0])
+    return 0 if found is None else int(found[0])
 
 
 def _mark_of(statements: str) -> str:

@@ -38,6 +38,19 @@ def problems(run_loader: Run) -> Problems:
     return find
 
 
+def test_tables_without_rows_are_tables_of_before_any_load(
+    conn: Connection, run_loader: Run, write_events: Write, problems: Problems
+) -> None:
+    """A dump with --schema-only has what marks the schema as ours, and none of the rows of one."""
+    for table in ("schema_version", "load_counter", "partitioning", "retention"):
+        conn.execute(f"delete from raw.{table}".encode())
+    outcome = run_loader("status")
+    assert "loader maintain (or load something)" in outcome.stderr
+    outcome = run_loader("load", write_events("1.csv"))
+    assert outcome.exit_code == 0, outcome.stderr
+    assert problems() == []
+
+
 def test_numbers_that_were_given_are_not_given_again(
     conn: Connection, run_loader: Run, write_events: Write, problems: Problems, scalar: Scalar
 ) -> None:
