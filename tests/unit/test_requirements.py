@@ -1,5 +1,6 @@
 """The lock files agree with each other, and name no registry."""
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -19,12 +20,18 @@ def test_the_demo_and_the_tests_run_on_the_same_versions() -> None:
     assert pins("runtime.txt") <= pins("dev.txt")
 
 
+def make(place: Path, target: str) -> subprocess.CompletedProcess[str]:
+    """Run it as if no other one had started these tests."""
+    command = ["make", "-f", str(REQUIREMENTS.parent / "Makefile"), target]
+    env = {name: text for name, text in os.environ.items() if "MAKE" not in name}
+    return subprocess.run(command, cwd=place, env=env, capture_output=True, text=True, check=False)
+
+
 @pytest.mark.parametrize("name", ["it's", "a$b", 'a"b', "a`b"])
 def test_a_path_that_pip_does_not_work_in_is_told_before(tmp_path: Path, name: str) -> None:
     place = tmp_path / name
     place.mkdir()
-    command = ["make", "-f", str(REQUIREMENTS.parent / "Makefile"), ".venv/created"]
-    done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
+    done = make(place, ".venv/created")
     assert done.returncode != 0
     assert done.stderr.startswith(
         f"pip works in no folder with a quote or a $ in its path: move {place}"
@@ -37,8 +44,7 @@ def test_a_folder_that_was_moved_is_told(tmp_path: Path, place: str | None) -> N
     (tmp_path / ".venv").mkdir()
     cfg = f"home = /usr/bin\ncommand = /usr/bin/python3 -m venv {place or tmp_path / '.venv'}\n"
     (tmp_path / ".venv/pyvenv.cfg").write_text(cfg)
-    command = ["make", "-f", str(REQUIREMENTS.parent / "Makefile"), "help"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = make(tmp_path, "help")
     told = f".venv was made as {place}, and its programs run nowhere else"
     assert (done.returncode != 0, told in done.stderr) == (place is not None,) * 2
 
