@@ -40,7 +40,7 @@ endef
 # Programs in .venv name the folder in which they were installed.
 lost := $(shell sed -n 's/^command = .* -m venv \(\/.*\)/\1/p' .venv/pyvenv.cfg 2>/dev/null | \
 	while read -r place; do test -d "$$place" || echo "$$place"; done)
-ifneq ($(lost),)
+ifneq ($(if $(filter clean,$(MAKECMDGOALS)),,$(lost)),)
 $(error .venv was made as $(lost), and its programs run nowhere else: rm -r .venv)
 endif
 

@@ -17,7 +17,7 @@ from pyarrow import csv
 from benchmarks.server import Bench
 from loader.database.partitions import Partitions, tidy_up
 from loader.loading.chunks import Cutter
-from loader.loading.encode import HEADER, TRAILER, Rows
+from loader.loading.encode import HEADER, TRAILER, EncodedRows
 
 CONNECTIONS = 2
 _ROWS_AT_ONCE = 1 << 18
@@ -34,7 +34,7 @@ def ready_rows(path: Path) -> tuple[npt.NDArray[np.int64], list[list[bytes]]]:
         table[name].combine_chunks().dictionary_encode().indices.to_numpy() + 1
         for name in ("source", "type")
     )
-    rows = Rows(
+    rows = EncodedRows(
         event_time=times,
         source_id=sources.astype(np.int32),
         event_type_id=types.astype(np.int16),

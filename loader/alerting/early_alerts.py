@@ -4,7 +4,7 @@ What is found is written under the load, as its events are, and is seen when the
 sources then stand is written in the transaction that publishes it. So a load that fails, or is
 loaded already, raises nothing, and a crash loses nothing. Notifications go out after the commit.
 
-Where nothing comes any more, the clock tells: see ``Clock``.
+Where nothing comes any more, the clock tells: see ``Silences``.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from psycopg import Connection, Cursor
 
 from loader.alerting import states
-from loader.alerting.clock import Clock
 from loader.alerting.detector import Detector, Found
-from loader.alerting.notify import Destination, EarlyAlert
+from loader.alerting.notify import EarlyAlert, Recipient
 from loader.alerting.relay import Relay
 from loader.alerting.rules import Definitions
+from loader.alerting.silences import Silences
 from loader.database.queries import query
-from loader.loading.encode import Rows
+from loader.loading.encode import EncodedRows
 from loader.loading.observer import Observer
 
 _REPLAYED_AT_ONCE: Final = 50_000
@@ -54,7 +54,7 @@ class EarlyAlerts(Observer):
         self,
         dsn: str,
         definitions: Definitions,
-        destinations: Sequence[Destination],
+        destinations: Sequence[Recipient],
         payloads: Sequence[Callable[[EarlyAlert], str]],
         *,
         cooldown: timedelta = timedelta(0),
@@ -63,7 +63,7 @@ class EarlyAlerts(Observer):
         self._definitions = definitions
         self._cooldown = cooldown
         self._relay = Relay(dsn, destinations, payloads)
-        self._clock = Clock(dsn, definitions, cooldown, self._relay, is_patient=is_patient)
+        self._silences = Silences(dsn, definitions, cooldown, self._relay, is_patient=is_patient)
 
     def __enter__(self) -> EarlyAlerts:
         return self
@@ -73,12 +73,12 @@ class EarlyAlerts(Observer):
 
     def published(self, load_id: int) -> None:
         """Pass on the alerts of a published load, and those that a crash left; return at once."""
-        self._clock.look_soon()
+        self._silences.look_soon()
         self._relay.pass_on([load_id])
 
     def rest(self) -> float:
         """Tell of what the clock says; return in how many seconds to look again."""
-        return self._clock.rest()
+        return self._silences.rest()
 
     def begin(self, conn: Connection, load_id: int, *, is_deduped: bool) -> None:
         """Begin to watch a load; one that is deduped is read again from the table."""
@@ -92,7 +92,7 @@ class EarlyAlerts(Observer):
         self._found: list[Found] = []
         self._has_written = False
 
-    def see(self, rows: Rows) -> None:
+    def see(self, rows: EncodedRows) -> None:
         """Look at a batch that is being copied; before the load is published nothing shows."""
         if not len(rows.event_time):
             return

@@ -48,7 +48,7 @@ class EarlyAlert:
 
 
 # Passes alerts on; raises whatever it likes when it cannot.
-Destination = Callable[[Sequence[EarlyAlert]], None]
+Recipient = Callable[[Sequence[EarlyAlert]], None]
 
 
 def to_stderr(alert: EarlyAlert) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 from psycopg import Connection
 from psycopg.rows import dict_row
 
-from loader.alerting.notify import CHANNEL, Destination, EarlyAlert, ToServices
+from loader.alerting.notify import CHANNEL, EarlyAlert, Recipient, ToServices
 from loader.database.connection import connect
 from loader.database.queries import query
 from loader.errors import UsageError
@@ -48,7 +48,7 @@ class Relay:
     def __init__(
         self,
         dsn: str,
-        destinations: Sequence[Destination],
+        destinations: Sequence[Recipient],
         payloads: Sequence[Callable[[EarlyAlert], str]] = (),
         warn: Callable[[str], None] | None = None,
     ) -> None:

@@ -30,7 +30,7 @@ from loader.loading.load import load_batches
 from loader.loading.options import LoadOptions
 from loader.loading.result import LoadResult
 from loader.process.terminal import printable
-from loader.reading.in_memory import Event, Frames, to_arrow, to_batches
+from loader.reading.in_memory import Event, EventsInMemory, to_arrow, to_batches
 from loader.reading.inputs import expand
 from loader.reading.known import mapping_of
 from loader.reading.mapping import Mapping
@@ -259,7 +259,7 @@ def _load(
         read_by = destination.mapping(mapping)
         result = load_batches(
             destination.prepare(),
-            Frames(batches, read_by, origin=origin, key=key),
+            EventsInMemory(batches, read_by, origin=origin, key=key),
             origin=origin,
             mapping=read_by,
             options=destination.options(options),

@@ -53,7 +53,7 @@ class AlertOptions:
         chosen = self.alert_to or ("stderr", "notify", "apprise")
         sent = {"notify": notify.payload, "wake": notify.hidden_payload}
         payloads = [sent[name] for name in sent if name in chosen]
-        recipients: list[notify.Destination] = []
+        recipients: list[notify.Recipient] = []
         if "stderr" in chosen:
             recipients.append(notify.all_to_stderr)
         if "apprise" in self.alert_to and not urls:

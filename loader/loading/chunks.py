@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from loader.database.partitions import EVENTS_PER_CHUNK
-from loader.loading.encode import POSTGRES_EPOCH_US, Rows, text_of
+from loader.loading.encode import POSTGRES_EPOCH_US, EncodedRows, text_of
 from loader.reading.partition_days import days_of
 
 _COLUMNS: Final = (
@@ -57,7 +57,7 @@ class Cutter:
             *(("attributes",) if has_attributes else ()),
         )
 
-    def gather(self, gathered: list[Rows]) -> Rows | None:
+    def gather(self, gathered: list[EncodedRows]) -> EncodedRows | None:
         """Return what was gathered, and forget it, where more rows would not make better chunks."""
         # Attributes are long, and the number of a batch is that of its first row.
         is_whole = self._has_attributes or self._is_numbered
@@ -73,7 +73,7 @@ class Cutter:
                 return None
         return rows
 
-    def encode(self, rows: Rows) -> Iterator[memoryview]:
+    def encode(self, rows: EncodedRows) -> Iterator[memoryview]:
         """Yield the chunks of rows as they stand between ``HEADER`` and ``TRAILER``."""
         if len(rows.event_time) == 0:
             return
@@ -93,7 +93,7 @@ class Cutter:
                 else:
                     yield attributes.behind(records, begin, count)
 
-    def _records(self, rows: Rows, starts: NDArray[np.int64], count: int) -> NDArray[Any]:
+    def _records(self, rows: EncodedRows, starts: NDArray[np.int64], count: int) -> NDArray[Any]:
         """Return the chunks that begin at these rows, and have so many each."""
         records = np.empty(len(starts), _layout(count, is_numbered=self._is_numbered))
         records["fields"] = len(self.columns)
@@ -121,12 +121,12 @@ class Cutter:
         return records
 
 
-def concatenated(gathered: list[Rows]) -> Rows:
+def concatenated(gathered: list[EncodedRows]) -> EncodedRows:
     """Return batches as one."""
     if len(gathered) == 1:
         return gathered[0]
     attributes = [rows.attributes for rows in gathered if rows.attributes is not None]
-    return Rows(
+    return EncodedRows(
         event_time=np.concatenate([rows.event_time for rows in gathered]),
         source_id=np.concatenate([rows.source_id for rows in gathered]),
         event_type_id=np.concatenate([rows.event_type_id for rows in gathered]),
@@ -135,7 +135,7 @@ def concatenated(gathered: list[Rows]) -> Rows:
     )
 
 
-def in_order(rows: Rows) -> Rows:
+def in_order(rows: EncodedRows) -> EncodedRows:
     """Return rows by source, those of a source by time and type, equal ones as they came."""
     if _are_in_order(rows):
         return rows
@@ -151,7 +151,7 @@ def in_order(rows: Rows) -> Rows:
     )
 
 
-def _are_in_order(rows: Rows) -> bool:
+def _are_in_order(rows: EncodedRows) -> bool:
     previous, source, time = rows.source_id[:-1], rows.source_id[1:], rows.event_time
     is_same = source == previous
     is_right = (source > previous) | is_same & (time[1:] > time[:-1])
@@ -162,7 +162,7 @@ def _are_in_order(rows: Rows) -> bool:
     return bool(is_right.all())
 
 
-def _starts(rows: Rows) -> NDArray[np.int64]:
+def _starts(rows: EncodedRows) -> NDArray[np.int64]:
     """Return where each chunk begins, of rows in order."""
     day = days_of(rows.event_time)
     is_new = np.ones(len(day), bool)

@@ -17,7 +17,7 @@ from loader.database.citus import keep_partitions, longest_copy
 from loader.database.connection import connect
 from loader.database.locks import show_life
 from loader.loading.chunks import Cutter, concatenated
-from loader.loading.encode import HEADER, TRAILER, Rows
+from loader.loading.encode import HEADER, TRAILER, EncodedRows
 from loader.loading.options import ShardBy
 
 # Batches that wait for a connection, for each of them: enough to keep it busy, and bounded.
@@ -30,7 +30,7 @@ _SECONDS_LOOKED_AT = 1.0
 # Below that, another connection costs more than it helps.
 _FEWEST_ROWS: Final = 10_000
 
-_Queue = queue.Queue[tuple[Rows, int] | None]
+_Queue = queue.Queue[tuple[EncodedRows, int] | None]
 
 
 class _AbortedError(Exception):
@@ -82,7 +82,7 @@ class Copier:
         self._failures: list[BaseException] = []
         self._must_stop = threading.Event()
 
-    def put(self, rows: Rows, partitions_created: int) -> None:
+    def put(self, rows: EncodedRows, partitions_created: int) -> None:
         """Copy some rows, or wait until there is room for them.
 
         Args:
@@ -151,7 +151,7 @@ class Copier:
         self._looked_at += elapsed
         self._waits.clear()
 
-    def _enqueue(self, batches: _Queue, item: tuple[Rows, int] | None) -> None:
+    def _enqueue(self, batches: _Queue, item: tuple[EncodedRows, int] | None) -> None:
         while not self._failures:
             with suppress(queue.Full):
                 return batches.put(item, timeout=0.2)
@@ -171,7 +171,7 @@ class Copier:
             self._failures.append(error)
             self._must_stop.set()
 
-    def _copy(self, connection: Connection, portions: Iterator[tuple[Rows, int]]) -> bool:
+    def _copy(self, connection: Connection, portions: Iterator[tuple[EncodedRows, int]]) -> bool:
         """Copy portions in one transaction; return whether there were any."""
         portion = next(portions, None)
         if portion is None:
@@ -191,12 +191,12 @@ class Copier:
                     copy.write(TRAILER)
         return True
 
-    def _portions(self, batches: _Queue, longest: float) -> Iterator[tuple[Rows, int]]:
+    def _portions(self, batches: _Queue, longest: float) -> Iterator[tuple[EncodedRows, int]]:
         """Yield what comes in portions that make long chunks; with the partitions they need.
 
         They end so many seconds after the first one, though none may come for a while.
         """
-        gathered: list[Rows] = []
+        gathered: list[EncodedRows] = []
         known = 0
         ends_at = math.inf
         while (batch := self._take(batches, ends_at)) is not None:
@@ -210,7 +210,7 @@ class Copier:
         if gathered:
             yield concatenated(gathered), known
 
-    def _take(self, batches: _Queue, ends_at: float) -> tuple[Rows, int] | None:
+    def _take(self, batches: _Queue, ends_at: float) -> tuple[EncodedRows, int] | None:
         while not self._must_stop.is_set():
             if time.monotonic() > ends_at:
                 return None
@@ -223,7 +223,9 @@ class Copier:
         raise _AbortedError
 
 
-def split(rows: Rows, batch_number: int, workers: int, by: ShardBy) -> Iterator[tuple[int, Rows]]:
+def split(
+    rows: EncodedRows, batch_number: int, workers: int, by: ShardBy
+) -> Iterator[tuple[int, EncodedRows]]:
     """Yield the workers that get rows of a batch, each with its rows.
 
     A worker that gets all rows of a source makes longer chunks of them. By ``none``, whole batches

@@ -24,7 +24,7 @@ POSTGRES_EPOCH_US = 946_684_800_000_000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Rows:
+class EncodedRows:
     """Some events, their names replaced by the ids of the dictionaries.
 
     Attributes:
@@ -41,9 +41,9 @@ class Rows:
     attributes: pa.StringArray | None = None
     row_number: int | None = None
 
-    def take(self, indices: npt.NDArray[np.int64]) -> Rows:
+    def take(self, indices: npt.NDArray[np.int64]) -> EncodedRows:
         """Return the rows with these indices, in this order."""
-        return Rows(
+        return EncodedRows(
             event_time=self.event_time[indices],
             source_id=self.source_id[indices],
             event_type_id=self.event_type_id[indices],
@@ -65,13 +65,13 @@ class Encoder:
         """Whether names were added since this was made."""
         return self._sources.has_new_names or self._event_types.has_new_names
 
-    def rows_of(self, events: pa.RecordBatch, row_number: int | None = None) -> Rows:
+    def rows_of(self, events: pa.RecordBatch, row_number: int | None = None) -> EncodedRows:
         """Return the events of a batch with ids instead of names."""
         attributes = None
         if "attributes" in events.schema.names:
             attributes = cast("pa.StringArray", events.column("attributes"))
         times = events.column("event_time").cast(pa.int64())
-        return Rows(
+        return EncodedRows(
             event_time=times.to_numpy(zero_copy_only=False),
             source_id=self._sources.ids_of(events.column("source")).astype(np.int32),
             event_type_id=self._event_types.ids_of(events.column("event_type")).astype(np.int16),

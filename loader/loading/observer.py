@@ -4,7 +4,7 @@ import math
 
 from psycopg import Connection
 
-from loader.loading.encode import Rows
+from loader.loading.encode import EncodedRows
 
 
 class Observer:
@@ -13,7 +13,7 @@ class Observer:
     def begin(self, conn: Connection, load_id: int, *, is_deduped: bool) -> None:
         """Begin to observe a load over its connection; of a deduped one not all rows stay."""
 
-    def see(self, rows: Rows) -> None:
+    def see(self, rows: EncodedRows) -> None:
         """Look at a batch that is being copied; before the load is published nothing shows."""
 
     def settle(self) -> None:

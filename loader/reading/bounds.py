@@ -90,7 +90,7 @@ class Bounds:
         self.leaves_out_old = leaves_out_old
         self._retained_from = retained_from
         self._room = self._max_new = max_new
-        self._partitions = by_day
+        self._by_day = by_day
         # The load creates partitions while reading, ahead of it, opens them.
         self._open = by_day.open_days()
 
@@ -108,10 +108,10 @@ class Bounds:
             return refusals
         days = days_of(kept)
         closed = days[~self._open[days - FIRST_DAY]]
-        new, at = np.unique(self._partitions.slots(closed), return_index=True)
+        new, at = np.unique(self._by_day.slots(closed), return_index=True)
         opened = new[np.argsort(at)][: self._room]
         for day in opened.tolist():
-            begin, end = self._partitions.slot(day)
+            begin, end = self._by_day.slot(day)
             self._open[begin - FIRST_DAY : end - FIRST_DAY] = True
         self._room -= len(opened)
         refusals[are_kept] = ~self._open[days - FIRST_DAY] * np.uint8(Refusal.NEW)
@@ -124,7 +124,7 @@ class Bounds:
                 f'"{text}" is older than {self._retained_from:%Y-%m-%dT%H:%M:%SZ}, from when on '
                 "events are kept (loader maintain --retain)"
             )
-        size = self._partitions.partition_by
+        size = self._by_day.partition_by
         return (
             f'"{text}" lies in a {size} that has no events yet, and this load has begun '
             f"{self._max_new} such {size}s before; is --time-format right? If it is: "

@@ -54,7 +54,7 @@ class Event:
                 object.__setattr__(self, name, _name(name, value))
 
 
-class Frames:
+class EventsInMemory:
     """The events of Arrow batches of one schema, as ``load_batches`` takes them; iterate once.
 
     Two loads with the same key and mapping are the same load; without a key there is no such

@@ -19,7 +19,7 @@ from loader import periods
 from loader.database import citus
 from loader.database.connection import connect
 from loader.loading.copy import Copier
-from loader.loading.encode import Rows
+from loader.loading.encode import EncodedRows
 from tests.conftest import Outcome
 from tests.support.nodes import death, one_away
 from tests.support.waits import wait_until
@@ -147,7 +147,7 @@ def test_a_load_that_adds_a_partition_waits_for_others_and_they_do_not(
     assert loader_of("cluster", "init").exit_code == 0
     assert loader_of("load", write_events()).exit_code == 0
     monkeypatch.setattr(citus, "_SECONDS_OF_A_COPY", 3)
-    rows = Rows(
+    rows = EncodedRows(
         event_time=np.full(20, 1_715_612_400_000_000),
         source_id=np.arange(1, 21, dtype=np.int32),
         event_type_id=np.ones(20, dtype=np.int16),

@@ -20,7 +20,7 @@ from loader.errors import InputError
 from loader.loading import copy as copying
 from loader.loading.chunks import Cutter
 from loader.loading.copy import Copier
-from loader.loading.encode import HEADER, TRAILER, Encoder, Rows
+from loader.loading.encode import HEADER, TRAILER, EncodedRows, Encoder
 from loader.loading.options import ShardBy
 from tests.support.waits import wait_until
 
@@ -44,7 +44,7 @@ def test_what_is_encoded_is_what_arrives(
 ) -> None:
     texts = [None if event[3] is None else json.dumps(event[3]) for event in events]
     attributes = pa.array(["{}", *texts, "x"], pa.string()).slice(1, len(texts))
-    rows = Rows(
+    rows = EncodedRows(
         event_time=np.array([event[0] for event in events], dtype=np.int64),
         source_id=np.array([event[1] for event in events], dtype=np.int32),
         event_type_id=np.array([event[2] for event in events], dtype=np.int16),
@@ -114,7 +114,7 @@ def test_a_column_of_too_many_types_is_the_wrong_column(conn: Connection) -> Non
 
 def test_a_copy_that_fails_says_so_and_keeps_nothing(dsn: str, conn: Connection) -> None:
     """Rows of a month without a partition: the server refuses them."""
-    rows = Rows(
+    rows = EncodedRows(
         event_time=np.zeros(10, dtype=np.int64),
         source_id=np.ones(10, dtype=np.int32),
         event_type_id=np.ones(10, dtype=np.int16),
@@ -140,7 +140,7 @@ def test_no_connection_keeps_what_was_given_up(
     # A cancel may also come when there is nothing to cancel.
     monkeypatch.setattr(Connection, "cancel_safe", lambda *_, **__: None)
     count = 10_000
-    rows = Rows(
+    rows = EncodedRows(
         event_time=np.arange(count, dtype=np.int64),
         source_id=np.arange(count, dtype=np.int32) % 2,
         event_type_id=np.ones(count, dtype=np.int16),
@@ -176,7 +176,7 @@ def test_a_connection_that_waits_for_the_server_gets_another(
     # However slow we are ourselves.
     monkeypatch.setattr(copying, "_MOST_WAITING", 0.2)
     count = 100_000
-    rows = Rows(
+    rows = EncodedRows(
         event_time=np.arange(count, dtype=np.int64),
         source_id=np.arange(count, dtype=np.int32) % 5,
         event_type_id=(np.arange(count) % 7).astype(np.int16),

@@ -211,7 +211,7 @@ def test_of_many_that_look_at_once_one_tells(
         assert late.rest() == 300
         assert scalar(count) == 0
         silences.set_clock(901)
-        late._clock.look_soon()
+        late._silences.look_soon()
         late.rest()
         assert scalar(count) == 2
     conn.execute("truncate raw.early_alerts")
@@ -239,7 +239,7 @@ def test_what_fell_due_in_an_outage_waits_for_slower_ones(
 
         def told(second: float) -> object:
             silences.set_clock(second)
-            one._clock.look_soon()
+            one._silences.look_soon()
             one.rest()
             return scalar("select count(*) from raw.early_alerts")
 
@@ -249,10 +249,10 @@ def test_what_fell_due_in_an_outage_waits_for_slower_ones(
         # A camera with a clock that runs ahead.
         silences.load(8800, source="lane")
         assert told(800) == 1
-        one._clock._dsn = "host=/nowhere"
+        one._silences._dsn = "host=/nowhere"
         with pytest.raises(DatabaseError):
             told(950)
-        one._clock._dsn = silences.dsn
+        one._silences._dsn = silences.dsn
         assert told(9000) == 1
         # What falls due from then on is told at once.
         assert [told(second) for second in (9099, 9100, 9599, 9600)] == [1, 2, 2, 3]
@@ -304,12 +304,12 @@ def test_the_clock_is_asked_when_something_falls_due(silences: Silences) -> None
         silences.set_clock(120)
         assert one.rest() == 180
         # No database is asked before, except after a load.
-        one._clock._dsn = "host=/nowhere"
+        one._silences._dsn = "host=/nowhere"
         assert 0 < one.rest() <= 180
         one.published(0)
         with pytest.raises(DatabaseError):
             one.rest()
-        one._clock._dsn = silences.dsn
+        one._silences._dsn = silences.dsn
         silences.set_clock(299)
         assert one.rest() == 5
 
@@ -475,7 +475,7 @@ def test_the_second_of_two_watches_takes_the_state_of_the_first(
 
     from loader.alerting.rules import ConsecutiveRule, Definitions  # noqa: PLC0415
     from loader.database.connection import connect  # noqa: PLC0415
-    from loader.loading.encode import Rows  # noqa: PLC0415
+    from loader.loading.encode import EncodedRows  # noqa: PLC0415
 
     rule = ConsecutiveRule(name="r", category="people", threshold=5)
     definitions = Definitions(rules=(rule,), categories={"pedestrian": "people"})
@@ -493,7 +493,7 @@ def test_the_second_of_two_watches_takes_the_state_of_the_first(
             watch.begin(session, load_id, is_deduped=False)
             ones = np.ones(len(seconds))
             watch.see(
-                Rows(
+                EncodedRows(
                     event_time=times,
                     source_id=ones.astype(np.int32),
                     event_type_id=ones.astype(np.int16),

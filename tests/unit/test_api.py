@@ -19,7 +19,7 @@ from loader import Event, InputError, LoaderError, LoadOptions, Mapping, UsageEr
 from loader import api as api_module
 from loader.delivery.destinations import Destination
 from loader.loading.result import LoadResult
-from loader.reading.in_memory import Frames
+from loader.reading.in_memory import EventsInMemory
 
 TIME = datetime(2024, 5, 13, 15, tzinfo=UTC)
 # What is handed over here is wrong on purpose; a type checker would not let it.
@@ -56,7 +56,7 @@ class Broken:
 def _no_database() -> Iterator[None]:
     """Have everything read, and nothing loaded."""
 
-    def read(_: object, batches: Frames, *, origin: str, **_given: Any) -> LoadResult:
+    def read(_: object, batches: EventsInMemory, *, origin: str, **_given: Any) -> LoadResult:
         found = list(batches)
         return LoadResult(
             load_id=None,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from loader.loading import chunks
 from loader.loading.chunks import Cutter, concatenated, in_order
-from loader.loading.encode import Rows
+from loader.loading.encode import EncodedRows
 
 HOUR = 3_600_000_000
 # 2000-01-01, from which PostgreSQL counts.
@@ -20,9 +20,11 @@ EPOCH = 946_684_800_000_000
 EVENT = st.tuples(st.integers(0, 100), st.sampled_from([1, 2, 2**16]), st.integers(1, 2))
 
 
-def rows(events: list[tuple[int, int, int]], attributes: Any = None, number: int = 0) -> Rows:
+def rows(
+    events: list[tuple[int, int, int]], attributes: Any = None, number: int = 0
+) -> EncodedRows:
     """Events by hour, source and type."""
-    return Rows(
+    return EncodedRows(
         event_time=np.array([EPOCH + hour * HOUR for hour, _, _ in events], dtype=np.int64),
         source_id=np.array([source for _, source, _ in events], dtype=np.int32),
         event_type_id=np.array([kind for _, _, kind in events], dtype=np.int16),
@@ -31,7 +33,7 @@ def rows(events: list[tuple[int, int, int]], attributes: Any = None, number: int
     )
 
 
-def encoded(some: Rows, *, is_numbered: bool = False) -> bytes:
+def encoded(some: EncodedRows, *, is_numbered: bool = False) -> bytes:
     cutter = Cutter(42, has_attributes=some.attributes is not None, is_numbered=is_numbered)
     return b"".join(bytes(part) for part in cutter.encode(some))
 
@@ -76,7 +78,9 @@ def test_attributes_stand_in_the_order_of_their_events() -> None:
 def test_a_slice_of_attributes_is_not_the_whole() -> None:
     events = [(0, 7, 1), (1, 7, 1)]
     whole = rows(events, ["{}", None])
-    part = Rows(**whole.__dict__ | {"attributes": pa.array(["first", "{}", None, "x"]).slice(1, 2)})
+    part = EncodedRows(
+        **whole.__dict__ | {"attributes": pa.array(["first", "{}", None, "x"]).slice(1, 2)}
+    )
     assert encoded(part) == encoded(whole)
 
 

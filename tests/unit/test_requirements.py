@@ -47,6 +47,10 @@ def test_a_folder_that_was_moved_is_told(tmp_path: Path, place: str | None) -> N
     done = make(tmp_path, "help")
     told = f".venv was made as {place}, and its programs run nowhere else"
     assert (done.returncode != 0, told in done.stderr) == (place is not None,) * 2
+    for folder in ("loader", "tests"):
+        (tmp_path / folder).mkdir()
+    assert make(tmp_path, "clean").returncode == 0
+    assert not (tmp_path / ".venv").exists()
 
 
 def test_no_registry_is_written_down() -> None:

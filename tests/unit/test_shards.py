@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from loader.loading import copy
 from loader.loading.copy import split
-from loader.loading.encode import Rows
+from loader.loading.encode import EncodedRows
 from loader.loading.options import ShardBy
 
 # Ids around what 16 bits hold, too.
@@ -19,9 +19,9 @@ SOURCES = st.integers(1, 9) | st.integers(2**16 - 2, 2**16 + 2)
 EVENTS = st.lists(st.tuples(SOURCES, st.integers(1, 5)), max_size=50)
 
 
-def rows(events: list[tuple[int, int]]) -> Rows:
+def rows(events: list[tuple[int, int]]) -> EncodedRows:
     """Rows whose time tells which one they are."""
-    return Rows(
+    return EncodedRows(
         event_time=np.arange(len(events), dtype=np.int64),
         source_id=np.array([source for source, _ in events], dtype=np.int32),
         event_type_id=np.array([kind for _, kind in events], dtype=np.int16),

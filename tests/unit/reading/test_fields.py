@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from loader.errors import InputError
 from loader.reading import fields, objects, unpack
-from loader.reading.in_memory import Frames
+from loader.reading.in_memory import EventsInMemory
 from loader.reading.limits import Limits
 from loader.reading.mapping import Mapping
 from tests.conftest import examples
@@ -256,7 +256,7 @@ def test_of_items_in_which_a_wanted_key_is_there_twice_only_these_are_rejected(
 def test_paths_lead_into_what_a_program_has_in_memory() -> None:
     table = pa.Table.from_pylist([document(image("1", None)), document(image("2"))])
     mapping = Mapping(**IMAGES)
-    frames = list(Frames(table.to_batches(), mapping, origin="python", key=None))
+    frames = list(EventsInMemory(table.to_batches(), mapping, origin="python", key=None))
     assert sum(batch.events.num_rows for batch in frames) == 2
     (reject,) = [reject for batch in frames for reject in batch.rejects]
     assert reject.reason == "the value of images[0].detections[1].category is null"

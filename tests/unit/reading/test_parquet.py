@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from loader.errors import InputError
-from loader.reading.in_memory import Frames
+from loader.reading.in_memory import EventsInMemory
 from loader.reading.limits import Limits
 from loader.reading.mapping import Mapping
 
@@ -234,6 +234,8 @@ def test_columns_that_are_nested_too_deeply_are_refused(read: Read) -> None:
     table = pa.table({"time": [TIME], "type": ["car"], "source": ["north"], "x": pa.nulls(1, deep)})
     with pytest.raises(InputError, match="nested too deeply"):
         read(stored([None], x=pa.nulls(1, deep)), name=NAME)
-    frames = Frames(table.to_batches(), Mapping(attributes=("x",)), origin="python", key=None)
+    frames = EventsInMemory(
+        table.to_batches(), Mapping(attributes=("x",)), origin="python", key=None
+    )
     with pytest.raises(InputError, match='column "x" is nested deeper than 100 levels'):
         list(frames)

@@ -1,4 +1,4 @@
-"""The clock: tells of sources where nothing comes any more, which no load does."""
+"""Silences: sources where nothing comes any more are told of by the clock, as no load does."""
 
 import math
 import time
@@ -22,7 +22,7 @@ _LONGEST_REST_SECONDS: Final = 300.0
 _PATIENCE: Final = timedelta(minutes=10) // timedelta(microseconds=1)
 
 
-class Clock:
+class Silences:
     """Tells of sources that, by the clock of the server, are silent for too long.
 
     Only of those that were heard of in time before: what is loaded of last year makes nobody
